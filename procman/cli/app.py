@@ -1,0 +1,229 @@
+"""The app as it would run: Procfile and env files read, formation and environment worked out, findings listed."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from procman.cli.settings import Settings, port_number
+from procman.errors import ProcmanError
+from procman.formats import envfile, procfile
+from procman.formats.diagnostic import Diagnostic
+from procman.formats.formation_arg import ALL
+from procman.formats.procfile import Procfile
+
+DEFAULT_PORT = 5000  # foreman, honcho
+DEFAULT_ENV_FILE = ".env"
+
+
+class App(NamedTuple):
+    """Everything a supervisor needs to know of an app, except what differs from dyno to dyno (PORT, DYNO, PS)."""
+
+    root: str  # absolute
+    processes: tuple[tuple[str, str], ...]  # every type of the Procfile with its command, in file order
+    formation: dict[str, int]  # what is to run, in file order; no zeros
+    env: dict[str, str]  # the caller's environment and the env files
+    env_origins: dict[str, str]  # "FILE:LINE", "environment" or "default"
+    base_port: int
+    base_port_origin: str  # also "--port" and places in settings files
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+class Examination(NamedTuple):
+    """An app with all that is wrong with it; ``app`` is whole as far as the findings allow."""
+
+    app: App
+    procfile: Procfile
+    file_env: dict[str, str]  # what the env files set
+    env_files: tuple[str, ...]  # the ones that were read, named as the user did
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [finding for finding in self.diagnostics if finding.severity == "error"]
+
+
+def load(settings: Settings, environ: Mapping[str, str], procfile_needed: bool = True) -> App:
+    """The app, or a ProcmanError (exit code 1) with one line for each error. Only reads files.
+
+    ``procfile_needed`` False is for `procman run`: it works without a Procfile and without anything to start.
+    """
+    examination = examine(settings, environ, procfile_needed)
+    errors = examination.errors
+    if errors and errors[0].code == "unknown-type":  # slips of the command line need no list of findings
+        raise ProcmanError("\n".join(f"cannot use {error.file}: {error.message}" for error in errors))
+    if len(errors) == 1:
+        place = str(errors[0]).split(f": {errors[0].severity}: ", 1)[0]
+        raise ProcmanError(f"cannot use {place}: {errors[0].message}", "procman check")
+    if errors:
+        listed = "\n".join(str(error) for error in errors)
+        raise ProcmanError(f"cannot use this app: {len(errors)} errors\n{listed}", "procman check")
+    if procfile_needed and not examination.app.formation:
+        raise _nothing_left(settings, examination.app)
+    return examination.app
+
+
+def examine(settings: Settings, environ: Mapping[str, str], procfile_needed: bool = True) -> Examination:
+    """Read everything and report everything; raises nothing for what the user's files contain."""
+    found: list[Diagnostic] = []
+    parsed = _read_procfile(settings, procfile_needed)
+    found += parsed.diagnostics
+    names = [name for name, _ in parsed.processes]
+    if procfile_needed and names:
+        found += _unknown_types(settings, names)
+    file_env: dict[str, str] = {}
+    origins = dict.fromkeys(environ, "environment")
+    read: list[str] = []
+    for name, data in _env_files(settings, found):
+        read.append(name)
+        file = envfile.parse(data, name, {**environ, **file_env}, settings.interpolate)
+        found += file.diagnostics
+        file_env.update(file.values)
+        origins.update((key, f"{name}:{line}") for key, line in file.lines.items())
+    env = {**environ, **file_env}
+    if "PYTHONUNBUFFERED" not in env:  # or a Python child's prints wait in its buffer, as in the peers
+        env["PYTHONUNBUFFERED"] = "1"
+        origins["PYTHONUNBUFFERED"] = "default"
+    port, port_origin = _base_port(settings, env, origins, found)
+    warnings = tuple(finding for finding in found if finding.severity == "warning")
+    app = App(
+        os.path.abspath(settings.app_root),
+        parsed.processes,
+        formation_of(settings, names),
+        env,
+        origins,
+        port,
+        port_origin,
+        warnings,
+    )
+    return Examination(app, parsed, file_env, tuple(read), tuple(found))
+
+
+def formation_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
+    """How many of which type run, in file order: the named types or all but ``release``, each once unless told."""
+    types, wished = settings.types, settings.formation
+    formation = {}
+    for name in names:
+        unnamed_release = name == "release" and name not in types and name not in wished
+        if name in settings.excluded or unnamed_release or (types and name not in types and ALL not in types):
+            continue
+        everyone = {} if name == "release" else {**wished, **types}  # `all=3` does not mean the release step
+        quantity = next(
+            (number for number in (types.get(name), wished.get(name), everyone.get(ALL)) if number is not None), 1
+        )
+        if quantity:
+            formation[name] = quantity
+    return formation
+
+
+def _read_procfile(settings: Settings, needed: bool) -> Procfile:
+    name = settings.procfile
+    try:
+        return procfile.parse(_read(settings, name), name)
+    except FileNotFoundError:
+        if not needed:
+            return Procfile((), {}, ())
+        code, message = "no-procfile", f"not found in {os.path.abspath(settings.app_root)}{_lookalike(settings)}"
+    except OSError as error:
+        code, message = "unreadable", _reason(error)
+    except ValueError:
+        code, message = "unreadable", "no file can be called that"
+    return Procfile((), {}, (Diagnostic(name, None, "error", code, message),))
+
+
+def _lookalike(settings: Settings) -> str:
+    """What to do about a missing Procfile, when its folder holds something that looks like one."""
+    folder, wanted = os.path.split(os.path.join(settings.app_root, settings.procfile))
+    try:
+        present = sorted(os.listdir(folder or "."))
+    except OSError:
+        return ""
+    for name in present:
+        if name.lower() in {wanted.lower(), f"{wanted.lower()}.txt"}:
+            return f", but '{name}' is: rename it with 'mv {name} {wanted}' (Heroku ignores any other spelling)"
+    variants = [name for name in present if name.startswith(f"{wanted}.")]
+    return f": did you mean -f {variants[0]}?" if variants else ""
+
+
+def _env_files(settings: Settings, found: list[Diagnostic]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each env file; a missing .env is fine, a missing named one is a finding."""
+    implied = settings.env_files is None
+    for name in settings.env_files if settings.env_files is not None else (DEFAULT_ENV_FILE,):
+        try:
+            yield name, _read(settings, name)
+        except FileNotFoundError:
+            if not implied:
+                message = f"no such env file in {os.path.abspath(settings.app_root)}"
+                found.append(Diagnostic(name, None, "error", "no-env-file", message))
+        except OSError as error:
+            if implied and isinstance(error, IsADirectoryError):  # a virtual environment can be called .env
+                message = "a directory, not an env file: no variables are read"
+                found.append(Diagnostic(name, None, "warning", "env-directory", message))
+            else:
+                found.append(Diagnostic(name, None, "error", "unreadable", _reason(error)))
+        except ValueError:
+            found.append(Diagnostic(name, None, "error", "unreadable", "no file can be called that"))
+
+
+def _read(settings: Settings, name: str) -> bytes:
+    with open(os.path.join(settings.app_root, name), "rb") as file:
+        return file.read()
+
+
+def _reason(error: OSError) -> str:
+    return "a directory, not a file" if isinstance(error, IsADirectoryError) else f"{error.strerror}".lower()
+
+
+def _base_port(
+    settings: Settings, env: Mapping[str, str], origins: Mapping[str, str], found: list[Diagnostic]
+) -> tuple[int, str]:
+    if settings.port is not None:
+        return settings.port, settings.origins.get("port", "--port")
+    if env.get("PORT", "") == "":
+        return DEFAULT_PORT, "default"
+    origin = origins["PORT"]
+    try:
+        return port_number(env["PORT"]), origin
+    except ValueError as error:
+        file, line = _place(origin)
+        found.append(Diagnostic(file, line, "error", "bad-port", f"PORT: {error}"))
+        return DEFAULT_PORT, "default"
+
+
+def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]:
+    """Process types that options speak of and the Procfile does not."""
+    exit_with = settings.exit_with
+    asked: dict[str, Iterable[str]] = {
+        "types": settings.types,
+        "formation": settings.formation,
+        "quiet": settings.quiet,
+        "excluded": settings.excluded,
+        "restart": settings.restart,
+        "grace": settings.grace,
+        "exit_with": [] if exit_with in {None, "any", "none"} else [str(exit_with)],
+    }
+    for field, types in asked.items():
+        for unknown in sorted(set(types).difference(names) - {ALL}):
+            file, line = _place(settings.origins.get(field, field))
+            message = f"no process type '{unknown}' in {settings.procfile}: {_nearest(unknown, names)}"
+            yield Diagnostic(file, line, "error", "unknown-type", message)
+
+
+def _place(origin: str) -> tuple[str, int | None]:
+    """``.env:3`` as file and line; what has no line (``--port``, ``environment``) as it is."""
+    file, _, line = origin.rpartition(":")
+    return (file, int(line)) if file and line.isdigit() else (origin, None)
+
+
+def _nearest(unknown: str, names: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(unknown, names, 1)
+    return f"did you mean '{near[0]}'?" if near else f"there is {', '.join(names)}"
+
+
+def _nothing_left(settings: Settings, app: App) -> ProcmanError:
+    names = [name for name, _ in app.processes]
+    if names == ["release"]:
+        return ProcmanError("cannot start: the Procfile has only a release step", "procman start release")
+    why = "nothing is left after the options" if settings.types or settings.formation or settings.excluded else "no type"
+    return ProcmanError(f"cannot start: {why}: the Procfile has {', '.join(names)}", f"procman start {names[0]}")

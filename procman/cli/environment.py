@@ -1,0 +1,27 @@
+"""What a dyno finds in its environment and how its command is read: the same for `start` and `run`."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from procman.core.formation import port_of
+from procman.core.model import DynoName
+
+
+def shell() -> str:
+    """Heroku runs commands with bash; where there is none, sh."""
+    return "/bin/bash" if os.access("/bin/bash", os.X_OK) else "/bin/sh"
+
+
+def dyno_env(
+    base: Mapping[str, str], dyno: DynoName, process_types: Sequence[str], base_port: int
+) -> dict[str, str]:
+    """``base`` and what every dyno gets: PORT, DYNO, PS; and TYPE_PORT, where the first dyno of each type listens.
+
+    ``process_types``: those of the formation, in the order in which they are given their hundreds of ports.
+    """
+    neighbours = {
+        f"{name.upper().replace('-', '_')}_PORT": str(port_of(DynoName(name, 1), process_types, base_port))
+        for name in process_types
+    }
+    own = {"DYNO": str(dyno), "PS": str(dyno), "PORT": str(port_of(dyno, process_types, base_port))}
+    return {**neighbours, **base, **own}

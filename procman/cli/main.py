@@ -1,0 +1,40 @@
+"""The entry point: `start` by the short way, everything else by click; and errors as a person reads them."""
+
+import os
+import signal
+import sys
+
+from procman.errors import ProcmanError
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    # Until a verb installs its own handlers, Ctrl-C ends the program at once and without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(dispatch(sys.argv[1:]))
+
+
+def dispatch(argv: list[str]) -> int:
+    """Do what the words say; returns the exit status. Refusals are one line on stderr, with a hint."""
+    try:
+        return _dispatch(argv)
+    except ProcmanError as error:
+        hint = f"\n  hint: {error.hint}" if error.hint else ""
+        print(f"procman: {error.what}{hint}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of a listing has gone: `| head`
+        return 128 + signal.SIGPIPE
+
+
+def _dispatch(argv: list[str]) -> int:
+    from procman.cli.options import read_fast, verb_first
+
+    words = verb_first(argv)
+    if words[:1] == ["start"] and (given := read_fast("start", words[1:])) is not None:
+        from procman.cli.start import start
+
+        return start(given)
+    from procman.cli.group import run
+
+    return run(words)

@@ -1,0 +1,199 @@
+"""The flags of `start`, `run`, `check` and `env` as one table, and the two readers of it.
+
+``click_params`` makes click's options of it: click reports errors and prints help. ``read_fast`` reads a plain command
+line without click, whose import would cost 30 ms before the first dyno; it answers None for whatever it does not fully
+understand, and then click reads the same words. `tests/test_options.py` holds the two to the same answers.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import click
+
+Value = str | bool | list[str]
+
+
+class Option(NamedTuple):
+    """One field of ``Given``. ``metavar`` None: a switch, which ``off`` turns false. ``repeat``: collects a list."""
+
+    name: str
+    flags: tuple[str, ...]
+    metavar: str | None
+    help: str
+    repeat: bool = False
+    off: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How messages call it: the long flag."""
+        return next((flag for flag in (*self.flags, *self.off) if flag.startswith("--")), self.flags[0])
+
+
+class Given(NamedTuple):
+    """What the command line says, unchecked: field → text, list of texts or bool, and the words that are no flags."""
+
+    fields: Mapping[str, Value]
+    arguments: Sequence[str] = ()
+
+
+_APP = (
+    Option("app_root", ("-d", "--app-root"), "DIR", "Run the app in DIR (default: here)."),
+    Option("procfile", ("-f", "--procfile"), "FILE", "Read this Procfile, relative to the app root."),
+    Option("env_files", ("-e", "--env"), "FILE[,FILE]", "Read these env files instead of .env; later wins.", True),
+    Option(
+        "interpolate",
+        ("--interpolate",),
+        None,
+        "Fill in ${VAR} in env files, or leave it as it is (default: fill in).",
+        off=("--no-interpolate",),
+    ),
+    Option("port", ("-p", "--port"), "PORT", "First port (default: PORT of the env file, of the environment, 5000)."),
+)
+_FORMATION = (
+    Option(
+        "formation",
+        ("-m", "--formation", "-c", "--concurrency"),
+        "TYPE=N[,…]",
+        "How many dynos of each type; all=N for the rest.",
+        True,
+    ),
+    Option("quiet", ("-q", "--quiet"), "TYPE[,TYPE]", "Run these without showing their output.", True),
+    Option("excluded", ("-x", "--except"), "TYPE[,TYPE]", "Run all but these.", True),
+    Option("grace", ("-t", "--timeout"), "[TYPE=]TIME", "From SIGTERM to SIGKILL: 30, 500ms, worker=5m.", True),
+    Option(
+        "restart",
+        ("--restart",),
+        "[TYPE=]POLICY",
+        "When a dyno ends: dev (default), heroku, always, on-failure, max=N, never, foreman.",
+        True,
+    ),
+    Option("exit_with", ("--exit-with",), "TYPE|any|none", "Whose end ends everything, with its exit status."),
+    Option("timestamps", ("--timestamps",), None, "Begin lines with the time.", off=("--no-timestamps",)),
+    Option("prefix", ("--prefix",), None, "Begin lines with the dyno's name.", off=("--no-prefix",)),
+    Option("color", ("--color",), None, "Colour the names (default: on a terminal).", off=("--no-color",)),
+    Option("tty", ("--tty",), None, "Give dynos a terminal (default: when on one).", off=("--no-tty",)),
+    Option("log_format", ("--log-format",), "text|json|heroku", "How lines are written."),
+)
+_JSON = Option("json", ("--json",), None, "Print one JSON object.")
+
+OPTIONS: dict[str, tuple[Option, ...]] = {
+    "start": (*_APP, *_FORMATION),
+    "run": _APP,
+    "check": (*_APP, *_FORMATION, _JSON),
+    "env": (
+        *_APP,
+        Option("explain", ("--explain",), None, "Say where each value comes from."),
+        Option("reveal", ("--reveal",), None, "Show secrets."),
+        _JSON,
+    ),
+}
+GLOBAL = OPTIONS["start"]  # may also stand before the verb, where users of honcho and foreman put them
+STOPS_AT_WORD = frozenset({"run"})  # `procman run ls -l`: the -l belongs to ls
+
+
+def flags_of(options: Sequence[Option]) -> dict[str, tuple[Option, bool]]:
+    """Flag → its option, and for a switch the value that it gives."""
+    table = {flag: (option, True) for option in options for flag in option.flags}
+    table |= {flag: (option, False) for option in options for flag in option.off}
+    return table
+
+
+def read_fast(verb: str, argv: Sequence[str]) -> Given | None:
+    """Read the words after ``verb`` as click would, or answer None when click should do it (errors, help, rarities)."""
+    table = flags_of(OPTIONS[verb])
+    fields: dict[str, Value] = {}
+    arguments: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            arguments += words
+            break
+        if not word.startswith("-"):
+            arguments.append(word)
+            if verb in STOPS_AT_WORD:
+                arguments += words
+                break
+            continue
+        flag, value = _split(word)
+        if flag not in table:
+            return None
+        option, on = table[flag]
+        if option.metavar is None:
+            if value is not None:
+                return None
+            fields[option.name] = on
+            continue
+        if value is None:
+            if not words or words[0].startswith("-"):
+                return None
+            value = words.pop(0)
+        if option.repeat:
+            collected = fields.setdefault(option.name, [])
+            assert isinstance(collected, list)  # a repeated option collects nothing else
+            collected.append(value)
+        else:
+            fields[option.name] = value
+    return Given(fields, arguments)
+
+
+def _split(word: str) -> tuple[str, str | None]:
+    """``--flag=value``, ``-p5000`` and plain flags; a bundle of short switches comes out as an unknown flag."""
+    if word.startswith("--"):
+        flag, equals, value = word.partition("=")
+        return flag, value if equals else None
+    return word[:2], word[2:] or None
+
+
+def verb_first(argv: Sequence[str]) -> list[str]:
+    """Move flags that stand before the verb behind it: ``-d app start web`` becomes ``start -d app web``.
+
+    Words that are not understood stay where they are, for click to complain about.
+    """
+    table = flags_of(GLOBAL)
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        if not word.startswith("-") or word == "-":
+            return [word, *argv[:at], *argv[at + 1 :]] if word in VERBS else list(argv)
+        flag, value = _split(word)
+        if flag not in table:
+            break
+        takes_next = table[flag][0].metavar is not None and value is None
+        at += 2 if takes_next else 1
+    return list(argv)
+
+
+VERBS = ("start", "run", "check", "env", "version", "help")
+
+
+def click_params(options: Sequence[Option]) -> "list[click.Parameter]":
+    """The same options for click; ``given`` turns what click made of them into a ``Given``."""
+    import click
+
+    made: list[click.Parameter] = []
+    for option in options:
+        if option.metavar is None:
+            on, off = "/".join(option.flags), "/".join(option.off)
+            names = f"{on}/{off}" if off else on
+            made.append(click.Option([names, option.name], is_flag=True, default=None, help=option.help))
+        else:
+            made.append(
+                click.Option(
+                    [*option.flags, option.name], metavar=option.metavar, multiple=option.repeat, help=option.help
+                )
+            )
+    return made
+
+
+def given(params: Mapping[str, object], arguments: Sequence[str]) -> Given:
+    """``Given`` from click's parameters: what was not said is left out."""
+    fields: dict[str, Value] = {}
+    for name, value in params.items():
+        if isinstance(value, tuple):
+            if value:
+                fields[name] = [str(part) for part in value]
+        elif isinstance(value, (str, bool)):
+            fields[name] = value
+    return Given(fields, list(arguments))

@@ -1,0 +1,206 @@
+"""What the user asked for, from whichever place: flags, .procman.toml, pyproject.toml, .foreman, defaults."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+from procman.cli.options import OPTIONS, Given
+from procman.cli.settings_files import Raw, read_layers
+from procman.core.restart import DEV, NAMED, RestartPolicy, limited
+from procman.errors import UsageError
+from procman.formats import duration, formation_arg
+from procman.formats.formation_arg import ALL
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+LOG_FORMATS = ("text", "json", "heroku")
+HIGHEST_PORT = 65_535
+_LABELS = {option.name: option.label for option in OPTIONS["start"]}
+_UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+
+
+class Settings(NamedTuple):
+    """Every effective value of a `procman start`, typed and checked. Per-type mappings: "*" is for the rest."""
+
+    app_root: str = "."
+    procfile: str = "Procfile"
+    env_files: tuple[str, ...] | None = None  # None: ".env" if it is there
+    interpolate: bool = True
+    port: int | None = None
+    types: Mapping[str, int | None] = {}  # `start web=2 worker`; "*": `all=N`; empty: all but release
+    formation: Mapping[str, int] = {}  # -m/-c; "*" is `all=N`
+    quiet: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    restart: Mapping[str, RestartPolicy] = {}  # "*" always present after resolve()
+    grace: Mapping[str, float] = {}  # seconds; empty: the policy's own
+    exit_with: str | None = None  # a type, "any", "none", or None for the policy's own behaviour
+    timestamps: bool = True
+    prefix: bool = True
+    color: bool | None = None  # None: decide by terminal and NO_COLOR, FORCE_COLOR, TERM
+    tty: bool | None = None  # None: a pty for the dynos when our stdout is a terminal
+    log_format: str = "text"  # text, json, heroku
+    origins: Mapping[str, str] = {}  # field name -> where its value came from, for `procman check`
+
+
+def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
+    """Flags, then .procman.toml, [tool.procman] of pyproject.toml, .foreman, defaults: the first that speaks wins.
+
+    ``environ`` serves only to resolve ``~/`` in paths. Files are looked for in the app root; one that names another
+    app root means a folder beside itself. Raises UsageError naming the flag, or the file and line.
+    """
+    asked = given.fields.get("app_root", ".")
+    root = _path(asked if isinstance(asked, str) else ".", environ)
+    if not os.path.isdir(root):
+        raise UsageError(f"cannot use --app-root '{root}': no such directory")
+    raw: dict[str, Raw] = {}
+    for layer in reversed(read_layers(root)):
+        raw.update(layer)
+    if "app_root" in raw:
+        moved = raw["app_root"]
+        raw["app_root"] = moved._replace(value=os.path.join(root, _path(_text(moved), environ)))
+    for name, value in given.fields.items():
+        if name in Settings._fields:
+            raw[name] = Raw(value, _LABELS[name])
+    values = _Values(raw)
+    types = _checked("the command line", formation_arg.parse_types, given.arguments)
+    settings = Settings(
+        app_root=_path(values.text("app_root", "."), environ),
+        procfile=_path(values.text("procfile", "Procfile"), environ),
+        env_files=values.each("env_files", lambda texts: _env_files(texts, environ), None),
+        interpolate=values.switch("interpolate") is not False,
+        port=values.one("port", port_number),
+        types=types,
+        formation=values.each("formation", formation_arg.parse_counts, {}),
+        quiet=values.each("quiet", formation_arg.parse_names, frozenset()),
+        excluded=values.each("excluded", formation_arg.parse_names, frozenset()),
+        restart={ALL: DEV, **values.each("restart", _policies, {})},
+        grace=values.each("grace", _graces, {}),
+        exit_with=values.one("exit_with", _exit_with),
+        timestamps=values.switch("timestamps") is not False,
+        prefix=values.switch("prefix") is not False,
+        color=values.switch("color"),
+        tty=values.switch("tty"),
+        log_format=values.one("log_format", _log_format) or "text",
+    )
+    if not os.path.isdir(settings.app_root):
+        raise UsageError(f"cannot use {values.place('app_root')} '{settings.app_root}': no such directory")
+    origins = {name: raw[name].origin if name in raw else "default" for name in Settings._fields[:-1]}
+    if types:
+        origins["types"] = "the command line"
+    return settings._replace(origins=origins)
+
+
+def port_number(text: str) -> int:
+    """A port that a process may bind. ValueError says why not."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"'{text}' is not a port number")
+    number = int(text[:9])
+    if not 1 <= number <= HIGHEST_PORT:
+        raise ValueError(f"{text} is not between 1 and {HIGHEST_PORT}")
+    if number < 1024 and os.geteuid() != 0 and number < _first_unprivileged():
+        raise ValueError(f"{text}: only root may use ports below {_first_unprivileged()}")
+    return number
+
+
+def _first_unprivileged() -> int:
+    try:
+        with open(_UNPRIVILEGED, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 1024 if os.path.exists("/proc") else 0  # macOS lets anybody bind low ports
+
+
+class _Values:
+    """Raw values by field, and how to make checked ones of them."""
+
+    def __init__(self, raw: Mapping[str, Raw]) -> None:
+        self._raw = raw
+
+    def place(self, name: str) -> str:
+        origin = self._raw[name].origin if name in self._raw else "default"
+        return origin if origin.startswith("-") else f"{_LABELS[name].removeprefix('--')} of {origin}"
+
+    def text(self, name: str, default: str) -> str:
+        return _text(self._raw[name]) if name in self._raw else default
+
+    def switch(self, name: str) -> bool | None:
+        return bool(self._raw[name].value) if name in self._raw else None
+
+    def one(self, name: str, read: Callable[[str], T]) -> T | None:
+        return _checked(self.place(name), read, self.text(name, "")) if name in self._raw else None
+
+    def each(self, name: str, read: Callable[[list[str]], T], default: T) -> T:
+        if name not in self._raw:
+            return default
+        value = self._raw[name].value
+        return _checked(self.place(name), read, value if isinstance(value, list) else [str(value)])
+
+
+def _checked(place: str, read: Callable[[U], T], value: U) -> T:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise UsageError(f"cannot use {place}: {error}") from None
+
+
+def _text(raw: Raw) -> str:
+    return raw.value if isinstance(raw.value, str) else ""
+
+
+def _path(path: str, environ: Mapping[str, str]) -> str:
+    """Shells leave ``~/`` alone in ``--env=~/x``, and nobody expands it in a file."""
+    return environ["HOME"] + path[1:] if path.startswith("~/") and "HOME" in environ else path
+
+
+def _env_files(texts: list[str], environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    return tuple(_path(item, environ) for item in formation_arg.items(texts))
+
+
+def _policies(texts: list[str]) -> dict[str, RestartPolicy]:
+    policies = {}
+    for item in formation_arg.items(texts):
+        name, equals, policy = item.partition("=")
+        if not equals or (name == "max" and policy.isdigit()):
+            policies[ALL] = _policy(item)
+        else:
+            policies[formation_arg.parse_type(name)] = _policy(policy)
+    return policies
+
+
+def _policy(text: str) -> RestartPolicy:
+    if text in NAMED:
+        return NAMED[text]
+    word, _, times = text.partition("=")
+    if word == "max" and times.isascii() and times.isdigit() and len(times) < 10:
+        return limited(int(times))
+    from difflib import get_close_matches
+
+    near = get_close_matches(text, NAMED, 1)
+    help_ = f"did you mean '{near[0]}'?" if near else f"one of {', '.join(NAMED)}, max=N"
+    raise ValueError(f"'{text}' is not a restart policy: {help_}")
+
+
+def _graces(texts: list[str]) -> dict[str, float]:
+    graces = {}
+    for item in formation_arg.items(texts):
+        name, equals, time = item.rpartition("=")
+        try:
+            graces[formation_arg.parse_type(name) if equals else ALL] = duration.parse(time)
+        except ValueError as error:
+            raise ValueError(f"'{item}': {error}") from None
+    return graces
+
+
+def _exit_with(text: str) -> str:
+    if text in {"any", "none"}:
+        return text
+    if text == "all":
+        raise ValueError("'all' is not a process type: did you mean 'any'?")
+    return formation_arg.parse_type(text)
+
+
+def _log_format(text: str) -> str:
+    if text not in LOG_FORMATS:
+        raise ValueError(f"'{text}' is not one of {', '.join(LOG_FORMATS)}")
+    return text

@@ -1,0 +1,157 @@
+"""Settings from files in the app root: .procman.toml, [tool.procman] of pyproject.toml, and foreman's .foreman."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from procman.cli.options import OPTIONS, Option, Value
+from procman.errors import UsageError
+
+
+class Raw(NamedTuple):
+    """An unchecked value; ``origin`` is a flag (``--port``) or a place (``.procman.toml:3``)."""
+
+    value: Value
+    origin: str
+
+
+class SettingsFileError(UsageError):
+    """A settings file is wrong; ``file`` and ``line`` (None: all of it) for those who list findings."""
+
+    def __init__(self, file: str, line: int | None, key: str, reason: str, hint: str | None = None) -> None:
+        place = file if line is None else f"{file}:{line}"
+        super().__init__(f"cannot use {key or 'settings'} of {place}: {reason}", hint)
+        self.file = file
+        self.line = line
+        self.reason = f"{key}: {reason}" if key else reason
+
+
+# The key is the long flag without its dashes: `--exit-with` is `exit-with` in TOML, or `exit_with`.
+KEYS: dict[str, Option] = {
+    flag.removeprefix("--"): option
+    for option in OPTIONS["start"]
+    for flag in option.flags
+    if flag.startswith("--")
+}
+_FOREMAN_KEYS = {  # foreman's own names, from its `lib/foreman/cli.rb`
+    **{key: KEYS[key] for key in ("concurrency", "formation", "port", "procfile", "env", "timeout", "color")},
+    "root": KEYS["app-root"],
+    "timestamp": KEYS["timestamps"],
+}
+_FOREMAN_LINE = r"^([A-Za-z_-]+)\s*:(?:\s+(.*?))?\s*$"
+_FOREMAN_VALUE = r"""(?:"([^"]*)"|'([^']*)'|([^"'#{}\[\]&*!|>%@`]\S*(?:\s+[^#\s]\S*)*))\s*(?:#.*)?"""
+_FOREMAN_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def read_layers(root: str) -> list[dict[str, Raw]]:
+    """What each settings file says, the strongest first. Raises ``SettingsFileError``; a missing file is no layer."""
+    layers = []
+    ours = _read(root, ".procman.toml")
+    if ours is not None:
+        layers.append(_from_toml(".procman.toml", ours, ()))
+    project = _read(root, "pyproject.toml")
+    if project is not None and b"tool.procman" in project:  # a cheap test: tomllib costs 8 ms to import
+        layers.append(_from_toml("pyproject.toml", project, ("tool", "procman")))
+    foremans = _read(root, ".foreman")
+    if foremans is not None:
+        layers.append(_from_foreman(".foreman", foremans))
+    return layers
+
+
+def _read(root: str, name: str) -> bytes | None:
+    try:
+        with open(os.path.join(root, name), "rb") as file:
+            return file.read()
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise SettingsFileError(name, None, "", f"{error.strerror}") from error
+
+
+def _from_toml(name: str, data: bytes, path: tuple[str, ...]) -> dict[str, Raw]:
+    import tomllib
+
+    try:
+        text = data.decode("utf-8-sig")
+        table: object = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise SettingsFileError(name, data.count(b"\n", 0, error.start) + 1, "", "not UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        raise SettingsFileError(name, int(at[1]) if at else None, "", f"not TOML: {error}") from error
+    for step in path:
+        table = table.get(step, {}) if isinstance(table, Mapping) else {}
+    if not isinstance(table, Mapping):
+        raise SettingsFileError(name, None, ".".join(path), "not a table")
+    layer: dict[str, Raw] = {}
+    for key, value in table.items():
+        line = _line_of(text, path, key)
+        option = KEYS.get(key.replace("_", "-"))
+        if option is None:
+            raise SettingsFileError(name, line, f"'{key}'", "no such setting", _nearest_key(key))
+        raw = Raw(_flag_like(name, line, key, option, value), name if line is None else f"{name}:{line}")
+        layer[option.name] = raw
+    return layer
+
+
+def _flag_like(name: str, line: int | None, key: str, option: Option, value: object) -> Value:
+    """A TOML value in the form in which flags come: switches as bool, the rest as text."""
+    if option.metavar is None:
+        if isinstance(value, bool):
+            return value
+        raise SettingsFileError(name, line, key, "must be true or false")
+    if _plain(value):
+        return [str(value)] if option.repeat else str(value)
+    if option.repeat and isinstance(value, Mapping):
+        value = [f"{left}={right}" if _plain(right) else right for left, right in value.items()]
+    if option.repeat and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return list(value)
+    raise SettingsFileError(name, line, key, f"must be what {option.label} takes: {option.metavar}")
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def _line_of(text: str, path: tuple[str, ...], key: str) -> int | None:
+    """The line of ``key`` in a TOML table, or None: tomllib does not tell, so this looks where people write it."""
+    here: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
+        if header:
+            here = tuple(part.strip(" \t\"'") for part in header[1].split("."))
+            if here == (*path, key):
+                return number
+        elif here == path and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[.=]""", line):
+            return number
+    return None
+
+
+def _nearest_key(key: str) -> str | None:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key.replace("_", "-"), KEYS, 1)
+    return f"did you mean '{near[0]}'?" if near else f"settings are {', '.join(KEYS)}"
+
+
+def _from_foreman(name: str, data: bytes) -> dict[str, Raw]:
+    """``key: value`` lines, as foreman's users write them; YAML beyond that is refused for the keys that we know."""
+    layer: dict[str, Raw] = {}
+    for number, line in enumerate(data.decode(errors="replace").removeprefix("\ufeff").splitlines(), 1):
+        match = re.match(_FOREMAN_LINE, line)
+        option = _FOREMAN_KEYS.get(match[1].lower()) if match else None
+        if match is None or option is None:
+            continue  # comments, document marks, and foreman's keys for its export
+        key = match[1]
+        value = re.fullmatch(_FOREMAN_VALUE, match[2] or "")
+        if value is None:
+            raise SettingsFileError(name, number, key, "only 'key: value' on one line is understood")
+        text = value[1] or value[2] or value[3] or ""
+        raw: Value = [text] if option.repeat else text
+        if option.metavar is None:
+            if text.lower() not in _FOREMAN_BOOLEANS:
+                raise SettingsFileError(name, number, key, "must be true or false")
+            raw = _FOREMAN_BOOLEANS[text.lower()]
+        layer[option.name] = Raw(raw, f"{name}:{number}")
+    return layer

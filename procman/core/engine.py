@@ -1,0 +1,130 @@
+"""The formation's engine: events in, effects out."""
+
+from collections.abc import Callable
+
+from procman.core.dyno import AT_REST, Dyno
+from procman.core.effects import Effect, Quit, Say
+from procman.core.events import (
+    DynoEvent,
+    Event,
+    Exited,
+    FormationChanged,
+    Hurried,
+    ShutdownRequested,
+    SpawnFailed,
+    Tick,
+    Unwanted,
+    Wanted,
+)
+from procman.core.formation import list_words, reconcile
+from procman.core.model import DynoName, Profile
+from procman.core.restart import NEVER
+
+REMIND_S = 2.0  # whoever waits for a stop hears again after this long whom it is waiting for
+
+
+class Engine:
+    """Decides for one app. ``profile`` tells what a process type is held to.
+
+    ``exit_with``: a process type, "any" or "none" — whose exit ends everything with its status; None leaves it
+    to the policy (``stops_all``). With "none" the engine goes on even when nothing is left to run.
+    """
+
+    def __init__(self, profile: Callable[[str], Profile], exit_with: str | None = None) -> None:
+        self.profile = profile
+        self.exit_with = exit_with
+        self.dynos: dict[DynoName, Dyno] = {}
+        self.closing: ShutdownRequested | None = None
+        self.first_failure: tuple[int, str] | None = None
+        self.quit: Quit | None = None
+        self._remind_at = NEVER
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Apply one event at ``now`` (monotonic seconds); the effects are in the order to perform them."""
+        effects: list[Effect] = []
+        if isinstance(event, FormationChanged):
+            effects = self._reconcile(event, now)
+        elif isinstance(event, ShutdownRequested):
+            effects = self._shut_down(event, now)
+        elif isinstance(event, Tick):
+            for dyno in list(self.dynos.values()):
+                effects += dyno.handle(event, now)
+            effects += self._remind(now)
+        else:
+            dyno_or_none = self.dynos.get(event.dyno)
+            if dyno_or_none is None or dyno_or_none.run != event.run:
+                return []  # late news of an earlier run
+            effects = dyno_or_none.handle(event, now)
+            if isinstance(event, (Exited, SpawnFailed)):
+                effects += self._judge(dyno_or_none, now)
+        return effects + self._finish()
+
+    def deadline(self) -> float:
+        """When a Tick is next due; infinity when only the outside world can change anything."""
+        return min([self._remind_at, *(dyno.deadline() for dyno in self.dynos.values())])
+
+    def snapshot(self) -> dict[str, tuple[str, int, int | None]]:
+        """State, run and pid of every dyno by name, for tests and for whoever asks."""
+        return {str(dyno.name): (dyno.state.value, dyno.run, dyno.pid) for dyno in self.dynos.values()}
+
+    def _reconcile(self, event: FormationChanged, now: float) -> list[Effect]:
+        if self.closing:
+            return []
+        present = [name for name, dyno in self.dynos.items() if dyno.wanted]
+        starts, stops = reconcile(event.formation, present)
+        effects: list[Effect] = []
+        for name in stops:
+            effects += self.dynos[name].handle(Unwanted(name), now)
+        for name in starts:
+            if name not in self.dynos:
+                self.dynos[name] = Dyno(name, self.profile(name.process_type), now)
+            effects += self.dynos[name].handle(Wanted(name), now)
+        return effects
+
+    def _judge(self, dyno: Dyno, now: float) -> list[Effect]:
+        """An exit that nobody asked for may end everything, and may become the manager's own status."""
+        if dyno.asked or dyno.last_exit is None or self.closing:
+            return []
+        verdict = dyno.last_exit.status, f"{dyno.name} {dyno.last_exit.words()}"
+        if verdict[0] and not self.first_failure:
+            self.first_failure = verdict
+        ends_all = dyno.profile.policy.stops_all if self.exit_with is None else self.exit_with in (
+            "any", dyno.name.process_type,
+        )
+        return self._shut_down(ShutdownRequested(*verdict), now) if ends_all else []
+
+    def _shut_down(self, event: ShutdownRequested, now: float) -> list[Effect]:
+        again, self.closing = self.closing is not None, self.closing or event
+        running = [dyno for dyno in self.dynos.values() if dyno.state not in AT_REST]
+        effects: list[Effect] = []
+        if running and not again:
+            grace = max(dyno.profile.grace for dyno in running)
+            self._remind_at = now + REMIND_S
+            effects.append(Say(None, f"{event.why[:1].upper()}{event.why[1:]}; stopping "
+                               f"{list_words(dyno.name for dyno in running)}, up to {grace:g} s"))
+        for dyno in list(self.dynos.values()):
+            order: DynoEvent = Hurried(dyno.name) if again else Unwanted(dyno.name)
+            effects += dyno.handle(order, now)
+        return effects
+
+    def _remind(self, now: float) -> list[Effect]:
+        if now < self._remind_at:
+            return []
+        self._remind_at = NEVER
+        running = [dyno for dyno in self.dynos.values() if dyno.state not in AT_REST]
+        left = max((dyno.deadline() - now for dyno in running), default=0.0)
+        names = list_words(dyno.name for dyno in running)
+        return [Say(None, f"Still waiting for {names}, up to {max(left, 0):.0f} s; Ctrl-C kills at once")]
+
+    def _finish(self) -> list[Effect]:
+        """Forget dynos that are down and unwanted; quit when nothing runs and nothing will."""
+        for name in [name for name, dyno in self.dynos.items() if not dyno.wanted and dyno.state in AT_REST]:
+            del self.dynos[name]
+        if self.quit or not all(dyno.is_final() for dyno in self.dynos.values()):
+            return []
+        if self.closing:
+            self.quit = Quit(self.closing.status, self.closing.why)
+        elif self.dynos and self.exit_with != "none":
+            status, why = self.first_failure or (0, "every dyno has completed")
+            self.quit = Quit(status, why)
+        return [self.quit] if self.quit else []

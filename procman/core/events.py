@@ -1,0 +1,84 @@
+"""What can happen. An event about one life of a dyno carries its run number, so that late news can be told apart."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from procman.core.model import DynoName, Exit
+
+
+class FormationChanged(NamedTuple):
+    """The wish: how many dynos of each process type there shall be."""
+
+    formation: Mapping[str, int]
+
+
+class Spawned(NamedTuple):
+    """The process of a run exists."""
+
+    dyno: DynoName
+    run: int
+    pid: int
+
+
+class SpawnFailed(NamedTuple):
+    """The process of a run could not be made; ``exit`` has the shell's status (126, 127) and the reason."""
+
+    dyno: DynoName
+    run: int
+    exit: Exit
+
+
+class Bound(NamedTuple):
+    """A process of the dyno listens on its ``$PORT``."""
+
+    dyno: DynoName
+    run: int
+
+
+class Exited(NamedTuple):
+    """The root process of the run ended. Others of the dyno may still live."""
+
+    dyno: DynoName
+    run: int
+    exit: Exit
+
+
+class Emptied(NamedTuple):
+    """The root process and everything it ever started is gone."""
+
+    dyno: DynoName
+    run: int
+
+
+class ShutdownRequested(NamedTuple):
+    """All shall end gracefully; ``status`` becomes the manager's own. A second one kills at once."""
+
+    status: int
+    why: str
+
+
+class Tick(NamedTuple):
+    """Time has passed: do what is due."""
+
+
+class Wanted(NamedTuple):
+    """The formation has this dyno. Made by the engine only."""
+
+    dyno: DynoName
+
+
+class Unwanted(NamedTuple):
+    """The formation no longer has this dyno. Made by the engine only."""
+
+    dyno: DynoName
+
+
+class Hurried(NamedTuple):
+    """Whoever waits for this dyno's end waits no longer. Made by the engine only."""
+
+    dyno: DynoName
+
+
+RunEvent = Spawned | SpawnFailed | Bound | Exited | Emptied
+DynoEvent = RunEvent | Wanted | Unwanted | Hurried | Tick
+Event = RunEvent | FormationChanged | ShutdownRequested | Tick

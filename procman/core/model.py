@@ -1,0 +1,56 @@
+"""The words of the core: dynos by name, how a process ended, and what each process type is held to."""
+
+from typing import NamedTuple
+
+from procman.core.restart import RestartPolicy
+
+WEB = "web"
+RELEASE = "release"
+BOOT_TIMEOUT_S = 60.0  # Heroku: a web process has 60 s from launch to bind $PORT, else R10
+
+
+class DynoName(NamedTuple):
+    """``web.1``: process type and number, counted from 1 without gaps."""
+
+    process_type: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.process_type}.{self.number}"
+
+
+class Exit(NamedTuple):
+    """How a dyno's root process ended. ``status`` is the shell's: the exit code, or 128+n for signal n.
+
+    ``signal`` is its name when the process itself was ended by one. ``reason`` overrides the words: a failure
+    to start at all, or the kernel's verdict on memory.
+    """
+
+    status: int
+    signal: str = ""
+    reason: str = ""
+
+    def words(self) -> str:
+        """"exited with status 3", "killed by SIGKILL (out of memory)": what a person is told."""
+        ended = f"killed by {self.signal}" if self.signal else f"exited with status {self.status}"
+        return f"{ended} ({self.reason})" if self.reason else ended
+
+
+class Profile(NamedTuple):
+    """What a process type is held to. ``grace``: seconds from SIGTERM to SIGKILL.
+
+    ``boot_timeout``: seconds to bind ``$PORT``; None for types that are up as soon as they run (all but web).
+    """
+
+    policy: RestartPolicy
+    grace: float
+    boot_timeout: float | None = None
+
+
+def profile_of(process_type: str, policy: RestartPolicy, grace: float | None = None) -> Profile:
+    """The profile of a type under a policy; only ``web`` has to bind a port (Heroku: dyno-startup-behavior)."""
+    return Profile(
+        policy,
+        policy.grace if grace is None else grace,
+        BOOT_TIMEOUT_S if process_type == WEB else None,
+    )

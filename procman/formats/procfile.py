@@ -1,0 +1,96 @@
+"""Procfile text to processes, with a finding for every line that some tool drops or reads otherwise.
+
+The base grammar is honcho's ``PROCFILE_LINE``; what Heroku accepts beyond it (indentation) and what people mean by
+``web : cmd`` runs here too, with a warning. A line that no reading can save is an error: nothing is ever skipped
+in silence. The facts about other tools are those of Dev Center "the-procfile", `heroku/procfile-cnb` and the source
+of `heroku local`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from honcho.environ import PROCFILE_LINE
+
+from procman.formats.diagnostic import Diagnostic
+from procman.formats.text import decoded_lines
+
+# heroku-model 1.3: honcho's grammar plus indentation and blanks before the colon.
+# Patterns are texts here: `re` compiles and keeps them when first used, which most Procfiles never do.
+_SUPERSET_LINE = r"^\s*([A-Za-z0-9_-]+)\s*:\s*(.*\S)\s*$"
+_NAME_WITHOUT_COMMAND = r"^\s*([A-Za-z0-9_-]+)\s*:\s*$"
+_ODD_IN_COMMAND = frozenset("#\\")
+_NAMES_WITH_MEANING = frozenset({"all", "any", "none"})
+
+
+class Procfile(NamedTuple):
+    """Processes in file order as (name, command), each name once; ``lines`` says where each one stands."""
+
+    processes: tuple[tuple[str, str], ...]
+    lines: Mapping[str, int]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def parse(data: bytes, file: str = "Procfile") -> Procfile:
+    """Read a Procfile. ``file`` is only its name in findings. Never raises for bad content: it reports."""
+    text = decoded_lines(data, file)
+    found = list(text.diagnostics)
+    processes: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.lines, 1):
+        bare = line.strip()
+        if not bare or bare.startswith("#"):
+            continue
+        match = PROCFILE_LINE.match(line) or re.match(_SUPERSET_LINE, line)
+        command = match[2].strip() if match else ""
+        if match is None or not command:
+            found.append(_unreadable(file, number, text.lines))
+            continue
+        name = match[1]
+        if not is_plain(line, name, command):
+            from procman.formats import line_diagnosis
+
+            found += line_diagnosis.differences(file, number, line, name, command)
+        if name in processes:
+            first = lines[name]
+            message = f"'{name}' is declared on lines {first} and {number}: Heroku runs the last, foreman both; keep one"
+            found.append(Diagnostic(file, number, "error", "duplicate", message))
+            continue
+        processes[name] = command
+        lines[name] = number
+    if not processes and not any(finding.severity == "error" for finding in found):
+        found.append(Diagnostic(file, None, "error", "empty-file", "nothing to run: no line declares a process"))
+    if processes and "web" not in processes:
+        message = "no process type is named 'web': on Heroku, only 'web' receives requests"
+        found.append(Diagnostic(file, None, "warning", "no-web", message))
+    found.sort(key=lambda finding: finding.line or 0)
+    return Procfile(tuple(processes.items()), lines, tuple(found))
+
+
+def is_plain(line: str, name: str, command: str) -> bool:
+    """Whether a readable line is what every tool reads alike, told without the rules of ``line_diagnosis``.
+
+    Nearly every line of nearly every Procfile is, and then those rules need not be imported before the first dyno.
+    """
+    return (
+        line.startswith(f"{name}: ")
+        and line.isascii()
+        and line.isprintable()
+        and name == name.lower()
+        and "-" not in name
+        and len(name) < 64
+        and name not in _NAMES_WITH_MEANING
+        and _ODD_IN_COMMAND.isdisjoint(command)
+    )
+
+
+def _unreadable(file: str, number: int, lines: Sequence[str]) -> Diagnostic:
+    from procman.formats import line_diagnosis
+
+    line = lines[number - 1]
+    nameless = re.match(_NAME_WITHOUT_COMMAND, line)
+    if nameless:
+        return line_diagnosis.empty_command(file, number, nameless[1])
+    if number > 1 and lines[number - 2].rstrip().endswith("\\"):
+        return line_diagnosis.continued(file, number)
+    return line_diagnosis.malformed(file, number, line)

@@ -1,0 +1,51 @@
+"""What a formation says, in one format, to one sink."""
+
+import time
+from collections.abc import Callable
+
+from procman.core.model import DynoName
+from procman.logs.formats import LogFormat, Source
+from procman.logs.sink import Sink
+
+
+class Output:
+    """Lines of dynos and of procman itself, in the order they came. ``wall`` is the clock of the stamps."""
+
+    def __init__(
+        self,
+        log_format: LogFormat,
+        sink: Sink,
+        quiet: frozenset[str] = frozenset(),
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.format = log_format
+        self.sink = sink
+        self.quiet = quiet
+        self.wall = wall
+
+    def say(self, dyno: DynoName | None, text: str) -> None:
+        """A system line, Heroku's words about a dyno or procman's own (None)."""
+        self.lines(Source(dyno, "heroku", "system"), text.encode("utf-8", "surrogateescape") + b"\n")
+
+    def lines(self, source: Source, data: bytes) -> None:
+        """Whole lines, each with its newline."""
+        if not (source.origin == "app" and source.dyno and source.dyno.process_type in self.quiet):
+            self.sink.put(self.format.lines(source, data, self.wall()))
+
+    def partial(self, source: Source, data: bytes) -> None:
+        """Part of a line whose end has not come."""
+        if not (source.dyno and source.dyno.process_type in self.quiet):
+            self.sink.put(self.format.partial(source, data, self.wall()))
+
+    def flush(self) -> None:
+        """Write what the reader takes now, and report a gap that a full disk tore once it is over."""
+        self.sink.flush()
+        if self.sink.lost and not self.sink.size:
+            lost, self.sink.lost = self.sink.lost, 0
+            self.say(None, f"{lost} bytes of log were lost: {self.sink.trouble}")
+            self.sink.flush()
+
+    def end(self) -> None:
+        """Finish an open line and write what can be written."""
+        self.sink.put(self.format.end())
+        self.flush()

@@ -1,0 +1,162 @@
+"""A tiny process that ends every dyno when the supervisor is gone without having done so itself (SIGKILL).
+
+It waits on a pipe. The supervisor writes the sessions it starts and those that have ended, and ``done`` before it
+leaves. When the pipe closes without that word, the lifeline ends each session it knows, and everything that bears
+the supervisor's token. It is a fork, not a thread or a PDEATHSIG: that one reaches only direct children, and needs
+a hook between fork and exec that ``posix_spawn`` does not have.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+from procman.supervisor.proctable import Process, bears_token, family, read_process, signal_process, snapshot
+
+GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
+DONE = b"done\n"
+
+
+class Lifeline:
+    """The supervisor's end of the pipe. ``token``: as in the dynos' environment, ``NAME=value``."""
+
+    def __init__(self, token: bytes) -> None:
+        self._token = token
+        self._sessions: dict[int, int] = {}
+        self.pid = 0
+        self._pipe = -1
+        self.start()
+
+    def start(self) -> None:
+        """Fork the lifeline and tell it what it has to know: at first, or after somebody killed it."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+        reader, self._pipe = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                os.close(self._pipe)
+                wait(reader, self._token)
+            finally:
+                os._exit(0)
+        os.close(reader)
+        for pid, start in self._sessions.items():
+            self._tell(f"+{pid} {start}\n")
+
+    def add(self, pid: int, start: int) -> None:
+        """A session has begun; ``start`` is its leader's start time."""
+        self._sessions[pid] = start
+        self._tell(f"+{pid} {start}\n")
+
+    def drop(self, pid: int) -> None:
+        """Nothing of the session is left."""
+        if self._sessions.pop(pid, None) is not None:
+            self._tell(f"-{pid}\n")
+
+    def release(self) -> None:
+        """All is done: let the lifeline end without a deed."""
+        self._tell(DONE.decode())
+        os.close(self._pipe)
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            return
+
+    def _tell(self, line: str) -> None:
+        try:
+            os.write(self._pipe, line.encode())
+        except OSError:
+            return  # it was killed; SIGCHLD brings the news and start() makes another
+
+
+def wait(reader: int, token: bytes) -> None:
+    """The lifeline's whole life. Its own session and no descriptor but the pipe: nothing of procman's is held."""
+    os.setsid()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.dup2(reader, 3)
+    os.closerange(4, 65_536)
+    told = b""
+    while chunk := os.read(3, 65_536):
+        told += chunk
+    if not told.endswith(DONE):
+        end_all(sessions_in(told), token)
+
+
+def sessions_in(told: bytes) -> dict[int, int]:
+    """Leader pid to start time of the sessions begun and not ended in the supervisor's words."""
+    sessions: dict[int, int] = {}
+    for line in told.split(b"\n")[:-1]:
+        if line[:1] == b"+":
+            pid, start = line[1:].split()
+            sessions[int(pid)] = int(start)
+        elif line[:1] == b"-":
+            sessions.pop(int(line[1:]), None)
+    return sessions
+
+
+def end_all(sessions: Mapping[int, int], token: bytes, grace: float = GRACE_S) -> int:
+    """SIGTERM, at most ``grace`` seconds, SIGKILL, until nothing of the sessions or with the token is left.
+
+    Returns how many processes were found. Waits on pidfds, not by polling.
+    """
+    if not snapshot():  # no /proc: the groups are all that can be reached
+        for pid in sessions:
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except OSError:
+                continue
+        return len(sessions)
+    found = members(sessions, token)
+    for process in found:
+        signal_process(process, signal.SIGTERM)
+        signal_process(process, signal.SIGCONT)
+    wait_for_exit(found, grace)
+    for _ in range(100):  # what forks faster than it is killed is met again
+        left = members(sessions, token)
+        if not left:
+            break
+        for process in left:
+            signal_process(process, signal.SIGKILL)
+        wait_for_exit(left, grace)
+    return len(found)
+
+
+def members(sessions: Mapping[int, int], token: bytes) -> list[Process]:
+    """Living processes of these sessions, or bearing the token, and their descendants; never ourselves."""
+    table = snapshot()
+    # A session's number is not reused while a member lives; a living leader must be the very one.
+    roots = [pid for pid, start in sessions.items() if pid not in table or table[pid].start == start]
+    roots += [pid for pid in table if bears_token(pid, token)]
+    me = os.getpid()
+    return [table[pid] for pid in family(table, roots) if pid in table and pid != me and table[pid].alive]
+
+
+def wait_for_exit(processes: list[Process], seconds: float) -> None:
+    """Return when all have ended, or after ``seconds``."""
+    from select import POLLIN, poll  # noqa: PLC0415 - only in the lifeline and the sweep
+
+    poller, waiting = poll(), set()
+    for process in processes:
+        try:
+            handle = os.pidfd_open(process.pid)
+        except OSError:
+            continue
+        found = read_process(process.pid)
+        if found and found.start == process.start:
+            poller.register(handle, POLLIN)
+            waiting.add(handle)
+        else:
+            os.close(handle)
+    deadline = time.monotonic() + seconds
+    while waiting and (left := deadline - time.monotonic()) > 0:
+        for handle, _ in poller.poll(left * 1000):
+            poller.unregister(handle)
+            waiting.discard(handle)
+            os.close(handle)
+    for handle in waiting:
+        os.close(handle)

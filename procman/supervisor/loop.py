@@ -1,0 +1,73 @@
+"""The loop: wait for a descriptor, a signal or a deadline, and call whoever asked for it. Nothing hides in it."""
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Iterable
+
+FOREVER = float("inf")
+
+
+class Loop:
+    """Readiness callbacks, signals and deadlines of one thread."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._signals: dict[int, Callable[[int], None]] = {}
+        self._deadlines: list[tuple[Callable[[], float], Callable[[float], None]]] = []
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self.watch(self._reader, self._deliver)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def watch(self, fd: int, callback: Callable[[], None], writable: bool = False) -> None:
+        """Call back whenever ``fd`` can be read (or written)."""
+        self._selector.register(fd, selectors.EVENT_WRITE if writable else selectors.EVENT_READ, callback)
+
+    def unwatch(self, fd: int) -> None:
+        """Stop doing so. Before the descriptor is closed."""
+        self._selector.unregister(fd)
+
+    def on_signals(self, signums: Iterable[int], callback: Callable[[int], None]) -> None:
+        """Call back with the number, on the loop, never inside other code."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for signum in signums:
+            self._signals[signum] = callback
+            signal.signal(signum, note)
+
+    def on_deadline(self, deadline: Callable[[], float], callback: Callable[[float], None]) -> None:
+        """Call back with the time whenever ``deadline()``, asked before each wait, has come."""
+        self._deadlines.append((deadline, callback))
+
+    def turn(self) -> None:
+        """Wait once, and call back everything that is due."""
+        due = min((deadline() for deadline, _ in self._deadlines), default=FOREVER)
+        timeout = None if due == FOREVER else max(due - self.now(), 0.0)
+        for key, _ in self._selector.select(timeout):
+            key.data()
+        now = self.now()
+        for deadline, callback in self._deadlines:
+            if deadline() <= now:
+                callback(now)
+
+    def close(self) -> None:
+        """Give the signals back."""
+        signal.set_wakeup_fd(-1)
+        for signum in self._signals:
+            signal.signal(signum, signal.SIG_DFL)
+        self._selector.close()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _deliver(self) -> None:
+        for signum in os.read(self._reader, 4096):
+            self._signals[signum](signum)
+
+
+def note(signum: int, frame: object) -> None:
+    """The handler proper: the wake-up descriptor has already carried the number to the loop."""

@@ -1,0 +1,308 @@
+"""The dynos' processes on this host: made, signalled and mourned here and nowhere else."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from procman.core.model import DynoName, Exit
+from procman.logs.sink import widen_pipe
+from procman.supervisor.lifeline import Lifeline
+from procman.supervisor.oom import OomCounter
+from procman.supervisor.proctable import (
+    Process,
+    bears_token,
+    family,
+    own_children,
+    read_process,
+    signal_process,
+    snapshot,
+)
+from procman.supervisor.terminal import open_pty
+
+PIPE_BYTES = 256 << 10
+ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+class Command(NamedTuple):
+    """What a dyno runs. ``shell``: the program that reads ``text`` after ``-c``."""
+
+    text: str
+    env: dict[str, str]
+    shell: str = "/bin/sh"
+
+
+class Child:
+    """One life of a dyno. ``outputs``: our ends of its output, with the name of the stream."""
+
+    __slots__ = ("dyno", "ended", "outputs", "pid", "pty", "run", "start", "token")
+
+    def __init__(self, dyno: DynoName, run: int, pid: int, outputs: list[tuple[int, str]]) -> None:
+        self.dyno = dyno
+        self.run = run
+        self.pid = pid
+        self.outputs = outputs
+        self.start = 0
+        self.token = b""
+        self.pty: int | None = None
+        self.ended = False  # the root process was reaped; others may live
+
+
+class Processes(Protocol):
+    """The seam between the supervisor and the kernel; ``testing`` has a scripted one."""
+
+    def command(self, dyno: DynoName) -> Command:
+        """What the dyno runs."""
+
+    def spawn(self, dyno: DynoName, run: int) -> Child:
+        """Start it. Raises OSError when that cannot be."""
+
+    def terminate(self, child: Child) -> None:
+        """SIGTERM to every process of the dyno; stopped ones are continued."""
+
+    def kill(self, child: Child) -> None:
+        """SIGKILL to every process of the dyno."""
+
+    def ended(self) -> Iterator[tuple[Child, Exit]]:
+        """Roots that have ended, each still unreaped while it is handled."""
+
+    def is_empty(self, child: Child) -> bool:
+        """Whether nothing of an ended dyno is left."""
+
+    def recheck_s(self) -> float:
+        """Seconds after which emptiness must be asked for again without news; infinity where news come."""
+
+    def release(self) -> None:
+        """The end: whatever still lives is killed, and nothing is held any more."""
+
+
+class LocalProcesses:
+    """Real processes. Each dyno leads a session, has descriptors 0 to 2 and default signal dispositions.
+
+    ``token``: ``NAME=value`` naming this supervisor; every dyno's environment carries it, with the dyno's name and
+    run behind it, and so do all its descendants that do not take care to lose it.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[DynoName], Command],
+        token: str,
+        tty: bool = False,
+        split_streams: bool = False,
+        window: Callable[[], tuple[int, int]] = lambda: (24, 80),
+    ) -> None:
+        self.command = command
+        self._token = token
+        self._tty = tty
+        self._split_streams = split_streams
+        self._window = window
+        self._alive: dict[int, Child] = {}  # by pid of the root
+        self._lifeline = Lifeline(f"{token}/".encode())
+        self._reaper = become_subreaper()
+        self._oom: OomCounter | None = None
+
+    def spawn(self, dyno: DynoName, run: int) -> Child:
+        """See ``Processes``. ``posix_spawn``: a fork would copy page tables in proportion to our memory."""
+        command = self.command(dyno)
+        name, _, value = self._token.partition("=")
+        value = f"{value}/{dyno}/{run}"
+        ours: list[int] = []
+        theirs: list[int] = []
+        pty = None
+        if self._tty:
+            pty, slave, path = open_pty(*self._window())
+            ours, theirs = [pty], [slave]
+            # A session leader that opens a terminal gets it as its controlling one.
+            actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+                (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_DUP2, 0, 2),
+            ]
+        else:
+            for _ in range(2 if self._split_streams else 1):
+                reader, writer = os.pipe()
+                ours.append(reader)
+                theirs.append(writer)
+            actions = [
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, theirs[0], 1),
+                (os.POSIX_SPAWN_DUP2, theirs[-1], 2),
+            ]
+        try:
+            pid = os.posix_spawn(
+                command.shell,
+                [command.shell, "-c", command.text],
+                {**command.env, name: value},
+                file_actions=actions,
+                setsid=True,
+                setsigmask=[],
+                setsigdef=ALL_SIGNALS,
+            )
+        except OSError:
+            for fd in ours:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        for fd in ours:
+            os.set_blocking(fd, False)
+            if not self._tty:
+                widen_pipe(fd, PIPE_BYTES)
+        child = Child(dyno, run, pid, list(zip(ours, ("stdout", "stderr"), strict=False)))
+        child.token = f"{name}={value}\0".encode()
+        child.pty = pty
+        row = read_process(pid)
+        child.start = row.start if row else 0
+        self._alive[pid] = child
+        self._lifeline.add(pid, child.start)
+        self._oom = self._oom or OomCounter()
+        return child
+
+    def terminate(self, child: Child) -> None:
+        """See ``Processes``. The group at one stroke, then those that left it."""
+        others = self._members(child)
+        signal_group(child, signal.SIGTERM)
+        for process in others:
+            if child.ended or process.group != child.pid:
+                signal_process(process, signal.SIGTERM)
+            if process.state == "T":
+                signal_process(process, signal.SIGCONT)
+
+    def kill(self, child: Child) -> None:
+        """See ``Processes``. Who belongs is found before the root dies and its tree falls apart."""
+        others = self._members(child) if not self._is_alone(child) else []
+        signal_group(child, signal.SIGKILL)
+        for process in others:
+            signal_process(process, signal.SIGKILL)
+
+    def ended(self) -> Iterator[tuple[Child, Exit]]:
+        """See ``Processes``. Orphans that came back to us are reaped on the way."""
+        while True:
+            try:
+                news = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if news is None:
+                return
+            child = self._alive.get(news.si_pid)
+            if child and not child.ended:
+                # Not reaped while it is handled: its pid and group cannot be anybody else's yet.
+                yield child, self._exit_of(news.si_code, news.si_status)
+                child.ended = True
+            os.waitid(os.P_PID, news.si_pid, os.WEXITED)
+            if news.si_pid == self._lifeline.pid:
+                self._lifeline.start()
+
+    def is_empty(self, child: Child) -> bool:
+        """See ``Processes``. Once True, the child is forgotten."""
+        if not child.ended:
+            return False
+        if not self._is_alone(child) and self._members(child):
+            return False
+        if self._alive.pop(child.pid, None):
+            self._lifeline.drop(child.pid)
+        return True
+
+    def recheck_s(self) -> float:
+        """See ``Processes``. A subreaper hears of every orphan's end; others must look again."""
+        return float("inf") if self._reaper else 0.1
+
+    def release(self) -> None:
+        """See ``Processes``. The last net: descendants that belong to no dyno we could name."""
+        for _ in range(100):
+            table = snapshot()
+            me = os.getpid()
+            strays = [
+                table[pid]
+                for pid in family({p: row for p, row in table.items() if p != me}, own_children() or ())
+                if pid in table and pid != self._lifeline.pid and table[pid].alive
+            ]
+            if not strays:
+                break
+            for process in strays:
+                signal_process(process, signal.SIGKILL)
+            for process in strays:
+                if process.parent == me:
+                    os.waitid(os.P_PID, process.pid, os.WEXITED)
+        self._lifeline.release()
+
+    def _is_alone(self, child: Child) -> bool:
+        """The root has ended and none of our children is a stranger: so nothing of any ended dyno lives."""
+        children = own_children() if self._reaper else None
+        if children is None:
+            return False
+        mine = self._alive.get(child.pid) is child
+        root = read_process(child.pid) if mine and not child.ended else None
+        if root and root.alive:
+            return False
+        known = self._alive
+        return all(pid == self._lifeline.pid or (pid in known and not known[pid].ended) for pid in children)
+
+    def _members(self, child: Child) -> list[Process]:
+        """Every living process of the dyno."""
+        table = snapshot()
+        if not table:
+            return self._group_as_member(child)
+        roots = {child.pid}
+        me = os.getpid()
+        for row in table.values():
+            stray = row.parent == me or row.parent == 1
+            if stray and row.session != child.pid and row.pid not in self._alive and bears_token(row.pid, child.token):
+                roots.add(row.pid)
+        if child.ended and child.pid in table and table[child.pid].start != child.start:
+            roots.discard(child.pid)  # the number has gone to somebody else
+        return [
+            table[pid]
+            for pid in family(table, roots)
+            if pid in table and table[pid].alive and not (pid == child.pid and child.ended)
+        ]
+
+    def _group_as_member(self, child: Child) -> list[Process]:
+        """Without /proc: the process group, if anything is in it, stands for all members."""
+        try:
+            os.killpg(child.pid, 0)
+        except OSError:
+            return []
+        return [Process(child.pid, 0, child.pid, child.pid, 0, "S")]
+
+    def _exit_of(self, code: int, status: int) -> Exit:
+        if code == os.CLD_EXITED:
+            signum = status - 128
+            name = signal_name(signum) if 0 < signum < signal.NSIG else ""
+            reason = "out of memory" if signum == signal.SIGKILL and self._was_oom() else name
+            return Exit(status, reason=reason)
+        reason = "out of memory" if status == signal.SIGKILL and self._was_oom() else ""
+        return Exit(128 + status, signal_name(status), reason)
+
+    def _was_oom(self) -> bool:
+        return self._oom is not None and self._oom.has_killed()
+
+
+def signal_group(child: Child, signum: int) -> None:
+    """Signal the dyno's own process group, whose number is ours to use until its leader is reaped."""
+    if child.ended:
+        return
+    try:
+        os.killpg(child.pid, signum)
+    except OSError:
+        return  # nothing in it any more
+
+
+def signal_name(signum: int) -> str:
+    """``SIGKILL``; real-time signals have no names of their own."""
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"
+
+
+def become_subreaper() -> bool:
+    """Make orphans of dynos come back to us instead of init; False where the kernel cannot (not Linux)."""
+    try:
+        import ctypes  # noqa: PLC0415
+
+        pr_set_child_subreaper = 36  # prctl(2)
+        return ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0) == 0
+    except (ImportError, OSError, AttributeError):
+        return False

@@ -1,0 +1,114 @@
+"""Processes as the kernel shows them in /proc: who descends from whom, who belongs to a session, who bears a token.
+
+Where there is no /proc (macOS) every question is answered with nothing, and callers fall back to process groups.
+"""
+
+import os
+import signal
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """One row. ``start``: clock ticks since boot; with ``pid`` it names a process for ever."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    start: int
+    state: str  # one letter, proc(5); Z is a zombie, T is stopped
+
+    @property
+    def alive(self) -> bool:
+        """Not a zombie."""
+        return self.state not in "ZX"
+
+
+def read_process(pid: int) -> Process | None:
+    """The row of a pid, or None when there is no such process (or no /proc)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
+
+
+def snapshot() -> dict[int, Process]:
+    """Every process that can be seen, by pid."""
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return {}
+    rows = (read_process(int(name)) for name in names if name.isdigit())
+    return {row.pid: row for row in rows if row}
+
+
+def family(table: Mapping[int, Process], roots: Iterable[int]) -> set[int]:
+    """The roots, every process in a session or group one of them leads, and all descendants of those."""
+    members = set(roots)
+    leads = frozenset(members)
+    children: dict[int, list[int]] = {}
+    for row in table.values():
+        children.setdefault(row.parent, []).append(row.pid)
+        if row.session in leads or row.group in leads:
+            members.add(row.pid)
+    todo = list(members)
+    while todo:
+        for pid in children.get(todo.pop(), ()):
+            if pid not in members:
+                members.add(pid)
+                todo.append(pid)
+    return members
+
+
+def own_children() -> list[int] | None:
+    """Pids of this process's children, zombies too; None where the kernel does not tell."""
+    pid = os.getpid()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return None
+
+
+def bears_token(pid: int, token: bytes) -> bool:
+    """Whether the environment the process was started with holds ``token``."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return token in file.read()
+    except OSError:
+        return False
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process, as ``ps`` shows it; its short name when that is empty."""
+    for name in ("cmdline", "comm"):
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as file:
+                text = file.read().replace(b"\0", b" ").strip()
+        except OSError:
+            break
+        if text:
+            return text.decode("utf-8", "replace")
+    return "?"
+
+
+def signal_process(process: Process, signum: int) -> bool:
+    """Signal exactly this process: the pid is held by a pidfd while its start time is compared."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return False
+    try:
+        found = read_process(process.pid)
+        if found is None or found.start != process.start:
+            return False
+        signal.pidfd_send_signal(handle, signum)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True

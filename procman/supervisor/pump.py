@@ -1,0 +1,165 @@
+"""The log pump: dyno output in chunks, through the splitter, to the output, as fast as its reader takes it."""
+
+import os
+import selectors
+from collections.abc import Callable
+
+from procman.core.model import DynoName
+from procman.logs.formats import Source
+from procman.logs.output import Output
+from procman.logs.sink import HIGH_WATER
+from procman.logs.splitter import LINE_LIMIT, LineSplitter
+from procman.supervisor.loop import FOREVER, Loop
+
+CHUNK = 256 << 10  # bytes of one read: a whole pipe
+PARTIAL_S = 0.1  # an unfinished line, such as a prompt, is shown after this pause
+LOW_WATER = 256 << 10  # bytes waiting at which reading goes on
+STOPPING_LIMIT = 64 << 20  # while stopping, a paused reader shall not keep dynos from their last words
+LAST_WORDS = 1 << 20  # bytes read at a dyno's end: the most a pipe can hold
+STALL_S = 2.0  # at the end, a reader that takes nothing for so long is not waited for
+
+
+class Stream:
+    """One descriptor of one life of a dyno."""
+
+    __slots__ = ("fd", "source", "splitter")
+
+    def __init__(self, fd: int, source: Source) -> None:
+        self.fd = fd
+        self.source = source
+        self.splitter = LineSplitter()
+
+
+class Pump:
+    """Reads every dyno's output. A full sink stops the reading, not the dynos: they wait in their own write.
+
+    ``on_reader_gone`` is called once, when nobody will ever read the output again.
+    """
+
+    def __init__(self, loop: Loop, output: Output, on_reader_gone: Callable[[], None]) -> None:
+        self._loop = loop
+        self._output = output
+        self._on_reader_gone = on_reader_gone
+        # All streams sit in a selector of their own, itself watched by the loop: one call pauses them all.
+        self._inputs = selectors.DefaultSelector()
+        self._streams: dict[int, Stream] = {}
+        self._unfinished: dict[Stream, float] = {}  # streams holding part of a line, and when it came
+        self._paused = False
+        self._blocked = False  # the sink waits to become writable
+        self._gone_told = False
+        self.limit = HIGH_WATER
+        loop.watch(self._inputs.fileno(), self._read_ready)  # type: ignore[attr-defined]
+        loop.on_deadline(self._partial_due, self._show_partials)
+
+    def add(self, dyno: DynoName, outputs: list[tuple[int, str]]) -> None:
+        """Read these descriptors until their end."""
+        for fd, name in outputs:
+            stream = Stream(fd, Source(dyno, "app", name))
+            self._streams[fd] = stream
+            self._inputs.register(fd, selectors.EVENT_READ, stream)
+
+    def drain(self, outputs: list[tuple[int, str]], close: bool = False) -> None:
+        """A dyno's last words: all that its pipes hold now, an unfinished line too.
+
+        With ``close`` the descriptors are given up, also if somebody who was not found holds their other end.
+        """
+        for fd, _ in outputs:
+            stream = self._streams.get(fd)
+            if stream is None:
+                continue
+            taken = 0
+            while taken < LAST_WORDS and (count := self._read(stream)):
+                taken += count
+            if fd not in self._streams:
+                continue
+            self._finish_line(stream)
+            if close:
+                self._drop(stream)
+
+    def flush(self) -> None:
+        """Write what the reader takes, and pause or resume the reading accordingly."""
+        sink = self._output.sink
+        self._output.flush()
+        if sink.broken and not self._gone_told:
+            self._gone_told = True
+            self._on_reader_gone()
+        if (sink.size > 0) != self._blocked:
+            self._blocked = sink.size > 0
+            if self._blocked:
+                self._loop.watch(sink.fd, self.flush, writable=True)
+            else:
+                self._loop.unwatch(sink.fd)
+        if not self._paused and sink.size > self.limit:
+            self._paused = True
+            self._loop.unwatch(self._inputs.fileno())  # type: ignore[attr-defined]
+        elif self._paused and sink.size <= min(LOW_WATER, self.limit):
+            self._paused = False
+            self._loop.watch(self._inputs.fileno(), self._read_ready)  # type: ignore[attr-defined]
+
+    def relax(self) -> None:
+        """From now on, as everything stops, keep what a paused reader does not take, up to a higher limit."""
+        self.limit = STOPPING_LIMIT
+
+    def finish(self, interrupted: Callable[[], bool]) -> None:
+        """Hand the rest to the reader: as long as it takes something, and nobody interrupts."""
+        self._output.end()
+        sink = self._output.sink
+        with selectors.DefaultSelector() as waiter:
+            if sink.size and not sink.broken:
+                waiter.register(sink.fd, selectors.EVENT_WRITE)
+            while sink.size and not sink.broken and not interrupted() and waiter.select(STALL_S):
+                sink.flush()
+
+    def _read_ready(self) -> None:
+        for key, _ in self._inputs.select(0):
+            stream: Stream = key.data
+            if self._streams.get(stream.fd) is stream:
+                self._read(stream)
+        self.flush()
+
+    def _read(self, stream: Stream) -> int:
+        """One chunk. The bytes read; 0 when there is nothing now, or nothing any more."""
+        try:
+            chunk = os.read(stream.fd, CHUNK)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            chunk = b""  # EIO: the last holder of a pty's other end has gone
+        if not chunk:
+            self._finish_line(stream)
+            self._drop(stream)
+            return 0
+        splitter = stream.splitter
+        whole = splitter.feed(chunk)
+        if whole:
+            self._output.lines(stream.source, whole)
+        if splitter.size > LINE_LIMIT:
+            self._output.partial(stream.source, splitter.take())
+        if splitter.size:
+            self._unfinished[stream] = self._loop.now()
+        else:
+            self._unfinished.pop(stream, None)
+        return len(chunk)
+
+    def _finish_line(self, stream: Stream) -> None:
+        self._unfinished.pop(stream, None)
+        if stream.splitter.size:
+            self._output.lines(stream.source, stream.splitter.take() + b"\n")
+
+    def _drop(self, stream: Stream) -> None:
+        del self._streams[stream.fd]
+        self._inputs.unregister(stream.fd)
+        os.close(stream.fd)
+
+    def _partial_due(self) -> float:
+        if self._paused or not self._unfinished or not self._output.format.shows_partials:
+            return FOREVER
+        return min(self._unfinished.values()) + PARTIAL_S
+
+    def _show_partials(self, now: float) -> None:
+        for stream, since in list(self._unfinished.items()):
+            if now >= since + PARTIAL_S:
+                del self._unfinished[stream]
+                self._output.partial(stream.source, stream.splitter.take())
+        self.flush()
+

@@ -1,0 +1,32 @@
+"""Terminals: ours, whose size counts, and the ptys that dynos get when we have one."""
+
+import fcntl
+import os
+import struct
+import termios
+
+DEFAULT_SIZE = (24, 80)
+
+
+def open_pty(rows: int, columns: int) -> tuple[int, int, str]:
+    """Master, slave and the slave's path. Newlines stay single bytes: the log is not a terminal."""
+    master, slave = os.openpty()
+    attributes = termios.tcgetattr(slave)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    set_size(master, rows, columns)
+    return master, slave, os.ttyname(slave)
+
+
+def set_size(fd: int, rows: int, columns: int) -> None:
+    """Resize a terminal; its foreground processes get SIGWINCH."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def get_size(fd: int) -> tuple[int, int]:
+    """Rows and columns of a terminal; 24 by 80 when it does not say."""
+    try:
+        size = os.get_terminal_size(fd)
+    except OSError:
+        return DEFAULT_SIZE
+    return (size.lines, size.columns) if size.columns and size.lines else DEFAULT_SIZE
