@@ -1,22 +1,29 @@
-"""The app as it would run: Procfile and env files read, formation and environment worked out, findings listed."""
+"""The app as it would run: Procfile and env files read, formation and environment worked out, findings
+listed.
+"""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from errno import EFBIG
 from typing import NamedTuple
 
 from procman.cli.settings import Settings, port_number
+from procman.cli.settings_files import place_of
 from procman.errors import ProcmanError
-from procman.formats import envfile, procfile
+from procman.formats import procfile
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.formation_arg import ALL
 from procman.formats.procfile import Procfile
 
 DEFAULT_PORT = 5000  # foreman, honcho
 DEFAULT_ENV_FILE = ".env"
+MOST_BYTES = 8 << 20  # `-f /dev/zero` must not eat the memory
 
 
 class App(NamedTuple):
-    """Everything a supervisor needs to know of an app, except what differs from dyno to dyno (PORT, DYNO, PS)."""
+    """Everything a supervisor needs to know of an app, except what differs from dyno to dyno (PORT, DYNO,
+    PS).
+    """
 
     root: str  # absolute
     processes: tuple[tuple[str, str], ...]  # every type of the Procfile with its command, in file order
@@ -50,10 +57,9 @@ def load(settings: Settings, environ: Mapping[str, str], procfile_needed: bool =
     examination = examine(settings, environ, procfile_needed)
     errors = examination.errors
     if errors and errors[0].code == "unknown-type":  # slips of the command line need no list of findings
-        raise ProcmanError("\n".join(f"cannot use {error.file}: {error.message}" for error in errors))
+        raise ProcmanError("\n".join(map(_refusal, errors)))
     if len(errors) == 1:
-        place = str(errors[0]).split(f": {errors[0].severity}: ", 1)[0]
-        raise ProcmanError(f"cannot use {place}: {errors[0].message}", "procman check")
+        raise ProcmanError(_refusal(errors[0]), "procman check")
     if errors:
         listed = "\n".join(str(error) for error in errors)
         raise ProcmanError(f"cannot use this app: {len(errors)} errors\n{listed}", "procman check")
@@ -74,6 +80,8 @@ def examine(settings: Settings, environ: Mapping[str, str], procfile_needed: boo
     origins = dict.fromkeys(environ, "environment")
     read: list[str] = []
     for name, data in _env_files(settings, found):
+        from procman.formats import envfile  # an app without env files does not pay for it
+
         read.append(name)
         file = envfile.parse(data, name, {**environ, **file_env}, settings.interpolate)
         found += file.diagnostics
@@ -86,7 +94,7 @@ def examine(settings: Settings, environ: Mapping[str, str], procfile_needed: boo
     port, port_origin = _base_port(settings, env, origins, found)
     warnings = tuple(finding for finding in found if finding.severity == "warning")
     app = App(
-        os.path.abspath(settings.app_root),
+        _absolute(settings.app_root),
         parsed.processes,
         formation_of(settings, names),
         env,
@@ -99,7 +107,9 @@ def examine(settings: Settings, environ: Mapping[str, str], procfile_needed: boo
 
 
 def formation_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
-    """How many of which type run, in file order: the named types or all but ``release``, each once unless told."""
+    """How many of which type run, in file order: the named types or all but ``release``, each once unless
+    told.
+    """
     types, wished = settings.types, settings.formation
     formation = {}
     for name in names:
@@ -108,7 +118,12 @@ def formation_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
             continue
         everyone = {} if name == "release" else {**wished, **types}  # `all=3` does not mean the release step
         quantity = next(
-            (number for number in (types.get(name), wished.get(name), everyone.get(ALL)) if number is not None), 1
+            (
+                number
+                for number in (types.get(name), wished.get(name), everyone.get(ALL))
+                if number is not None
+            ),
+            1,
         )
         if quantity:
             formation[name] = quantity
@@ -122,7 +137,10 @@ def _read_procfile(settings: Settings, needed: bool) -> Procfile:
     except FileNotFoundError:
         if not needed:
             return Procfile((), {}, ())
-        code, message = "no-procfile", f"not found in {os.path.abspath(settings.app_root)}{_lookalike(settings)}"
+        code, message = (
+            "no-procfile",
+            f"not found in {_absolute(settings.app_root)}{_lookalike(settings)}",
+        )
     except OSError as error:
         code, message = "unreadable", _reason(error)
     except ValueError:
@@ -139,7 +157,9 @@ def _lookalike(settings: Settings) -> str:
         return ""
     for name in present:
         if name.lower() in {wanted.lower(), f"{wanted.lower()}.txt"}:
-            return f", but '{name}' is: rename it with 'mv {name} {wanted}' (Heroku ignores any other spelling)"
+            return (
+                f", but '{name}' is: rename it with 'mv {name} {wanted}' (Heroku ignores any other spelling)"
+            )
     variants = [name for name in present if name.startswith(f"{wanted}.")]
     return f": did you mean -f {variants[0]}?" if variants else ""
 
@@ -152,7 +172,7 @@ def _env_files(settings: Settings, found: list[Diagnostic]) -> Iterator[tuple[st
             yield name, _read(settings, name)
         except FileNotFoundError:
             if not implied:
-                message = f"no such env file in {os.path.abspath(settings.app_root)}"
+                message = f"no such env file in {_absolute(settings.app_root)}"
                 found.append(Diagnostic(name, None, "error", "no-env-file", message))
         except OSError as error:
             if implied and isinstance(error, IsADirectoryError):  # a virtual environment can be called .env
@@ -166,7 +186,19 @@ def _env_files(settings: Settings, found: list[Diagnostic]) -> Iterator[tuple[st
 
 def _read(settings: Settings, name: str) -> bytes:
     with open(os.path.join(settings.app_root, name), "rb") as file:
-        return file.read()
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(EFBIG, f"larger than {MOST_BYTES >> 20} MiB, so not a file that somebody wrote")
+    return data
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        raise ProcmanError(
+            "cannot work here: the current directory was removed", "cd somewhere else"
+        ) from None
 
 
 def _reason(error: OSError) -> str:
@@ -184,7 +216,7 @@ def _base_port(
     try:
         return port_number(env["PORT"]), origin
     except ValueError as error:
-        file, line = _place(origin)
+        file, line = place_of(origin)
         found.append(Diagnostic(file, line, "error", "bad-port", f"PORT: {error}"))
         return DEFAULT_PORT, "default"
 
@@ -203,15 +235,14 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
     }
     for field, types in asked.items():
         for unknown in sorted(set(types).difference(names) - {ALL}):
-            file, line = _place(settings.origins.get(field, field))
+            file, line = place_of(settings.origins.get(field, field))
             message = f"no process type '{unknown}' in {settings.procfile}: {_nearest(unknown, names)}"
             yield Diagnostic(file, line, "error", "unknown-type", message)
 
 
-def _place(origin: str) -> tuple[str, int | None]:
-    """``.env:3`` as file and line; what has no line (``--port``, ``environment``) as it is."""
-    file, _, line = origin.rpartition(":")
-    return (file, int(line)) if file and line.isdigit() else (origin, None)
+def _refusal(error: Diagnostic) -> str:
+    place = error.file if error.line is None else f"{error.file}:{error.line}"
+    return f"cannot use {place}: {error.message}"
 
 
 def _nearest(unknown: str, names: list[str]) -> str:
@@ -225,5 +256,11 @@ def _nothing_left(settings: Settings, app: App) -> ProcmanError:
     names = [name for name, _ in app.processes]
     if names == ["release"]:
         return ProcmanError("cannot start: the Procfile has only a release step", "procman start release")
-    why = "nothing is left after the options" if settings.types or settings.formation or settings.excluded else "no type"
-    return ProcmanError(f"cannot start: {why}: the Procfile has {', '.join(names)}", f"procman start {names[0]}")
+    why = (
+        "nothing is left after the options"
+        if settings.types or settings.formation or settings.excluded
+        else "no type"
+    )
+    return ProcmanError(
+        f"cannot start: {why}: the Procfile has {', '.join(names)}", f"procman start {names[0]}"
+    )

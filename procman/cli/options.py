@@ -1,8 +1,9 @@
 """The flags of `start`, `run`, `check` and `env` as one table, and the two readers of it.
 
-``click_params`` makes click's options of it: click reports errors and prints help. ``read_fast`` reads a plain command
-line without click, whose import would cost 30 ms before the first dyno; it answers None for whatever it does not fully
-understand, and then click reads the same words. `tests/test_options.py` holds the two to the same answers.
+``click_params`` makes click's options of it: click reports errors and prints help. ``read_fast`` reads a
+plain command line without click, whose import would cost 30 ms before the first dyno; it answers None for
+whatever it does not fully understand, and then click reads the same words. `tests/test_options.py` holds the
+two to the same answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,9 @@ Value = str | bool | list[str]
 
 
 class Option(NamedTuple):
-    """One field of ``Given``. ``metavar`` None: a switch, which ``off`` turns false. ``repeat``: collects a list."""
+    """One field of ``Given``. ``metavar`` None: a switch, which ``off`` turns false. ``repeat``: collects a
+    list.
+    """
 
     name: str
     flags: tuple[str, ...]
@@ -31,7 +34,9 @@ class Option(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the command line says, unchecked: field → text, list of texts or bool, and the words that are no flags."""
+    """What the command line says, unchecked: field → text, list of texts or bool, and the words that are no
+    flags.
+    """
 
     fields: Mapping[str, Value]
     arguments: Sequence[str] = ()
@@ -40,7 +45,9 @@ class Given(NamedTuple):
 _APP = (
     Option("app_root", ("-d", "--app-root"), "DIR", "Run the app in DIR (default: here)."),
     Option("procfile", ("-f", "--procfile"), "FILE", "Read this Procfile, relative to the app root."),
-    Option("env_files", ("-e", "--env"), "FILE[,FILE]", "Read these env files instead of .env; later wins.", True),
+    Option(
+        "env_files", ("-e", "--env"), "FILE[,FILE]", "Read these env files instead of .env; later wins.", True
+    ),
     Option(
         "interpolate",
         ("--interpolate",),
@@ -48,7 +55,12 @@ _APP = (
         "Fill in ${VAR} in env files, or leave it as it is (default: fill in).",
         off=("--no-interpolate",),
     ),
-    Option("port", ("-p", "--port"), "PORT", "First port (default: PORT of the env file, of the environment, 5000)."),
+    Option(
+        "port",
+        ("-p", "--port"),
+        "PORT",
+        "First port (default: PORT of the env file, of the environment, 5000).",
+    ),
 )
 _FORMATION = (
     Option(
@@ -60,7 +72,9 @@ _FORMATION = (
     ),
     Option("quiet", ("-q", "--quiet"), "TYPE[,TYPE]", "Run these without showing their output.", True),
     Option("excluded", ("-x", "--except"), "TYPE[,TYPE]", "Run all but these.", True),
-    Option("grace", ("-t", "--timeout"), "[TYPE=]TIME", "From SIGTERM to SIGKILL: 30, 500ms, worker=5m.", True),
+    Option(
+        "grace", ("-t", "--timeout"), "[TYPE=]TIME", "From SIGTERM to SIGKILL: 30, 500ms, worker=5m.", True
+    ),
     Option(
         "restart",
         ("--restart",),
@@ -68,7 +82,9 @@ _FORMATION = (
         "When a dyno ends: dev (default), heroku, always, on-failure, max=N, never, foreman.",
         True,
     ),
-    Option("exit_with", ("--exit-with",), "TYPE|any|none", "Whose end ends everything, with its exit status."),
+    Option(
+        "exit_with", ("--exit-with",), "TYPE|any|none", "Whose end ends everything, with its exit status."
+    ),
     Option("timestamps", ("--timestamps",), None, "Begin lines with the time.", off=("--no-timestamps",)),
     Option("prefix", ("--prefix",), None, "Begin lines with the dyno's name.", off=("--no-prefix",)),
     Option("color", ("--color",), None, "Colour the names (default: on a terminal).", off=("--no-color",)),
@@ -100,7 +116,9 @@ def flags_of(options: Sequence[Option]) -> dict[str, tuple[Option, bool]]:
 
 
 def read_fast(verb: str, argv: Sequence[str]) -> Given | None:
-    """Read the words after ``verb`` as click would, or answer None when click should do it (errors, help, rarities)."""
+    """Read the words after ``verb`` as click would, or answer None when click should do it (errors, help,
+    rarities).
+    """
     table = flags_of(OPTIONS[verb])
     fields: dict[str, Value] = {}
     arguments: list[str] = []
@@ -139,7 +157,7 @@ def read_fast(verb: str, argv: Sequence[str]) -> Given | None:
 
 
 def _split(word: str) -> tuple[str, str | None]:
-    """``--flag=value``, ``-p5000`` and plain flags; a bundle of short switches comes out as an unknown flag."""
+    """``--flag=value``, ``-p5000`` and plain flags; a bundle of short switches becomes an unknown flag."""
     if word.startswith("--"):
         flag, equals, value = word.partition("=")
         return flag, value if equals else None
@@ -181,7 +199,10 @@ def click_params(options: Sequence[Option]) -> "list[click.Parameter]":
         else:
             made.append(
                 click.Option(
-                    [*option.flags, option.name], metavar=option.metavar, multiple=option.repeat, help=option.help
+                    [*option.flags, option.name],
+                    metavar=option.metavar,
+                    multiple=option.repeat,
+                    help=option.help,
                 )
             )
     return made

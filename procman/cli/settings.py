@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from procman.cli.options import OPTIONS, Given
-from procman.cli.settings_files import Raw, read_layers
+from procman.cli.settings_files import Raw, SettingsFileError, place_of, read_layers
 from procman.core.restart import DEV, NAMED, RestartPolicy, limited
 from procman.errors import UsageError
 from procman.formats import duration, formation_arg
@@ -21,7 +21,7 @@ _UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
 class Settings(NamedTuple):
-    """Every effective value of a `procman start`, typed and checked. Per-type mappings: "*" is for the rest."""
+    """Every effective value of a `procman start`, typed and checked. In per-type mappings, "*": the rest."""
 
     app_root: str = "."
     procfile: str = "Procfile"
@@ -44,15 +44,16 @@ class Settings(NamedTuple):
 
 
 def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
-    """Flags, then .procman.toml, [tool.procman] of pyproject.toml, .foreman, defaults: the first that speaks wins.
+    """Flags, then .procman.toml, [tool.procman] of pyproject.toml, .foreman, defaults: the first that speaks
+    wins.
 
-    ``environ`` serves only to resolve ``~/`` in paths. Files are looked for in the app root; one that names another
-    app root means a folder beside itself. Raises UsageError naming the flag, or the file and line.
+    ``environ`` serves only to resolve ``~/`` in paths. Files are looked for in the app root; one that names
+    another app root means a folder beside itself. Raises UsageError naming the flag, or the file and line.
     """
     asked = given.fields.get("app_root", ".")
     root = _path(asked if isinstance(asked, str) else ".", environ)
     if not os.path.isdir(root):
-        raise UsageError(f"cannot use --app-root '{root}': no such directory")
+        raise UsageError(f"cannot use --app-root: '{root}' is no directory")
     raw: dict[str, Raw] = {}
     for layer in reversed(read_layers(root)):
         raw.update(layer)
@@ -63,7 +64,10 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         if name in Settings._fields:
             raw[name] = Raw(value, _LABELS[name])
     values = _Values(raw)
-    types = _checked("the command line", formation_arg.parse_types, given.arguments)
+    try:
+        types = formation_arg.parse_types(given.arguments)
+    except ValueError as error:
+        raise UsageError(f"cannot use the command line: {error}") from None
     settings = Settings(
         app_root=_path(values.text("app_root", "."), environ),
         procfile=_path(values.text("procfile", "Procfile"), environ),
@@ -84,7 +88,7 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         log_format=values.one("log_format", _log_format) or "text",
     )
     if not os.path.isdir(settings.app_root):
-        raise UsageError(f"cannot use {values.place('app_root')} '{settings.app_root}': no such directory")
+        raise values.refusal("app_root", f"'{settings.app_root}' is no directory")
     origins = {name: raw[name].origin if name in raw else "default" for name in Settings._fields[:-1]}
     if types:
         origins["types"] = "the command line"
@@ -117,10 +121,6 @@ class _Values:
     def __init__(self, raw: Mapping[str, Raw]) -> None:
         self._raw = raw
 
-    def place(self, name: str) -> str:
-        origin = self._raw[name].origin if name in self._raw else "default"
-        return origin if origin.startswith("-") else f"{_LABELS[name].removeprefix('--')} of {origin}"
-
     def text(self, name: str, default: str) -> str:
         return _text(self._raw[name]) if name in self._raw else default
 
@@ -128,20 +128,27 @@ class _Values:
         return bool(self._raw[name].value) if name in self._raw else None
 
     def one(self, name: str, read: Callable[[str], T]) -> T | None:
-        return _checked(self.place(name), read, self.text(name, "")) if name in self._raw else None
+        return self._checked(name, read, self.text(name, "")) if name in self._raw else None
 
     def each(self, name: str, read: Callable[[list[str]], T], default: T) -> T:
         if name not in self._raw:
             return default
         value = self._raw[name].value
-        return _checked(self.place(name), read, value if isinstance(value, list) else [str(value)])
+        return self._checked(name, read, value if isinstance(value, list) else [str(value)])
 
+    def _checked(self, name: str, read: Callable[[U], T], value: U) -> T:
+        try:
+            return read(value)
+        except ValueError as error:
+            raise self.refusal(name, str(error)) from None
 
-def _checked(place: str, read: Callable[[U], T], value: U) -> T:
-    try:
-        return read(value)
-    except ValueError as error:
-        raise UsageError(f"cannot use {place}: {error}") from None
+    def refusal(self, name: str, reason: str) -> UsageError:
+        """What is wrong with a field, at the flag or the line that it came from."""
+        origin = self._raw[name].origin
+        if origin.startswith("-"):
+            return UsageError(f"cannot use {origin}: {reason}")
+        file, line = place_of(origin)
+        return SettingsFileError(file, line, _LABELS[name].removeprefix("--"), reason)
 
 
 def _text(raw: Raw) -> str:

@@ -68,7 +68,8 @@ def supervise(settings: Settings, app: App, order: list[str], swept: list[tuple[
     )
     output = Output(log_format, Sink(STDOUT), settings.quiet)
     for pid, count in swept:
-        output.say(None, f"Ended {count} processes that an earlier procman (pid {pid}) left behind")
+        what = "process" if count == 1 else "processes"
+        output.say(None, f"Ended {count} {what} that an earlier procman (pid {pid}) left behind")
 
     def profile(process_type: str):  # type: ignore[no-untyped-def]
         policy = settings.restart.get(process_type, settings.restart["*"])

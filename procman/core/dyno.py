@@ -53,7 +53,7 @@ AT_REST = frozenset({State.CRASHED, State.COMPLETE, State.DOWN})
 class Dyno:
     """The life of one dyno. Mutable, without I/O; times are monotonic seconds."""
 
-    def __init__(self, name: DynoName, profile: Profile, now: float) -> None:
+    def __init__(self, name: DynoName, profile: Profile, now: float, run: int = 0) -> None:
         self.name = name
         self.profile = profile
         self.state = State.DOWN
@@ -61,7 +61,7 @@ class Dyno:
         self.said = PUBLIC[State.DOWN]  # the public word last logged
         self.wanted = False
         self.asked = False  # the end of this run was asked for
-        self.run = 0  # counts the spawns; 0: never spawned
+        self.run = run  # counts the spawns, those of a life before it was scaled away too; 0: never spawned
         self.pid: int | None = None  # of the root process while it lives
         self.unborn = False  # the last run never had a process
         self.started_at = now
@@ -309,9 +309,9 @@ TABLE: dict[State, dict[type, Cell]] = {
         Tick: ignore,
     },
     State.STARTING: {
-        Wanted: ignore,
+        Wanted: impossible,
         Unwanted: stop,
-        Hurried: kill_remaining,
+        Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: bind,
@@ -320,9 +320,9 @@ TABLE: dict[State, dict[type, Cell]] = {
         Tick: time_out_boot,
     },
     State.UP: {
-        Wanted: ignore,
+        Wanted: impossible,
         Unwanted: stop,
-        Hurried: kill_remaining,
+        Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: ignore,
@@ -353,9 +353,9 @@ TABLE: dict[State, dict[type, Cell]] = {
         Tick: kill_again,
     },
     State.CRASHED: {
-        Wanted: ignore,
+        Wanted: impossible,
         Unwanted: give_up,
-        Hurried: ignore,
+        Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: impossible,
@@ -364,9 +364,9 @@ TABLE: dict[State, dict[type, Cell]] = {
         Tick: try_again,
     },
     State.COMPLETE: {
-        Wanted: ignore,
+        Wanted: impossible,
         Unwanted: give_up,
-        Hurried: ignore,
+        Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: impossible,
@@ -376,13 +376,13 @@ TABLE: dict[State, dict[type, Cell]] = {
     },
     State.DOWN: {
         Wanted: launch,
-        Unwanted: ignore,
-        Hurried: ignore,
+        Unwanted: impossible,
+        Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: impossible,
         Exited: impossible,
         Emptied: impossible,
-        Tick: ignore,
+        Tick: impossible,
     },
 }

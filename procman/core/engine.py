@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from procman.core.dyno import AT_REST, Dyno
+from procman.core.dyno import AT_REST, Dyno, State
 from procman.core.effects import Effect, Quit, Say
 from procman.core.events import (
     DynoEvent,
@@ -35,9 +35,10 @@ class Engine:
         self.exit_with = exit_with
         self.dynos: dict[DynoName, Dyno] = {}
         self.closing: ShutdownRequested | None = None
-        self.first_failure: tuple[int, str] | None = None
+        self.failures: dict[DynoName, tuple[int, str]] = {}  # by dyno, the earliest to fail first
         self.quit: Quit | None = None
         self._remind_at = NEVER
+        self._last_runs: dict[DynoName, int] = {}  # of those forgotten: late news must fit no later life
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Apply one event at ``now`` (monotonic seconds); the effects are in the order to perform them."""
@@ -68,26 +69,29 @@ class Engine:
         return {str(dyno.name): (dyno.state.value, dyno.run, dyno.pid) for dyno in self.dynos.values()}
 
     def _reconcile(self, event: FormationChanged, now: float) -> list[Effect]:
-        if self.closing:
+        if self.closing or self.quit:
             return []
-        present = [name for name, dyno in self.dynos.items() if dyno.wanted]
+        present = {name for name, dyno in self.dynos.items() if dyno.wanted}
         starts, stops = reconcile(event.formation, present)
         effects: list[Effect] = []
         for name in stops:
             effects += self.dynos[name].handle(Unwanted(name), now)
         for name in starts:
             if name not in self.dynos:
-                self.dynos[name] = Dyno(name, self.profile(name.process_type), now)
+                last_run = self._last_runs.get(name, 0)
+                self.dynos[name] = Dyno(name, self.profile(name.process_type), now, last_run)
             effects += self.dynos[name].handle(Wanted(name), now)
         return effects
 
     def _judge(self, dyno: Dyno, now: float) -> list[Effect]:
         """An exit that nobody asked for may end everything, and may become the manager's own status."""
-        if dyno.asked or dyno.last_exit is None or self.closing:
+        if dyno.asked or not dyno.wanted or dyno.last_exit is None or self.closing:
             return []
         verdict = dyno.last_exit.status, f"{dyno.name} {dyno.last_exit.words()}"
-        if verdict[0] and not self.first_failure:
-            self.first_failure = verdict
+        if verdict[0]:
+            self.failures[dyno.name] = verdict
+        else:
+            self.failures.pop(dyno.name, None)  # a later try has made good
         ends_all = dyno.profile.policy.stops_all if self.exit_with is None else self.exit_with in (
             "any", dyno.name.process_type,
         )
@@ -97,11 +101,13 @@ class Engine:
         again, self.closing = self.closing is not None, self.closing or event
         running = [dyno for dyno in self.dynos.values() if dyno.state not in AT_REST]
         effects: list[Effect] = []
-        if running and not again:
-            grace = max(dyno.profile.grace for dyno in running)
-            self._remind_at = now + REMIND_S
-            effects.append(Say(None, f"{event.why[:1].upper()}{event.why[1:]}; stopping "
-                               f"{list_words(dyno.name for dyno in running)}, up to {grace:g} s"))
+        if running:
+            self._remind_at = NEVER if again else now + REMIND_S
+        stopping = [dyno for dyno in running if dyno.state is not State.KILLING]
+        if stopping and not again:
+            names = list_words(dyno.name for dyno in stopping)
+            grace = max(dyno.profile.grace for dyno in stopping)
+            effects.append(Say(None, f"{event.why}; stopping {names}, up to {grace:g} s"))
         for dyno in list(self.dynos.values()):
             order: DynoEvent = Hurried(dyno.name) if again else Unwanted(dyno.name)
             effects += dyno.handle(order, now)
@@ -119,12 +125,12 @@ class Engine:
     def _finish(self) -> list[Effect]:
         """Forget dynos that are down and unwanted; quit when nothing runs and nothing will."""
         for name in [name for name, dyno in self.dynos.items() if not dyno.wanted and dyno.state in AT_REST]:
-            del self.dynos[name]
+            self._last_runs[name] = self.dynos.pop(name).run
+            self.failures.pop(name, None)
         if self.quit or not all(dyno.is_final() for dyno in self.dynos.values()):
             return []
         if self.closing:
             self.quit = Quit(self.closing.status, self.closing.why)
         elif self.dynos and self.exit_with != "none":
-            status, why = self.first_failure or (0, "every dyno has completed")
-            self.quit = Quit(status, why)
+            self.quit = Quit(*next(iter(self.failures.values()), (0, "every dyno has completed")))
         return [self.quit] if self.quit else []

@@ -23,8 +23,8 @@ def reconcile(
     wanted = wanted_dynos(formation)
     keep = frozenset(wanted)
     starts = [name for name in wanted if name not in present]
-    stops = sorted((name for name in present if name not in keep), key=lambda name: -name.number)
-    return starts, stops
+    stops = [name for name in present if name not in keep]
+    return starts, sorted(stops, key=lambda name: (-name.number, name.process_type))
 
 
 def port_of(dyno: DynoName, process_types: Sequence[str], base: int) -> int:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def load() -> "tuple[Statements, Atoms]":
     """``parse_stream`` and ``parse_variables`` of python-dotenv.
 
-    ``import dotenv.parser`` would first run ``dotenv/__init__.py``, which imports logging, tempfile and random:
-    25 to 45 ms before the first dyno, for a parser that needs `re` alone. So the two submodules are found on the
-    package's search path and run by themselves; they stay out of `sys.modules`, where a later plain import
-    would mistake them for the package's own.
+    ``import dotenv.parser`` would first run ``dotenv/__init__.py``, which imports logging, tempfile and
+    random: 25 to 45 ms before the first dyno, for a parser that needs `re` alone. So the two submodules are
+    found on the package's search path and run by themselves; they stay out of `sys.modules`, where a later
+    plain import would mistake them for the package's own.
     """
     return _submodule("parser").parse_stream, _submodule("variables").parse_variables
 

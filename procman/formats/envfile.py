@@ -1,8 +1,8 @@
 """Env files: python-dotenv's grammar and interpolation, our own findings with file and line.
 
-What differs from ``dotenv_values``: a statement that cannot be read is an error instead of a log line; single quotes
-keep ``${VAR}`` as it stands, as in every shell; nothing is ever lost without a finding. Findings never show a value:
-they end up on screens and in CI logs.
+What differs from ``dotenv_values``: a statement that cannot be read is an error instead of a log line; single
+quotes keep ``${VAR}`` as it stands, as in every shell; nothing is ever lost without a finding. Findings never
+show a value: they end up on screens and in CI logs.
 """
 
 from collections import ChainMap
@@ -28,14 +28,17 @@ class EnvFile(NamedTuple):
 
 
 def parse(data: bytes, file: str, environ: Mapping[str, str], interpolate: bool = True) -> EnvFile:
-    """Read an env file. ``${VAR}`` sees earlier lines first, then ``environ``. Bad content is reported, not raised."""
+    """Read an env file. ``${VAR}`` sees earlier lines first, then ``environ``. Bad content is reported, not
+    raised.
+    """
     text = decoded_lines(data, file)
     found = [finding for finding in text.diagnostics if finding.code not in _HARMLESS]
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
     if not any(line.strip() and not line.lstrip().startswith("#") for line in text.lines):
         return EnvFile(values, lines, tuple(found))
-    from procman.formats import dotenv_grammar, statement_diagnosis  # only files with content pay for these
+    # Only files with content pay for these.
+    from procman.formats import dotenv_grammar, statement_diagnosis  # noqa: PLC0415
 
     statements, atoms = dotenv_grammar.load()
     known = ChainMap(values, dict(environ))  # grows with ``values``

@@ -1,4 +1,4 @@
-"""Formation arguments: ``web=2,worker=1``, ``all=3``, and the ``web`` or ``web=2`` behind ``procman start``."""
+"""Formation arguments: ``web=2,worker=1``, ``all=3``, and the ``web`` or ``web=2`` of `procman start`."""
 
 import re
 from collections.abc import Iterable
@@ -22,13 +22,17 @@ def parse_counts(texts: Iterable[str]) -> dict[str, int]:
     for item in items(texts):
         name, equals, number = item.partition("=")
         if not equals:
-            raise ValueError(f"'{item}' is not TYPE=N, such as {item if re.fullmatch(_TYPE, item) else 'web'}=2")
+            raise ValueError(
+                f"'{item}' is not TYPE=N, such as {item if re.fullmatch(_TYPE, item) else 'web'}=2"
+            )
         counts[parse_type(name)] = _quantity(item, number)
     return counts
 
 
 def parse_types(texts: Iterable[str]) -> dict[str, int | None]:
-    """``procman start`` arguments to type → quantity, None where none is given. ValueError says what is wrong."""
+    """``procman start`` arguments to type → quantity, None where none is given. ValueError says what is
+    wrong.
+    """
     types: dict[str, int | None] = {}
     for item in items(texts):
         name, equals, number = item.partition("=")

@@ -10,10 +10,11 @@ HEROKU_NAME_LIMIT = 128  # Platform API pattern ^[-\w]{1,128}$
 _NO_COLON = re.compile(r"^\s*([A-Za-z0-9_-]+)(?:\s+(\S.*?))?\s*$")
 _BEFORE_COLON = re.compile(r"^\s*([^:]*?)\s*:")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
-_CONVENTIONAL = frozenset(
-    "api app assets beat bot cable celery clock consumer cron css db frontend js mail postgres queue redis release "
-    "rpc scheduler server sidekiq urgentworker vite watch web webpack worker".split()
-)
+_USUAL_NAMES = """
+    api app assets beat bot cable celery clock consumer cron css db frontend js mail postgres queue redis
+    release rpc scheduler server sidekiq urgentworker vite watch web webpack worker
+"""
+_CONVENTIONAL = frozenset(_USUAL_NAMES.split())  # `web CMD` is a forgotten colon rather than prose
 # str.splitlines(), and so honcho, ends a line at these; Heroku and shells do not.
 _SEPARATORS = re.compile("[\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
 _INVISIBLE = re.compile("[\xa0\xad\u200b-\u200f\u2060\ufeff]")
@@ -27,7 +28,9 @@ def empty_command(file: str, line: int, name: str) -> Diagnostic:
 
 
 def continued(file: str, line: int) -> Diagnostic:
-    message = f"meant to continue line {line - 1}, but no tool joins lines at a backslash: write the command on one line"
+    message = (
+        f"meant to continue line {line - 1}, but no tool joins lines at a backslash: write it on one line"
+    )
     return Diagnostic(file, line, "error", "continuation", message)
 
 
@@ -41,19 +44,25 @@ def _reason(text: str) -> tuple[str, str]:
     bare = text.strip()
     hidden = _INVISIBLE.search(text)
     if hidden:
-        return "invisible-character", f"not 'name: command': an invisible character, U+{ord(hidden[0]):04X}, hides here"
+        return (
+            "invisible-character",
+            f"not 'name: command': an invisible character, U+{ord(hidden[0]):04X}, hides here",
+        )
     if bare.startswith(("<<<<<<<", "=======", ">>>>>>>")):
         return "conflict-marker", "a conflict marker of an unfinished git merge"
     if bare.startswith(("//", "--", ";")):
         return "bad-comment", f"a comment begins with '#', not '{bare[:2].rstrip()}'"
-    if "\uff1a" in text.split(":")[0]:
+    if "\uff1a" in text.split(":", maxsplit=1)[0]:
         return "wide-colon", "a full-width colon (U+FF1A) is not ':'"
     word = _NO_COLON.match(text)
     if word and word[2] is None:
         return "missing-colon", f"no colon and no command: write '{word[1]}: COMMAND'"
     if word and word[1] in _CONVENTIONAL:
         name = word[1]
-        return "missing-colon", f"missing colon after '{name}': write '{name}: …' (Heroku takes it, honcho drops it)"
+        return (
+            "missing-colon",
+            f"missing colon after '{name}': write '{name}: …' (Heroku takes it, honcho drops it)",
+        )
     assigned = _ASSIGNMENT.match(text)
     if assigned:
         # The value is not shown: it may be a secret.
@@ -65,14 +74,14 @@ def _reason(text: str) -> tuple[str, str]:
     if colon and not colon[1]:
         return "missing-name", "nothing before the colon: write 'NAME: COMMAND'"
     if colon and len(colon[1]) <= NAME_LIMIT:
-        reason = f"'{colon[1]}' cannot be a process type: only letters, digits, '-' and '_'"
+        reason = f"'{_start(colon[1])}' cannot be a process type: only letters, digits, '-' and '_'"
         if word:
             reason += f" (Heroku would make it a type '{word[1]}')"
         return "invalid-name", reason
     if word:
         return "prose", (
-            f"not 'name: command': honcho and foreman drop this line, Heroku would make it a type '{word[1]}'; "
-            "begin it with '#' if it is a comment"
+            f"not 'name: command': honcho and foreman drop this line, Heroku would make it a type '{word[1]}'"
+            "; begin it with '#' if it is a comment"
         )
     return "malformed", "not 'name: command': every other tool drops this line without a word"
 
@@ -88,7 +97,10 @@ def differences(file: str, line: int, text: str, name: str, command: str) -> lis
     if head[0].isspace():
         warn("indentation", "indented: Heroku runs this line, honcho, foreman and heroku local do not see it")
     if head[-1].isspace():
-        warn("blank-before-colon", f"a blank before the colon: Heroku would run ': {_start(command)}', which does nothing")
+        warn(
+            "blank-before-colon",
+            f"a blank before the colon: Heroku would run ': {_start(command)}', which does nothing",
+        )
     if not tail.startswith((" ", "\t")):
         warn("no-blank", f"no blank after the colon: Heroku drops this line; write '{name}: …'")
     separator = text[: len(text) - len(tail.lstrip())]
@@ -101,15 +113,23 @@ def differences(file: str, line: int, text: str, name: str, command: str) -> lis
     found += _about_name(file, line, name)
     hidden = _INVISIBLE.search(text)
     if hidden:
-        warn("invisible-character", f"an invisible character, U+{ord(hidden[0]):04X}, which the shell takes as a letter")
+        warn(
+            "invisible-character",
+            f"an invisible character, U+{ord(hidden[0]):04X}, which the shell takes as a letter",
+        )
     smart = _SMART_QUOTES.search(command)
     if smart:
         warn("smart-quote", f"a typographic quote ({smart[0]}), which the shell does not take as a quote")
     if command.endswith("\\"):
-        warn("continuation", "ends in a backslash: no tool joins the next line to this one; write it on one line")
+        warn(
+            "continuation",
+            "ends in a backslash: no tool joins the next line to this one; write it on one line",
+        )
     comment = next((match for match in _QUOTED_OR_COMMENT.finditer(command) if match[1]), None)
     if comment and comment.start() == 0:
-        found.append(Diagnostic(file, line, "error", "empty-command", f"'{name}' has only a comment for a command"))
+        found.append(
+            Diagnostic(file, line, "error", "empty-command", f"'{name}' has only a comment for a command")
+        )
     elif comment:
         warn("trailing-comment", "a comment at the end of the line goes to the shell as part of the command")
     return found
@@ -124,17 +144,28 @@ def _about_name(file: str, line: int, name: str) -> list[Diagnostic]:
     if len(name) > HEROKU_NAME_LIMIT:
         warn("long-name", f"a name of {len(name)} characters: Heroku refuses more than {HEROKU_NAME_LIMIT}")
     elif len(name) > NAME_LIMIT:
-        warn("long-name", f"a name of {len(name)} characters: dokku and Heroku's newer builders refuse more than 63")
+        warn(
+            "long-name",
+            f"a name of {len(name)} characters: dokku and Heroku's newer builders refuse more than 63",
+        )
     if "-" in name:
-        warn("hyphen", f"heroku local refuses the hyphen in '{name}', unless the type is named on its command line")
+        warn(
+            "hyphen",
+            f"heroku local refuses the hyphen in '{name}', unless the type is named on its command line",
+        )
     if name.lower() == "web" and name != "web":
         warn("uppercase", f"'{name}' is not 'web': Heroku sends it no requests")
     elif name != name.lower():
         warn("uppercase", f"upper case in '{name}': Heroku's newer builders make it '{name.lower()}'")
     if name in {"all", "any", "none"}:
-        warn("reserved-name", f"'{name}' means something else in options such as '-m all=2' and '--exit-with any'")
+        warn(
+            "reserved-name",
+            f"'{name}' means something else in options such as '-m all=2' and '--exit-with any'",
+        )
     return found
 
 
-def _start(command: str) -> str:
-    return command if len(command) <= 30 else command[:29] + "…"
+def _start(text: str) -> str:
+    """A piece of the file as a message may show it: short, and without what a terminal would obey."""
+    shown = text if len(text) <= 30 else text[:29] + "…"
+    return shown if shown.isprintable() else ascii(shown)[1:-1]

@@ -1,9 +1,9 @@
 """Procfile text to processes, with a finding for every line that some tool drops or reads otherwise.
 
-The base grammar is honcho's ``PROCFILE_LINE``; what Heroku accepts beyond it (indentation) and what people mean by
-``web : cmd`` runs here too, with a warning. A line that no reading can save is an error: nothing is ever skipped
-in silence. The facts about other tools are those of Dev Center "the-procfile", `heroku/procfile-cnb` and the source
-of `heroku local`.
+The base grammar is honcho's ``PROCFILE_LINE``; what Heroku accepts beyond it (indentation) and what people
+mean by ``web : cmd`` runs here too, with a warning. A line that no reading can save is an error: nothing is
+ever skipped in silence. The facts about other tools are those of Dev Center "the-procfile",
+`heroku/procfile-cnb` and the source of `heroku local`.
 """
 
 import re
@@ -48,18 +48,22 @@ def parse(data: bytes, file: str = "Procfile") -> Procfile:
             continue
         name = match[1]
         if not is_plain(line, name, command):
-            from procman.formats import line_diagnosis
+            from procman.formats import line_diagnosis  # noqa: PLC0415  (most files have no such line)
 
             found += line_diagnosis.differences(file, number, line, name, command)
         if name in processes:
             first = lines[name]
-            message = f"'{name}' is declared on lines {first} and {number}: Heroku runs the last, foreman both; keep one"
+            message = (
+                f"'{name}' is declared on lines {first} and {number}: Heroku runs the last, foreman both"
+            )
             found.append(Diagnostic(file, number, "error", "duplicate", message))
             continue
         processes[name] = command
         lines[name] = number
     if not processes and not any(finding.severity == "error" for finding in found):
-        found.append(Diagnostic(file, None, "error", "empty-file", "nothing to run: no line declares a process"))
+        found.append(
+            Diagnostic(file, None, "error", "empty-file", "nothing to run: no line declares a process")
+        )
     if processes and "web" not in processes:
         message = "no process type is named 'web': on Heroku, only 'web' receives requests"
         found.append(Diagnostic(file, None, "warning", "no-web", message))
@@ -70,7 +74,8 @@ def parse(data: bytes, file: str = "Procfile") -> Procfile:
 def is_plain(line: str, name: str, command: str) -> bool:
     """Whether a readable line is what every tool reads alike, told without the rules of ``line_diagnosis``.
 
-    Nearly every line of nearly every Procfile is, and then those rules need not be imported before the first dyno.
+    Nearly every line of nearly every Procfile is, and then those rules need not be imported before the first
+    dyno.
     """
     return (
         line.startswith(f"{name}: ")
@@ -85,7 +90,7 @@ def is_plain(line: str, name: str, command: str) -> bool:
 
 
 def _unreadable(file: str, number: int, lines: Sequence[str]) -> Diagnostic:
-    from procman.formats import line_diagnosis
+    from procman.formats import line_diagnosis  # noqa: PLC0415  (see is_plain)
 
     line = lines[number - 1]
     nameless = re.match(_NAME_WITHOUT_COMMAND, line)

@@ -53,19 +53,26 @@ def unparsable(file: str, statement: Statement) -> Diagnostic:
         mark = "single" if statement.quote == "'" else "double"
         closed = re.match(_QUOTED[statement.quote], statement.text[statement.value_at :])
         if closed is None:
-            return error("unterminated-quote", f"the {mark} quote that opens the value of {name} is never closed")
+            return error(
+                "unterminated-quote", f"the {mark} quote that opens the value of {name} is never closed"
+            )
         end = statement.line + closed[0].count("\n")
         if end > statement.line:
-            message = f"text after a closing {mark} quote: did the quote opened on line {statement.line} for {name} end there?"
+            opened = f"the quote opened on line {statement.line} for {name}"
+            message = f"text after a closing {mark} quote: did {opened} end there?"
             return error("text-after-quote", message, end)
-        return error("text-after-quote", f"text after the closing {mark} quote of {name}: put all of the value inside")
+        return error(
+            "text-after-quote", f"text after the closing {mark} quote of {name}: put all of the value inside"
+        )
     if statement.value_at >= 0 and not statement.name:
         return error("missing-key", "nothing before '=': write NAME=value")
     first = statement.text.split("\n", 1)[0]
     if statement.name in _SHELL_WORDS:
         return error("shell-command", f"a shell command ('{statement.name}'): an env file is read, never run")
     if first.startswith(("<<<<<<<", ">>>>>>>", "-----")):
-        return error("unparsable", "not NAME=value: a conflict marker, or a key whose first line has no name and quote")
+        return error(
+            "unparsable", "not NAME=value: a conflict marker, or a key whose first line has no name and quote"
+        )
     before, equals, _ = re.sub(_EXPORT, "", first, count=1).partition("=")
     if equals:
         return _invalid_key(file, statement, before.strip())
@@ -112,21 +119,31 @@ def about_value(file: str, statement: Statement, value: str, known: Mapping[str,
         elif value[-1] in "'\"" and value.count(value[-1]) == 1 and len(value) > 1:
             warn("stray-quote", f"{name} ends with a quote that nothing opened: it is part of the value")
     if "$(" in value or value.count("`") > 1:
-        warn("command-substitution", f"{name} holds $(…) or backticks: kept as text, an env file never runs a command")
+        warn(
+            "command-substitution",
+            f"{name} holds $(…) or backticks: kept as text, an env file never runs a command",
+        )
     if "$" not in value:
         return found
-    if any(not match[2] or not _is_name(match[1].partition(":-")[0]) for match in re.finditer(_BRACES, value)):
+    if any(
+        not match[2] or not _is_name(match[1].partition(":-")[0]) for match in re.finditer(_BRACES, value)
+    ):
         warn("unsupported-expansion", f"{name} has a '${{' that is neither ${{NAME}} nor ${{NAME:-default}}")
     bare = next((match[1] for match in re.finditer(_BARE_VARIABLE, value) if match[1] in known), None)
     if bare:
-        warn("bare-variable", f"{name} holds ${bare}, which stays as it is: write ${{{bare}}} to have it filled in")
+        warn(
+            "bare-variable",
+            f"{name} holds ${bare}, which stays as it is: write ${{{bare}}} to have it filled in",
+        )
     return found
 
 
 def undefined(file: str, statement: Statement, key: str, names: Iterable[str]) -> list[Diagnostic]:
     shown = _shown(key, statement)
     return [
-        Diagnostic(file, statement.line, "warning", "undefined-variable", f"{shown} uses ${{{name}}}, set nowhere")
+        Diagnostic(
+            file, statement.line, "warning", "undefined-variable", f"{shown} uses ${{{name}}}, set nowhere"
+        )
         for name in dict.fromkeys(names)
         if _is_name(name)
     ]
@@ -142,7 +159,9 @@ def _is_name(text: str) -> bool:
 
 
 def _shown(name: str, statement: Statement) -> str:
-    """A name as it may be printed. What stands left of "=" can be a piece of a pasted key: then it is withheld."""
+    """A name as it may be printed. What stands left of "=" can be a piece of a pasted key: then it is
+    withheld.
+    """
     if not name:
         return "this value"
     padded = statement.text.rstrip().endswith("=") and len(name) > 20  # base64 padding looks like NAME=

@@ -16,14 +16,16 @@ class DecodedLines(NamedTuple):
 
 
 def decoded_lines(data: bytes, file: str) -> DecodedLines:
-    r"""Decode UTF-8, strip a BOM, take ``\r\n`` and lone ``\r`` as line ends; report what was odd, and where."""
+    r"""Decode UTF-8, strip a BOM, take ``\r\n`` and lone ``\r`` as line ends; report what was odd."""
     if data.startswith(_UTF16):
         message = "the file is UTF-16; save it as UTF-8"
         return DecodedLines((), (Diagnostic(file, 1, "error", "not-utf-8", message),))
     found: list[Diagnostic] = []
     if data.startswith(_BOM):
         data = data[len(_BOM) :]
-        message = "the file begins with a byte order mark (BOM): Heroku, honcho and foreman lose the first line"
+        message = (
+            "the file begins with a byte order mark (BOM): Heroku, honcho and foreman lose the first line"
+        )
         found.append(Diagnostic(file, 1, "warning", "bom", message))
     if b"\r" in data:
         found += _carriage_returns(data, file)
@@ -34,7 +36,9 @@ def decoded_lines(data: bytes, file: str) -> DecodedLines:
     if b"\0" in data:
         for number, line in enumerate(raw, 1):
             if b"\0" in line:
-                message = f"a NUL byte at byte {line.index(0) + 1} of the line: no command or variable can hold one"
+                message = (
+                    f"a NUL byte at byte {line.index(0) + 1} of the line: no command or variable can hold one"
+                )
                 found.append(Diagnostic(file, number, "error", "nul-byte", message))
     try:
         lines = data.decode().split("\n")[: len(raw)]
@@ -59,11 +63,15 @@ def _carriage_returns(data: bytes, file: str) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     windows = data.find(b"\r\n")
     if windows >= 0:
-        message = "Windows line ends (CRLF), read as plain ones here; a tool that keeps the \\r breaks the command"
+        message = (
+            "Windows line ends (CRLF), read as plain ones here; a tool that keeps the \\r breaks the command"
+        )
         found.append(Diagnostic(file, _line_at(data, windows), "warning", "crlf", message))
     alone = data.replace(b"\r\n", b"\n\n").find(b"\r")  # the same length, so that offsets hold
     if alone >= 0:
-        message = "a lone carriage return, read as a line end as Heroku does; honcho and editors may not agree"
+        message = (
+            "a lone carriage return, read as a line end as Heroku does; honcho and editors may not agree"
+        )
         found.append(Diagnostic(file, _line_at(data, alone), "warning", "carriage-return", message))
     return found
 

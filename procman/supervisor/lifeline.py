@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Mapping
 
-from procman.supervisor.proctable import Process, bears_token, family, read_process, signal_process, snapshot
+from procman.supervisor.proctable import Process, bears_token, read_process, signal_process, snapshot
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
 DONE = b"done\n"
@@ -104,7 +104,7 @@ def end_all(sessions: Mapping[int, int], token: bytes, grace: float = GRACE_S) -
 
     Returns how many processes were found. Waits on pidfds, not by polling.
     """
-    if not snapshot():  # no /proc: the groups are all that can be reached
+    if not snapshot().rows:  # no /proc: the groups are all that can be reached
         for pid in sessions:
             try:
                 os.killpg(pid, signal.SIGKILL)
@@ -129,11 +129,11 @@ def end_all(sessions: Mapping[int, int], token: bytes, grace: float = GRACE_S) -
 def members(sessions: Mapping[int, int], token: bytes) -> list[Process]:
     """Living processes of these sessions, or bearing the token, and their descendants; never ourselves."""
     table = snapshot()
+    rows = table.rows
     # A session's number is not reused while a member lives; a living leader must be the very one.
-    roots = [pid for pid, start in sessions.items() if pid not in table or table[pid].start == start]
-    roots += [pid for pid in table if bears_token(pid, token)]
-    me = os.getpid()
-    return [table[pid] for pid in family(table, roots) if pid in table and pid != me and table[pid].alive]
+    roots = [pid for pid, start in sessions.items() if pid not in rows or rows[pid].start == start]
+    roots += [pid for pid in rows if bears_token(pid, token)]
+    return [process for process in table.family(roots) if process.pid != os.getpid()]
 
 
 def wait_for_exit(processes: list[Process], seconds: float) -> None:

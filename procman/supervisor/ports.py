@@ -4,7 +4,7 @@ import os
 import pwd
 from collections.abc import Iterator, Mapping
 
-from procman.supervisor.proctable import command_of, family, snapshot
+from procman.supervisor.proctable import command_of, snapshot
 
 LISTEN = b"0A"
 
@@ -45,14 +45,14 @@ def is_bound(port: int, root: int) -> bool:
     """Whether the process ``root``, or one that belongs to it, listens on ``port``."""
     inodes = listeners().get(port)
     if inodes:
-        members = family(snapshot(), [root])
-        return any(inode in inodes for pid in members for inode in sockets_of(pid))
+        members = snapshot().family([root])
+        return any(inode in inodes for member in members for inode in sockets_of(member.pid))
     return not os.path.exists("/proc/net/tcp") and not can_bind(port)
 
 
 def holder(inodes: Mapping[int, int]) -> str:
     """Who holds one of these sockets, in words."""
-    for pid in snapshot():
+    for pid in snapshot().rows:
         if any(inode in inodes for inode in sockets_of(pid)):
             return f"{command_of(pid)[:80]} (pid {pid})"
     uid = next(iter(inodes.values()))

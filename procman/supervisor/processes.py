@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from procman.core.model import DynoName, Exit
@@ -11,8 +11,8 @@ from procman.supervisor.lifeline import Lifeline
 from procman.supervisor.oom import OomCounter
 from procman.supervisor.proctable import (
     Process,
+    Table,
     bears_token,
-    family,
     own_children,
     read_process,
     signal_process,
@@ -21,6 +21,7 @@ from procman.supervisor.proctable import (
 from procman.supervisor.terminal import open_pty
 
 PIPE_BYTES = 256 << 10
+INIT = 1  # where orphans went before we were a subreaper, or go where we are none
 ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -57,17 +58,17 @@ class Processes(Protocol):
     def spawn(self, dyno: DynoName, run: int) -> Child:
         """Start it. Raises OSError when that cannot be."""
 
-    def terminate(self, child: Child) -> None:
-        """SIGTERM to every process of the dyno; stopped ones are continued."""
+    def terminate(self, children: Sequence[Child]) -> None:
+        """SIGTERM to every process of these dynos; stopped ones are continued."""
 
-    def kill(self, child: Child) -> None:
-        """SIGKILL to every process of the dyno."""
+    def kill(self, children: Sequence[Child]) -> None:
+        """SIGKILL to every process of these dynos."""
 
     def ended(self) -> Iterator[tuple[Child, Exit]]:
         """Roots that have ended, each still unreaped while it is handled."""
 
-    def is_empty(self, child: Child) -> bool:
-        """Whether nothing of an ended dyno is left."""
+    def emptied(self, children: Iterable[Child]) -> list[Child]:
+        """Those of which nothing is left; they are forgotten."""
 
     def recheck_s(self) -> float:
         """Seconds after which emptiness must be asked for again without news; infinity where news come."""
@@ -159,20 +160,35 @@ class LocalProcesses:
         self._oom = self._oom or OomCounter()
         return child
 
-    def terminate(self, child: Child) -> None:
-        """See ``Processes``. The group at one stroke, then those that left it."""
-        others = self._members(child)
-        signal_group(child, signal.SIGTERM)
-        for process in others:
-            if child.ended or process.group != child.pid:
+    def terminate(self, children: Sequence[Child]) -> None:
+        """See ``Processes``. The groups at one stroke, then those that left them."""
+        for child in children:
+            signal_group(child, signal.SIGTERM)
+        told: set[tuple[int, int]] = set()
+        while True:  # again, as one may have forked before its own signal came
+            table = snapshot()
+            members = {process: child for child in children for process in self._members(child, table)}
+            strangers = [
+                process
+                for process, child in members.items()
+                if (process.pid, process.start) not in told and (child.ended or process.group != child.pid)
+            ]
+            if not strangers:
+                break
+            for process in strangers:
                 signal_process(process, signal.SIGTERM)
+                told.add((process.pid, process.start))
+        for process in members:
             if process.state == "T":
                 signal_process(process, signal.SIGCONT)
 
-    def kill(self, child: Child) -> None:
-        """See ``Processes``. Who belongs is found before the root dies and its tree falls apart."""
-        others = self._members(child) if not self._is_alone(child) else []
-        signal_group(child, signal.SIGKILL)
+    def kill(self, children: Sequence[Child]) -> None:
+        """See ``Processes``. Who belongs is found before the roots die and their trees fall apart."""
+        crowded = [child for child in children if not self._is_alone(child)]
+        table = snapshot() if crowded else None
+        others = [process for child in crowded if table for process in self._members(child, table)]
+        for child in children:
+            signal_group(child, signal.SIGKILL)
         for process in others:
             signal_process(process, signal.SIGKILL)
 
@@ -194,15 +210,16 @@ class LocalProcesses:
             if news.si_pid == self._lifeline.pid:
                 self._lifeline.start()
 
-    def is_empty(self, child: Child) -> bool:
-        """See ``Processes``. Once True, the child is forgotten."""
-        if not child.ended:
-            return False
-        if not self._is_alone(child) and self._members(child):
-            return False
-        if self._alive.pop(child.pid, None):
+    def emptied(self, children: Iterable[Child]) -> list[Child]:
+        """See ``Processes``."""
+        ended = [child for child in children if child.ended]
+        crowded = [child for child in ended if not self._is_alone(child)]
+        table = snapshot() if crowded else None
+        empty = [child for child in ended if child not in crowded or (table and not self._members(child, table))]
+        for child in empty:
+            del self._alive[child.pid]
             self._lifeline.drop(child.pid)
-        return True
+        return empty
 
     def recheck_s(self) -> float:
         """See ``Processes``. A subreaper hears of every orphan's end; others must look again."""
@@ -210,16 +227,12 @@ class LocalProcesses:
 
     def release(self) -> None:
         """See ``Processes``. The last net: descendants that belong to no dyno we could name."""
-        for _ in range(100):
-            table = snapshot()
-            me = os.getpid()
-            strays = [
-                table[pid]
-                for pid in family({p: row for p, row in table.items() if p != me}, own_children() or ())
-                if pid in table and pid != self._lifeline.pid and table[pid].alive
-            ]
-            if not strays:
-                break
+        me = os.getpid()
+        while strays := [
+            process
+            for process in snapshot().family(own_children() or ())
+            if process.pid not in (me, self._lifeline.pid)
+        ]:
             for process in strays:
                 signal_process(process, signal.SIGKILL)
             for process in strays:
@@ -239,24 +252,19 @@ class LocalProcesses:
         known = self._alive
         return all(pid == self._lifeline.pid or (pid in known and not known[pid].ended) for pid in children)
 
-    def _members(self, child: Child) -> list[Process]:
+    def _members(self, child: Child, table: Table) -> list[Process]:
         """Every living process of the dyno."""
-        table = snapshot()
-        if not table:
+        if not table.rows:
             return self._group_as_member(child)
-        roots = {child.pid}
-        me = os.getpid()
-        for row in table.values():
-            stray = row.parent == me or row.parent == 1
-            if stray and row.session != child.pid and row.pid not in self._alive and bears_token(row.pid, child.token):
-                roots.add(row.pid)
-        if child.ended and child.pid in table and table[child.pid].start != child.start:
-            roots.discard(child.pid)  # the number has gone to somebody else
-        return [
-            table[pid]
-            for pid in family(table, roots)
-            if pid in table and table[pid].alive and not (pid == child.pid and child.ended)
+        root = table.rows.get(child.pid)
+        gone = child.ended and root is not None and root.start != child.start  # the number is somebody else's now
+        strays = [
+            pid
+            for parent in (os.getpid(), INIT)
+            for pid in table.children(parent)
+            if pid not in self._alive and table.rows[pid].session != child.pid and bears_token(pid, child.token)
         ]
+        return table.family(strays if gone else [child.pid, *strays])
 
     def _group_as_member(self, child: Child) -> list[Process]:
         """Without /proc: the process group, if anything is in it, stands for all members."""

@@ -5,7 +5,7 @@ Where there is no /proc (macOS) every question is answered with nothing, and cal
 
 import os
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -36,32 +36,43 @@ def read_process(pid: int) -> Process | None:
     return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
 
 
-def snapshot() -> dict[int, Process]:
-    """Every process that can be seen, by pid."""
+class Table:
+    """Every process that could be seen at one moment, by pid, and who is whose."""
+
+    def __init__(self, rows: Iterable[Process]) -> None:
+        self.rows = {row.pid: row for row in rows}
+        self._children: dict[int, list[int]] = {}
+        self._led: dict[int, list[int]] = {}
+        for row in self.rows.values():
+            self._children.setdefault(row.parent, []).append(row.pid)
+            self._led.setdefault(row.session, []).append(row.pid)
+            if row.group != row.session:
+                self._led.setdefault(row.group, []).append(row.pid)
+
+    def children(self, pid: int) -> list[int]:
+        """Direct children."""
+        return self._children.get(pid, [])
+
+    def family(self, roots: Iterable[int]) -> list[Process]:
+        """The living among: the roots, every process of a session or group one of them leads, all descendants."""
+        members: set[int] = set()
+        todo = [pid for root in roots for pid in (root, *self._led.get(root, ()))]
+        while todo:
+            pid = todo.pop()
+            if pid not in members:
+                members.add(pid)
+                todo += self.children(pid)
+        return [self.rows[pid] for pid in members if pid in self.rows and self.rows[pid].alive]
+
+
+def snapshot() -> Table:
+    """Every process there is now; an empty table where there is no /proc."""
     try:
         names = os.listdir("/proc")
     except OSError:
-        return {}
+        return Table(())
     rows = (read_process(int(name)) for name in names if name.isdigit())
-    return {row.pid: row for row in rows if row}
-
-
-def family(table: Mapping[int, Process], roots: Iterable[int]) -> set[int]:
-    """The roots, every process in a session or group one of them leads, and all descendants of those."""
-    members = set(roots)
-    leads = frozenset(members)
-    children: dict[int, list[int]] = {}
-    for row in table.values():
-        children.setdefault(row.parent, []).append(row.pid)
-        if row.session in leads or row.group in leads:
-            members.add(row.pid)
-    todo = list(members)
-    while todo:
-        for pid in children.get(todo.pop(), ()):
-            if pid not in members:
-                members.add(pid)
-                todo.append(pid)
-    return members
+    return Table(row for row in rows if row)
 
 
 def own_children() -> list[int] | None:

@@ -13,6 +13,8 @@ from procman.supervisor.loop import FOREVER, Loop
 
 CHUNK = 256 << 10  # bytes of one read: a whole pipe
 PARTIAL_S = 0.1  # an unfinished line, such as a prompt, is shown after this pause
+STALLED_S = 2.0  # the same for a line cut off in the middle of a flood: its writer only waits for a CPU
+FLOOD = 4096  # bytes of a chunk that is no prompt
 LOW_WATER = 256 << 10  # bytes waiting at which reading goes on
 STOPPING_LIMIT = 64 << 20  # while stopping, a paused reader shall not keep dynos from their last words
 LAST_WORDS = 1 << 20  # bytes read at a dyno's end: the most a pipe can hold
@@ -43,7 +45,7 @@ class Pump:
         # All streams sit in a selector of their own, itself watched by the loop: one call pauses them all.
         self._inputs = selectors.DefaultSelector()
         self._streams: dict[int, Stream] = {}
-        self._unfinished: dict[Stream, float] = {}  # streams holding part of a line, and when it came
+        self._unfinished: dict[Stream, float] = {}  # streams holding part of a line, and when to show it
         self._paused = False
         self._blocked = False  # the sink waits to become writable
         self._gone_told = False
@@ -136,7 +138,7 @@ class Pump:
         if splitter.size > LINE_LIMIT:
             self._output.partial(stream.source, splitter.take())
         if splitter.size:
-            self._unfinished[stream] = self._loop.now()
+            self._unfinished[stream] = self._loop.now() + (STALLED_S if len(chunk) >= FLOOD else PARTIAL_S)
         else:
             self._unfinished.pop(stream, None)
         return len(chunk)
@@ -154,12 +156,12 @@ class Pump:
     def _partial_due(self) -> float:
         if self._paused or not self._unfinished or not self._output.format.shows_partials:
             return FOREVER
-        return min(self._unfinished.values()) + PARTIAL_S
+        return min(self._unfinished.values())
 
     def _show_partials(self, now: float) -> None:
-        for stream, since in list(self._unfinished.items()):
-            if now >= since + PARTIAL_S:
-                del self._unfinished[stream]
+        for stream, due in list(self._unfinished.items()):
+            # After a pause of the reading the rest may already be there.
+            if now >= due and not self._read(stream) and self._unfinished.pop(stream, None):
                 self._output.partial(stream.source, stream.splitter.take())
         self.flush()
 

@@ -81,9 +81,15 @@ class Supervisor:
             return
         self._busy = True
         while self._events:
-            now = self._loop.now()
-            for effect in self._engine.handle(self._events.popleft(), now):
+            effects = self._engine.handle(self._events.popleft(), self._loop.now())
+            for effect in effects:
                 self._perform(effect)
+            # One look at the process table serves all that stop together.
+            if terms := [self._children[effect.dyno] for effect in effects if isinstance(effect, Terminate)]:
+                self._processes.terminate(terms)
+            if kills := [self._children[effect.dyno] for effect in effects if isinstance(effect, Kill)]:
+                self._processes.kill(kills)
+                self._ending.update((child.dyno, child) for child in kills)
         self._busy = False
 
     def children(self) -> list[Child]:
@@ -95,13 +101,7 @@ class Supervisor:
             self._output.say(effect.dyno, effect.text)
         elif isinstance(effect, Spawn):
             self._spawn(effect)
-        elif isinstance(effect, Terminate):
-            self._processes.terminate(self._children[effect.dyno])
-        elif isinstance(effect, Kill):
-            child = self._children[effect.dyno]
-            self._processes.kill(child)
-            self._ending[effect.dyno] = child
-        else:
+        elif isinstance(effect, Quit):
             self._quit = effect
 
     def _spawn(self, effect: Spawn) -> None:
@@ -133,12 +133,11 @@ class Supervisor:
         self._settle_ending()
 
     def _settle_ending(self) -> None:
-        for dyno, child in list(self._ending.items()):
-            if self._processes.is_empty(child):
-                del self._ending[dyno]
-                del self._children[dyno]
-                self._pump.drain(child.outputs, close=True)
-                self.post(Emptied(dyno, child.run))
+        for child in self._processes.emptied(list(self._ending.values())):
+            del self._ending[child.dyno]
+            del self._children[child.dyno]
+            self._pump.drain(child.outputs, close=True)
+            self.post(Emptied(child.dyno, child.run))
         self._recheck_at = self._loop.now() + self._processes.recheck_s() if self._ending else FOREVER
 
     def _resize(self) -> None:
@@ -160,7 +159,7 @@ class Supervisor:
         interrupted = [False]
         self._loop.on_signals(STOP_SIGNALS, lambda _: interrupted.__setitem__(0, True))
         self._processes.release()
-        self._output.say(None, f"{quit_.why[:1].upper()}{quit_.why[1:]}; exit status {quit_.status}")
+        self._output.say(None, f"{quit_.why}; exit status {quit_.status}")
         self._pump.finish(lambda: interrupted[0])
         return quit_.status
 

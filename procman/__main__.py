@@ -1,0 +1,5 @@
+"""``python -m procman``."""
+
+from procman.cli.main import main
+
+main()

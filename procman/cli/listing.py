@@ -1,0 +1,33 @@
+"""Results on stdout: text that any bytes may be part of, aligned columns, and JSON."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+
+def emit(text: str) -> None:
+    """Print a line. Undecodable bytes of the environment come out as they went in, whatever the locale."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def emit_json(value: object) -> None:
+    """Print one JSON object."""
+    import json
+
+    emit(json.dumps(value, indent=2))
+
+
+def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> list[str]:
+    """Rows with their columns aligned, two blanks between them."""
+    table = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        (indent + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in table
+    ]
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 error``, ``2 errors``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,37 @@
+"""Fixtures every test may use."""
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests.harness import Workshop, free_port
+
+_count = itertools.count()
+
+# `ci` tries the same examples every time; `HYPOTHESIS_PROFILE=deep` looks for new ones.
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=120, stateful_step_count=40)
+settings.register_profile("deep", deadline=None, max_examples=5000, stateful_step_count=80)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-transcripts", action="store_true", help="rewrite tests/transcripts from the engine")
+
+
+@pytest.fixture
+def workshop(tmp_path) -> Iterator[Workshop]:
+    """A directory to run procman in; after the test nothing of it may live."""
+    shop = Workshop(tmp_path, f"{os.getpid()}-{next(_count)}")
+    yield shop
+    left = shop.processes()
+    shop.close()
+    assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture
+def port() -> int:
+    """A base port nobody else uses."""
+    return free_port()

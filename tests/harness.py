@@ -1,0 +1,198 @@
+"""A real procman in a directory of its own: started, watched by its lines, signalled, and never left behind."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+DEADLINE_S = 20.0  # a test that waits longer has failed; none waits for time to pass
+MARK = "PROCMAN_TEST"
+
+
+class Running:
+    """One ``procman start``, its stdout a pipe (or a pty, or whatever ``stdout`` says)."""
+
+    def __init__(self, args, cwd: Path, env: dict[str, str], stdout=subprocess.PIPE, columns: int | None = None):
+        self.terminal = None
+        if columns is not None:
+            from procman.supervisor.terminal import set_size
+
+            self.terminal, stdout = pty.openpty()
+            set_size(self.terminal, 24, columns)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "procman", *args],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+        )
+        if columns is not None:
+            os.close(stdout)
+        self.pid = self.process.pid
+        self.fd = self.terminal if columns is not None else (
+            self.process.stdout.fileno() if self.process.stdout else None
+        )
+        self.seen = b""
+        self._read_to = 0
+
+    def wait_for(self, pattern: str) -> re.Match[bytes]:
+        """Read on until ``pattern`` matches what has come since the last match."""
+        wanted = re.compile(pattern.encode(), re.MULTILINE)
+        deadline = time.monotonic() + DEADLINE_S
+        while not (found := wanted.search(self.seen[self._read_to :])):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+                raise AssertionError(f"no line like {pattern!r} in {DEADLINE_S:g} s; seen:\n{self.text()}")
+            if not self._read():
+                raise AssertionError(f"ended before a line like {pattern!r}; seen:\n{self.text()}")
+        self._read_to += found.end()
+        return found
+
+    def _read(self) -> bool:
+        try:
+            chunk = os.read(self.fd, 1 << 16)
+        except OSError:
+            chunk = b""
+        self.seen += chunk
+        return bool(chunk)
+
+    def signal(self, signum: int) -> None:
+        os.kill(self.pid, signum)
+
+    def finish(self, signum: int | None = None) -> int:
+        """Signal it, if asked to, read the rest and return the exit status (128+n for signals)."""
+        if signum is not None:
+            self.signal(signum)
+        if self.fd is not None:
+            while select.select([self.fd], [], [], DEADLINE_S)[0] and self._read():
+                pass
+        status = self.process.wait(DEADLINE_S)
+        return status if status >= 0 else 128 - status
+
+    def text(self) -> str:
+        return self.seen.decode("utf-8", "backslashreplace")
+
+    def errors(self) -> str:
+        return self.process.stderr.read().decode()
+
+    def lines(self, dyno: str) -> list[str]:
+        """What a dyno wrote, without the prefixes."""
+        return re.findall(rf"^\d\d:\d\d:\d\d {re.escape(dyno)} +\| (.*)$", self.text(), re.MULTILINE)
+
+    def system(self, dyno: str) -> list[str]:
+        """What was said about a dyno, or by procman."""
+        return re.findall(rf"^\d\d:\d\d:\d\d {re.escape(dyno)} +\* (.*)$", self.text(), re.MULTILINE)
+
+    def close(self) -> None:
+        """End it by force if a failed test left it."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+        if self.terminal is not None:
+            os.close(self.terminal)
+
+
+class Workshop:
+    """A directory with a Procfile, and the environment to run it in; knows every process it caused."""
+
+    def __init__(self, directory: Path, mark: str):
+        self.directory = directory
+        self.mark = f"{MARK}={mark}".encode()
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.env = {
+            "PATH": path,
+            "HOME": str(directory),
+            MARK: mark,
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "CHILDREN": str(Path(__file__).parent / "children"),
+        }
+        self.started: list[Running] = []
+
+    def procfile(self, text: str) -> None:
+        (self.directory / "Procfile").write_text(text)
+
+    def start(self, *args: str, **options) -> Running:
+        return self.procman("start", *args, **options)
+
+    def procman(self, *args: str, **options) -> Running:
+        env = {**self.env, **options.pop("env", {})}
+        running = Running(args, self.directory, env, **options)
+        self.started.append(running)
+        return running
+
+    def call(self, *args: str, **options) -> subprocess.CompletedProcess[str]:
+        """Run procman to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "procman", *args],
+            cwd=self.directory,
+            env={**self.env, **options.pop("env", {})},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            **options,
+        )
+
+    def processes(self) -> list[int]:
+        """Pids of everything alive that this test caused: by the mark in the environment."""
+        found = []
+        for name in os.listdir("/proc"):
+            if not name.isdigit() or int(name) == os.getpid():
+                continue
+            try:
+                environ = Path(f"/proc/{name}/environ").read_bytes()
+                state = Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2][:1]
+            except OSError:
+                continue
+            if self.mark in environ.split(b"\0") and state not in "ZX":
+                found.append(int(name))
+        return found
+
+    def wait_until_gone(self) -> list[int]:
+        """Wait on pidfds until nothing of this test lives; what still does after the deadline is returned."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (left := self.processes()) and time.monotonic() < deadline:
+            handles = []
+            for pid in left:
+                try:
+                    handles.append(os.pidfd_open(pid))
+                except OSError:
+                    continue
+            for handle in handles:
+                select.select([handle], [], [], max(deadline - time.monotonic(), 0))
+                os.close(handle)
+        return left
+
+    def close(self) -> None:
+        for running in self.started:
+            running.close()
+        for pid in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def free_port() -> int:
+    """A base port whose neighbours are likely free too; each test worker draws from its own range."""
+    import socket
+
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    free_port.at = getattr(free_port, "at", 20_000 + worker * 5_000) + 20  # type: ignore[attr-defined]
+    while True:
+        port = free_port.at
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                free_port.at += 20
