@@ -166,7 +166,7 @@ def test_a_bad_port_of_the_environment_says_so(app):
 
 
 def test_an_endless_file_is_refused(app):
-    with pytest.raises(ProcmanError, match="cannot use /dev/zero: larger than 8 mib"):
+    with pytest.raises(ProcmanError, match="cannot use /dev/zero: larger than 8 MiB"):
         app("-f /dev/zero")
 
 

@@ -1,6 +1,4 @@
-"""`procman check` and `procman env`, through the command line: bad files, advice, one JSON object, no
-secrets.
-"""
+"""`procman check` and `procman env`, through the command line: bad files, advice, JSON, no secrets."""
 
 import json
 import shutil

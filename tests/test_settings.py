@@ -32,8 +32,8 @@ def test_flags(tmp_path):
     settings = settings_of(
         tmp_path,
         "-f P -e a,b -e c -p 6000 -m web=2,all=3 -q web -q worker,clock -x release -t 5m,web=500ms "
-        "--exit-with web --restart heroku --restart web=max=3,worker=always --no-timestamps --no-prefix --no-color "
-        "--tty --log-format json --no-interpolate web=2 worker",
+        "--exit-with web --restart heroku --restart web=max=3,worker=always --no-timestamps --no-prefix "
+        "--no-color --tty --log-format json --no-interpolate web=2 worker",
     )
     assert settings.procfile == "P"
     assert settings.env_files == ("a", "b", "c")

@@ -1,6 +1,4 @@
-"""The app as it would run: Procfile and env files read, formation and environment worked out, findings
-listed.
-"""
+"""The app as it would run: Procfile and env files read, formation and environment worked out."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,9 +19,7 @@ MOST_BYTES = 8 << 20  # `-f /dev/zero` must not eat the memory
 
 
 class App(NamedTuple):
-    """Everything a supervisor needs to know of an app, except what differs from dyno to dyno (PORT, DYNO,
-    PS).
-    """
+    """All that a supervisor needs to know of an app, but for what differs by dyno (PORT, DYNO, PS)."""
 
     root: str  # absolute
     processes: tuple[tuple[str, str], ...]  # every type of the Procfile with its command, in file order
@@ -107,9 +103,7 @@ def examine(settings: Settings, environ: Mapping[str, str], procfile_needed: boo
 
 
 def formation_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
-    """How many of which type run, in file order: the named types or all but ``release``, each once unless
-    told.
-    """
+    """How many of which type run, in file order: those named or all but ``release``, once unless told."""
     types, wished = settings.types, settings.formation
     formation = {}
     for name in names:
@@ -117,14 +111,8 @@ def formation_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
         if name in settings.excluded or unnamed_release or (types and name not in types and ALL not in types):
             continue
         everyone = {} if name == "release" else {**wished, **types}  # `all=3` does not mean the release step
-        quantity = next(
-            (
-                number
-                for number in (types.get(name), wished.get(name), everyone.get(ALL))
-                if number is not None
-            ),
-            1,
-        )
+        said = (types.get(name), wished.get(name), everyone.get(ALL), 1)
+        quantity = next(number for number in said if number is not None)
         if quantity:
             formation[name] = quantity
     return formation
@@ -196,13 +184,14 @@ def _absolute(path: str) -> str:
     try:
         return os.path.abspath(path)
     except FileNotFoundError:
-        raise ProcmanError(
-            "cannot work here: the current directory was removed", "cd somewhere else"
-        ) from None
+        raise ProcmanError("cannot work here: the current directory was removed", "cd ~") from None
 
 
 def _reason(error: OSError) -> str:
-    return "a directory, not a file" if isinstance(error, IsADirectoryError) else f"{error.strerror}".lower()
+    if isinstance(error, IsADirectoryError):
+        return "a directory, not a file"
+    reason = error.strerror or "cannot be read"
+    return reason[:1].lower() + reason[1:]
 
 
 def _base_port(

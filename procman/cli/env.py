@@ -49,9 +49,7 @@ def show(given: Given, explain: bool, reveal: bool, as_json: bool) -> int:
 
 
 def masked(key: str, value: str) -> str:
-    """The value as strangers may see it: hidden when the name or the text says secret, as are passwords in
-    URLs.
-    """
+    """The value as strangers may see it: hidden if name or text says secret, as are passwords in URLs."""
     if value and (_SECRET_NAME.search(key) or "-----BEGIN" in value):
         return MASK
     return _URL_PASSWORD.sub(rf"\g<1>{MASK}\g<2>", value)

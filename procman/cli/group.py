@@ -1,6 +1,4 @@
-"""The click group: every verb's help, and the reader of command lines that the short way in `options` leaves
-alone.
-"""
+"""The click group: every verb's help, and the reader of what the fast one in `options` leaves alone."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -26,9 +24,7 @@ class Verb(NamedTuple):
 
 
 def run(words: Sequence[str]) -> int:
-    """Read the command line with click and do what it says; the exit status. Misuse is one line on stderr and
-    2.
-    """
+    """Read the command line with click and do what it says; the exit status, which is 2 for misuse."""
     try:
         status = build().main(list(words), prog_name=PROGRAM, standalone_mode=False)
     except click.UsageError as error:

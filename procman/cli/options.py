@@ -16,9 +16,7 @@ Value = str | bool | list[str]
 
 
 class Option(NamedTuple):
-    """One field of ``Given``. ``metavar`` None: a switch, which ``off`` turns false. ``repeat``: collects a
-    list.
-    """
+    """One field of ``Given``. ``metavar`` None: a switch, which ``off`` turns false. ``repeat``: a list."""
 
     name: str
     flags: tuple[str, ...]
@@ -34,9 +32,7 @@ class Option(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the command line says, unchecked: field → text, list of texts or bool, and the words that are no
-    flags.
-    """
+    """What the command line says, unchecked: field → text, texts or bool; and the words that are no flags."""
 
     fields: Mapping[str, Value]
     arguments: Sequence[str] = ()
@@ -116,9 +112,7 @@ def flags_of(options: Sequence[Option]) -> dict[str, tuple[Option, bool]]:
 
 
 def read_fast(verb: str, argv: Sequence[str]) -> Given | None:
-    """Read the words after ``verb`` as click would, or answer None when click should do it (errors, help,
-    rarities).
-    """
+    """Read the words after ``verb`` as click would; None when click should do it: errors, help, rarities."""
     table = flags_of(OPTIONS[verb])
     fields: dict[str, Value] = {}
     arguments: list[str] = []

@@ -1,6 +1,4 @@
-"""Settings from files in the app root: .procman.toml, [tool.procman] of pyproject.toml, and foreman's
-.foreman.
-"""
+"""Settings from files in the app root: .procman.toml, [tool.procman] of pyproject.toml, and .foreman."""
 
 import os
 import re
@@ -47,9 +45,7 @@ _FOREMAN_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no"
 
 
 def read_layers(root: str) -> list[dict[str, Raw]]:
-    """What each settings file says, the strongest first. Raises ``SettingsFileError``; a missing file is no
-    layer.
-    """
+    """What each settings file says, the strongest first. Raises ``SettingsFileError``."""
     layers = []
     ours = _read(root, ".procman.toml")
     if ours is not None:
@@ -125,9 +121,7 @@ def _plain(value: object) -> bool:
 
 
 def _line_of(text: str, path: tuple[str, ...], key: str) -> int | None:
-    """The line of ``key`` in a TOML table, or None: tomllib does not tell, so this looks where people write
-    it.
-    """
+    """The line of ``key`` in a TOML table, or None: tomllib does not tell, so this looks for it."""
     here: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
@@ -148,9 +142,7 @@ def _nearest_key(key: str) -> str | None:
 
 
 def _from_foreman(name: str, data: bytes) -> dict[str, Raw]:
-    """``key: value`` lines, as foreman's users write them; YAML beyond that is refused for the keys that we
-    know.
-    """
+    """``key: value`` lines, as foreman's users write them; other YAML is refused for keys that we know."""
     layer: dict[str, Raw] = {}
     for number, line in enumerate(data.decode(errors="replace").removeprefix("\ufeff").splitlines(), 1):
         match = re.match(_FOREMAN_LINE, line)

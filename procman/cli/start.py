@@ -118,12 +118,20 @@ def port_order(app: App) -> list[str]:
 def check_ports(app: App, order: list[str]) -> None:
     """Refuse to start when a dyno that will use its port cannot have it; names who holds it."""
     commands = dict(app.processes)
+    needed = {
+        port_of(dyno, order, app.base_port): dyno
+        for dyno in wanted_dynos(app.formation)
+        if dyno.process_type == WEB or "PORT" in commands[dyno.process_type]
+    }
+    if not needed:
+        return
+    if max(needed) > LAST_PORT:
+        raise ProcmanError(
+            f"cannot give {needed[max(needed)]} a port: {max(needed)} is over {LAST_PORT}", "choose a lower --port"
+        )
     taken = ports.listeners()
-    for dyno in wanted_dynos(app.formation):
-        port = port_of(dyno, order, app.base_port)
-        if port > LAST_PORT:
-            raise ProcmanError(f"cannot give {dyno} a port: {port} is over {LAST_PORT}", "choose a lower --port")
-        if port in taken and (dyno.process_type == WEB or "PORT" in commands[dyno.process_type]):
+    for port, dyno in needed.items():
+        if port in taken:
             raise ProcmanError(
                 f"cannot start {dyno}: port {port} is taken by {ports.holder(taken[port])}",
                 f"procman start --port {app.base_port + 1000 if app.base_port < 60_000 else 5000}",

@@ -43,6 +43,8 @@ class Engine:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Apply one event at ``now`` (monotonic seconds); the effects are in the order to perform them."""
         effects: list[Effect] = []
+        if self.quit:
+            return []  # nothing comes after that
         if isinstance(event, FormationChanged):
             effects = self._reconcile(event, now)
         elif isinstance(event, ShutdownRequested):
@@ -69,7 +71,7 @@ class Engine:
         return {str(dyno.name): (dyno.state.value, dyno.run, dyno.pid) for dyno in self.dynos.values()}
 
     def _reconcile(self, event: FormationChanged, now: float) -> list[Effect]:
-        if self.closing or self.quit:
+        if self.closing:
             return []
         present = {name for name, dyno in self.dynos.items() if dyno.wanted}
         starts, stops = reconcile(event.formation, present)
@@ -127,7 +129,7 @@ class Engine:
         for name in [name for name, dyno in self.dynos.items() if not dyno.wanted and dyno.state in AT_REST]:
             self._last_runs[name] = self.dynos.pop(name).run
             self.failures.pop(name, None)
-        if self.quit or not all(dyno.is_final() for dyno in self.dynos.values()):
+        if not all(dyno.is_final() for dyno in self.dynos.values()):
             return []
         if self.closing:
             self.quit = Quit(self.closing.status, self.closing.why)

@@ -1,6 +1,4 @@
-"""Where an app that runs here would differ on Heroku or on a colleague's machine. Pure: text in, findings
-out.
-"""
+"""Where an app that runs here would differ on Heroku or on a colleague's machine. Pure."""
 
 import json
 import re

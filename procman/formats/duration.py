@@ -10,9 +10,7 @@ _WHOLE = rf"(?:{_PART})+"
 
 
 def parse(text: str) -> float:
-    """Seconds. A bare number is seconds (foreman, overmind). Raises ValueError with a reason for anything
-    else.
-    """
+    """Seconds. A bare number is seconds (foreman, overmind). ValueError for anything else."""
     bare = text.strip().lower()
     if re.fullmatch(_NUMBER, bare):
         return float(bare)

@@ -28,9 +28,7 @@ class EnvFile(NamedTuple):
 
 
 def parse(data: bytes, file: str, environ: Mapping[str, str], interpolate: bool = True) -> EnvFile:
-    """Read an env file. ``${VAR}`` sees earlier lines first, then ``environ``. Bad content is reported, not
-    raised.
-    """
+    """Read an env file. ``${VAR}`` sees earlier lines first, then ``environ``."""
     text = decoded_lines(data, file)
     found = [finding for finding in text.diagnostics if finding.code not in _HARMLESS]
     values: dict[str, str] = {}

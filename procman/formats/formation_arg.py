@@ -30,9 +30,7 @@ def parse_counts(texts: Iterable[str]) -> dict[str, int]:
 
 
 def parse_types(texts: Iterable[str]) -> dict[str, int | None]:
-    """``procman start`` arguments to type → quantity, None where none is given. ValueError says what is
-    wrong.
-    """
+    """``procman start`` arguments to type → quantity, None if not given. ValueError says what is wrong."""
     types: dict[str, int | None] = {}
     for item in items(texts):
         name, equals, number = item.partition("=")

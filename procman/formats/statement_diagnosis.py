@@ -159,9 +159,7 @@ def _is_name(text: str) -> bool:
 
 
 def _shown(name: str, statement: Statement) -> str:
-    """A name as it may be printed. What stands left of "=" can be a piece of a pasted key: then it is
-    withheld.
-    """
+    """A name as it may be printed. A piece of a pasted key can stand left of "=": it is withheld."""
     if not name:
         return "this value"
     padded = statement.text.rstrip().endswith("=") and len(name) > 20  # base64 padding looks like NAME=

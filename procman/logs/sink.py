@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from collections import deque
 
 from procman.logs.formats import Buffer
@@ -18,11 +19,14 @@ class Sink:
     """Writes to ``fd`` as far as its reader takes it, and keeps the rest in order.
 
     ``broken``: the reader is gone for good. ``lost``: bytes dropped because the disk was full; they are counted,
-    and the next write that succeeds ends the gap.
+    and the next write that succeeds ends the gap. ``hangup_fd``: becomes "readable" when the reader has gone.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd, self._restore = open_nonblocking(fd)
+        # The end of a pipe's reader shows as an error on its other end, at once (Linux), not only at the next write.
+        pipe = stat.S_ISFIFO(os.fstat(fd).st_mode) and sys.platform == "linux"
+        self.hangup_fd = os.dup(self.fd) if pipe else None
         self._pending: deque[Buffer] = deque()
         self.size = 0
         self.broken = False
@@ -56,6 +60,12 @@ class Sink:
             if not self._keep(batch, written):
                 return
 
+    def give_up(self) -> None:
+        """The reader has gone: nothing is kept for it any more."""
+        self.broken = True
+        self._pending.clear()
+        self.size = 0
+
     def close(self) -> None:
         """Give the descriptor back as it was."""
         if self._restore:
@@ -77,9 +87,7 @@ class Sink:
 
     def _fail(self, error: OSError, batch: list[Buffer]) -> None:
         if error.errno in READER_GONE:
-            self.broken = True
-            self._pending.clear()
-            self.size = 0
+            self.give_up()
             return
         dropped = sum(map(len, batch))
         self.size -= dropped

@@ -1,17 +1,64 @@
-"""Who listens on a TCP port of this host, learned from the kernel's tables without ever connecting."""
+"""Who listens on a TCP port of this host, learned from the kernel without ever connecting."""
 
 import os
 import pwd
+import struct
 from collections.abc import Iterator, Mapping
 
 from procman.supervisor.proctable import command_of, snapshot
 
-LISTEN = b"0A"
+# linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h: ask for the TCP sockets in one state.
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, DONE, ERROR = 4, 20, 0x301, 3, 2
+TCP, LISTEN = 6, 10
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+REQUEST = struct.Struct("=BBBxI48x")  # family, protocol, extensions, states; an all-zero socket id
+PORT, UID_INODE = struct.Struct("!4xH"), struct.Struct("=64xII")  # within an answer
+
+Listeners = dict[int, dict[int, int]]
 
 
-def listeners() -> dict[int, dict[int, int]]:
+def listeners() -> Listeners:
     """Every port that is listened on, over IPv4 and IPv6, with inode and user id of the sockets."""
-    found: dict[int, dict[int, int]] = {}
+    try:
+        return ask_kernel()
+    except OSError:
+        return read_tables()
+
+
+def ask_kernel() -> Listeners:
+    """By netlink, which walks the listening sockets only. Raises OSError where that is not to be had."""
+    import socket  # noqa: PLC0415 - costs 2 ms, and most formations start without it
+
+    found: Listeners = {}
+    with socket.socket(getattr(socket, "AF_NETLINK", -1), socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            request = REQUEST.pack(family, TCP, 0, 1 << LISTEN)
+            netlink.send(HEADER.pack(HEADER.size + len(request), SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 0, 0) + request)
+            while read_answer(netlink.recv(1 << 16), found):
+                pass
+    return found
+
+
+def read_answer(data: bytes, found: Listeners) -> bool:
+    """Collect what one datagram tells; False when it was the last."""
+    at = 0
+    while at < len(data):
+        length, kind, *_ = HEADER.unpack_from(data, at)
+        body = at + HEADER.size
+        if kind == DONE:
+            return False
+        if kind == ERROR:
+            raise OSError(-struct.unpack_from("=i", data, body)[0], "sock_diag")
+        (port,) = PORT.unpack_from(data, body)
+        uid, inode = UID_INODE.unpack_from(data, body)
+        found.setdefault(port, {})[inode] = uid
+        at += (length + 3) & ~3
+    return True
+
+
+def read_tables() -> Listeners:
+    """From /proc/net: a hundred times dearer, as all connections are walked. Empty where there is no /proc."""
+    found: Listeners = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(table, "rb") as file:
@@ -20,7 +67,7 @@ def listeners() -> dict[int, dict[int, int]]:
             continue
         for line in lines:
             fields = line.split()
-            if fields[3] == LISTEN:
+            if fields[3] == b"0A":
                 port = int(fields[1].rpartition(b":")[2], 16)
                 found.setdefault(port, {})[int(fields[9])] = int(fields[7])
     return found

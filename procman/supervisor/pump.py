@@ -52,6 +52,8 @@ class Pump:
         self.limit = HIGH_WATER
         loop.watch(self._inputs.fileno(), self._read_ready)  # type: ignore[attr-defined]
         loop.on_deadline(self._partial_due, self._show_partials)
+        if output.sink.hangup_fd is not None:
+            loop.watch(output.sink.hangup_fd, self._hang_up)
 
     def add(self, dyno: DynoName, outputs: list[tuple[int, str]]) -> None:
         """Read these descriptors until their end."""
@@ -111,6 +113,12 @@ class Pump:
                 waiter.register(sink.fd, selectors.EVENT_WRITE)
             while sink.size and not sink.broken and not interrupted() and waiter.select(STALL_S):
                 sink.flush()
+
+    def _hang_up(self) -> None:
+        assert self._output.sink.hangup_fd is not None
+        self._loop.unwatch(self._output.sink.hangup_fd)
+        self._output.sink.give_up()
+        self.flush()
 
     def _read_ready(self) -> None:
         for key, _ in self._inputs.select(0):

@@ -161,6 +161,8 @@ class Supervisor:
         self._processes.release()
         self._output.say(None, f"{quit_.why}; exit status {quit_.status}")
         self._pump.finish(lambda: interrupted[0])
+        self._output.sink.close()
+        self._loop.close()
         return quit_.status
 
 

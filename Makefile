@@ -1,0 +1,33 @@
+# Two commands are enough on a fresh machine: `make start` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+STAMP := $(VENV)/.installed
+export PATH := $(BIN):$(PATH)
+
+.PHONY: start test check lint types bench clean
+
+start: $(STAMP)  ## Set everything up and run the sample app under procman
+	@exec $(BIN)/procman start
+
+test: $(STAMP)  ## Set everything up and pass the tests
+	$(BIN)/python -m pytest -n 2
+
+check: lint types test  ## What CI runs
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## Measure against the peers that are installed
+	$(BIN)/python -m benchmarks
+
+$(STAMP): pyproject.toml sample_app/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]' -r sample_app/requirements.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

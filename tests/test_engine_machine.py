@@ -1,0 +1,336 @@
+"""The engine under random fault schedules: a wayward kernel, a clock that jumps, and what must hold always."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from procman.core.dyno import AT_REST, TABLE, State, impossible
+from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
+from procman.core.engine import Engine
+from procman.core.events import (
+    Bound,
+    Emptied,
+    Event,
+    Exited,
+    FormationChanged,
+    ShutdownRequested,
+    Spawned,
+    SpawnFailed,
+    Tick,
+)
+from procman.core.formation import port_of, wanted_dynos
+from procman.core.model import DynoName, Exit, profile_of
+from procman.core.restart import ALWAYS, DEV, FOREMAN, HEROKU, NEVER, NEVER_RESTART, ON_FAILURE, limited
+from tests.fakes import FakeClock, counted_cells
+
+TYPES = ["web", "worker", "clock"]
+BASE_PORT = 5000
+EXITS = [Exit(0), Exit(1), Exit(3), Exit(137, "SIGKILL", "out of memory"), Exit(139, "SIGSEGV")]
+
+# Mostly those under which the formation lives on.
+POLICY = st.sampled_from([DEV, HEROKU, ALWAYS, ON_FAILURE, limited(2), DEV, HEROKU, ON_FAILURE, NEVER_RESTART, FOREMAN])
+EXIT_WITH = st.sampled_from([None, None, None, None, "none", "none", "web", "any"])
+
+formations = st.dictionaries(st.sampled_from(TYPES), st.sampled_from([1, 2, 0, 3]), min_size=1)
+waits = st.sampled_from([0.0, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0])
+
+
+class Life(NamedTuple):
+    """A run as the fake kernel has it. ``root``: the root process lives. ``born`` is when the process was made."""
+
+    run: int
+    pid: int = 0  # 0: asked for, not made yet
+    root: bool = True
+    born: float = 0.0
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """Drives an ``Engine``: the rules are the outside world, ``perform`` is the supervisor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock(1000.0)
+        self.lives: dict[DynoName, Life] = {}  # those that are not over
+        self.last_run: Counter[DynoName] = Counter()
+        self.over: list[tuple[DynoName, int]] = []
+        self.history: list[tuple[Event, float, list[Effect]]] = []
+        self.wish: dict[str, int] = {}
+        self.rows: dict[DynoName, float] = {}  # the cool-off after the latest crash of the row
+        self.pids = iter(range(100, 1_000_000))
+        self._cells = counted_cells()
+        self.reached = self._cells.__enter__()
+
+    @initialize(
+        policies=st.fixed_dictionaries({kind: POLICY for kind in TYPES}),
+        grace=st.sampled_from([None, None, 0.0, 3.0]),
+        exit_with=EXIT_WITH,
+        wish=formations,
+    )
+    def begin(self, policies, grace, exit_with, wish):
+        profiles = {kind: profile_of(kind, policy, grace) for kind, policy in policies.items()}
+        self.make = lambda: Engine(profiles.__getitem__, exit_with)
+        self.engine = self.make()
+        self.change_formation(wish)
+
+    # -- what the world does: few rules, each rich, as every rule that is switched off halves what can happen --
+
+    @rule(wish=formations)
+    def change_formation(self, wish):
+        if not self.engine.closing:
+            self.wish = wish
+        self.post(FormationChanged(wish))
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), how=st.sampled_from(EXITS), kindly=st.booleans())
+    def hear_from_the_kernel(self, data, how, kindly):
+        """The next thing happens to one of the dynos."""
+        name = data.draw(st.sampled_from(list(self.lives)))
+        life = self.lives[name]
+        if not life.root:
+            self.empty(name)
+        elif life.pid and kindly:
+            self.post(Bound(name, life.run))
+        elif life.pid:
+            self.end(name, how)
+        elif kindly or how.signal:
+            self.make_process(name)
+        else:
+            self.fail(name, Exit(127, reason="no such file"))
+
+    @precondition(lambda self: self.lives)
+    @rule(data=st.data(), seconds=waits, how=st.sampled_from(EXITS))
+    def live_and_die(self, data, seconds, how):
+        """A whole life of one dyno."""
+        name = data.draw(st.sampled_from(list(self.lives)))
+        if not self.lives[name].pid:
+            self.make_process(name)
+        self.until(self.clock.now() + seconds)
+        if self.lives[name].root:
+            self.end(name, how)
+        self.empty(name)
+
+    @rule(seconds=waits)
+    def pass_time(self, seconds):
+        self.post(Tick())
+        self.until(self.clock.now() + seconds)
+
+    @precondition(lambda self: self.clock.now() < self.engine.deadline() < NEVER and not self.engine.quit)
+    @rule()
+    def wait_for_the_deadline(self):
+        self.until(self.engine.deadline())
+
+    @precondition(lambda self: len(self.history) > 15)
+    @rule(signum=st.sampled_from([2, 15]))
+    def shut_down(self, signum):
+        self.post(ShutdownRequested(128 + signum, "signal received"))
+
+    @precondition(lambda self: self.over)
+    @rule(data=st.data(), kind=st.sampled_from([Spawned, SpawnFailed, Bound, Exited, Emptied]))
+    def hear_late_news(self, data, kind):
+        name, run = data.draw(st.sampled_from([*self.over, (DynoName("stranger", 1), 0)]))
+        if self.last_run[name] == run and name in self.engine.dynos:
+            run += 1000  # nobody's
+        detail = {Spawned: (7,), SpawnFailed: (Exit(127),), Exited: (Exit(1),)}.get(kind, ())
+        before = self.everything(self.engine)
+        assert self.post(kind(name, run, *detail)) == []
+        assert self.everything(self.engine) == before
+
+    # -- the kernel --
+
+    def make_process(self, name: DynoName) -> None:
+        life = Life(self.lives[name].run, next(self.pids), born=self.clock.now())
+        self.lives[name] = life
+        self.post(Spawned(name, life.run, life.pid))
+
+    def fail(self, name: DynoName, how: Exit) -> None:
+        life = self.lives.pop(name)
+        self.over.append((name, life.run))
+        self.watch_cool_off(name, lambda: self.post(SpawnFailed(name, life.run, how)))
+
+    def end(self, name: DynoName, how: Exit) -> None:
+        life = self.lives[name]
+        self.lives[name] = life._replace(root=False)
+        dyno = self.engine.dynos[name]
+        if self.clock.now() - life.born >= dyno.profile.policy.forgiven_after:
+            self.rows.pop(name, None)
+        self.post(Exited(name, life.run, how))
+
+    def empty(self, name: DynoName) -> None:
+        life = self.lives.pop(name)
+        self.over.append((name, life.run))
+        self.watch_cool_off(name, lambda: self.post(Emptied(name, life.run)))
+
+    def watch_cool_off(self, name: DynoName, ends) -> None:
+        """Within a row of crashes no wait is shorter than the one before, but for the jitter."""
+        dyno, before = self.engine.dynos[name], self.engine.dynos[name].crashes
+        ends()
+        if dyno.crashes == before or dyno.unborn:
+            return
+        policy = dyno.profile.policy
+        wait = policy.cool_off(dyno.crashes, f"{name}#{self.last_run[name]}")
+        assert wait >= self.rows.get(name, 0.0) * (1 - policy.jitter) / (1 + policy.jitter)
+        self.rows[name] = wait
+
+    def until(self, then: float) -> None:
+        """Time passes, and what is due is done at its time."""
+        while (due := self.engine.deadline()) <= then and not self.engine.quit:
+            self.clock.jump(max(due, self.clock.now()))
+            self.post(Tick())
+            assert self.engine.deadline() > due, "a tick must do what is due"
+        self.clock.jump(then)
+
+    # -- the supervisor --
+
+    def post(self, event: Event) -> list[Effect]:
+        had_quit, now = self.engine.quit, self.clock.now()
+        effects = self.engine.handle(event, now)
+        self.history.append((event, now, effects))
+        assert not (had_quit and effects), "nothing comes after Quit"
+        for effect in effects:
+            self.perform(effect)
+        self.rows = {name: wait for name, wait in self.rows.items() if name in self.engine.dynos}
+        return effects
+
+    def perform(self, effect: Effect) -> None:
+        if isinstance(effect, Spawn):
+            assert effect.dyno not in self.lives, "one live process per dyno"
+            assert effect.run > self.last_run[effect.dyno], "a run number is used once"
+            self.last_run[effect.dyno] = effect.run
+            self.lives[effect.dyno] = Life(effect.run)
+        elif isinstance(effect, Terminate | Kill):
+            assert self.lives[effect.dyno].run == effect.run, "no signal to a run that is over"
+            assert self.lives[effect.dyno].pid, "no signal to a process that does not exist"
+        elif isinstance(effect, Quit):
+            assert not self.lives, "Quit only when nothing runs"
+
+    # -- what holds after every step --
+
+    @invariant()
+    def at_rest_means_no_process(self):
+        for name, dyno in self.engine.dynos.items():
+            assert (dyno.state in AT_REST) == (name not in self.lives)
+            life = self.lives.get(name, Life(dyno.run, root=False))
+            assert life.run == dyno.run
+            assert dyno.pid == (life.pid if life.pid and life.root else None)
+        assert set(self.lives) <= set(self.engine.dynos)
+
+    @invariant()
+    def nothing_sticks(self):
+        for name, dyno in self.engine.dynos.items():
+            if dyno.is_final() or dyno.state in (State.WAITING, State.UP) or dyno.overdue:
+                continue  # nothing is to come, or the kernel's answer or the process's end is
+            assert dyno.deadline() < NEVER, name
+        if not self.engine.quit and self.engine.closing:
+            assert self.engine.dynos, "a shutdown with nothing left to stop must have ended"
+
+    @invariant()
+    def the_impossible_is_never_reached(self):
+        assert self.reached.keys() <= POSSIBLE
+
+    @invariant()
+    def ports_are_never_shared(self):
+        ports = Counter(port_of(name, TYPES, BASE_PORT) for name in self.engine.dynos)
+        assert all(count == 1 for count in ports.values())
+
+    # -- in the end --
+
+    def teardown(self):
+        try:
+            if hasattr(self, "engine"):
+                self.facts_equal_wishes_after_quiet_time()
+                self.replay_reproduces()
+                self.the_order_of_the_wish_does_not_matter()
+        finally:
+            self._cells.__exit__(None, None, None)
+
+    def facts_equal_wishes_after_quiet_time(self):
+        """The kernel answers everything, nothing breaks any more, and time passes."""
+        for _ in range(1000):
+            if not self.let_the_kernel_answer() and not self.let_the_next_thing_be_due():
+                break
+        else:
+            raise AssertionError(f"never quiet: {self.engine.snapshot()}")
+        dynos = self.engine.dynos
+        if self.engine.closing:
+            assert self.engine.quit
+            assert not dynos
+        else:
+            assert set(dynos) == set(wanted_dynos(self.wish))
+            assert all(dyno.state is State.UP or dyno.is_final() for dyno in dynos.values())
+            exit_with_none = self.engine.exit_with == "none"
+            all_final = bool(dynos) and all(dyno.is_final() for dyno in dynos.values())
+            assert bool(self.engine.quit) == (all_final and not exit_with_none)
+
+    def let_the_kernel_answer(self) -> bool:
+        for name, life in list(self.lives.items()):
+            state = self.engine.dynos[name].state
+            if not life.pid:
+                self.make_process(name)
+            elif not life.root:
+                self.empty(name)
+            elif state in (State.STOPPING, State.KILLING):
+                self.end(name, Exit(143, "SIGTERM"))
+            elif state is State.STARTING:
+                self.post(Bound(name, life.run))
+            else:
+                continue
+            return True
+        return False
+
+    def let_the_next_thing_be_due(self) -> bool:
+        due = self.engine.deadline()
+        if self.engine.quit or due == NEVER:
+            return False
+        self.until(max(due, self.clock.now()))
+        return True
+
+    def replay_reproduces(self):
+        engine = self.make()
+        for event, now, effects in self.history:
+            assert typed(engine.handle(event, now)) == typed(effects)
+        assert self.everything(engine) == self.everything(self.engine)
+
+    def the_order_of_the_wish_does_not_matter(self):
+        """The same effects, in whatever order, from formations listed backwards; only lists of names may differ."""
+        engine = self.make()
+        for event, now, effects in self.history:
+            if isinstance(event, FormationChanged):
+                event = FormationChanged(dict(reversed(event.formation.items())))  # noqa: PLW2901
+            mirrored = engine.handle(event, now)
+            assert sorted(map(repr, about_dynos(mirrored))) == sorted(map(repr, about_dynos(effects)))
+        assert engine.snapshot() == self.engine.snapshot()
+
+    @staticmethod
+    def everything(engine: Engine) -> tuple:
+        """All that the engine knows."""
+        dynos = {name: dict(vars(dyno)) for name, dyno in engine.dynos.items()}
+        return dynos, engine.snapshot(), engine.deadline(), engine.closing, engine.quit, dict(engine.failures)
+
+
+POSSIBLE = {(state, event) for state, row in TABLE.items() for event, cell in row.items() if cell is not impossible}
+
+
+def typed(effects: list[Effect]) -> list[tuple[type, Effect]]:
+    """Effects that compare unequal when only their fields agree: they are tuples."""
+    return [(type(effect), effect) for effect in effects]
+
+
+def about_dynos(effects: list[Effect]) -> list[Effect]:
+    return [effect for effect in effects if not (isinstance(effect, Say) and effect.dyno is None)]
+
+
+def test_engine_under_random_schedules():
+    """Every cell that can be reached is: the schedules are as wild as the table is wide."""
+    with counted_cells() as reached:
+        run_state_machine_as_test(EngineMachine, settings=settings(suppress_health_check=list(HealthCheck)))
+    assert set(reached) == POSSIBLE
