@@ -111,6 +111,7 @@ class Workshop:
         self.env = {
             "PATH": path,
             "HOME": str(directory),
+            "PORT": str(free_port()),
             MARK: mark,
             "PYTHONPATH": str(Path(__file__).parent.parent),
             "CHILDREN": str(Path(__file__).parent / "children"),

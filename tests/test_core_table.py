@@ -140,7 +140,7 @@ def test_max_gives_up_after_so_many_restarts_in_a_row(times):
 
 
 def test_on_failure_is_dev_that_takes_status_0_for_an_end():
-    assert ON_FAILURE == DEV._replace(name="on-failure", on_failure_only=True)
+    assert DEV._replace(name="on-failure", on_failure_only=True) == ON_FAILURE
 
 
 def test_only_foreman_stops_all_and_only_heroku_kills_on_a_boot_timeout():

@@ -71,7 +71,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.reached = self._cells.__enter__()
 
     @initialize(
-        policies=st.fixed_dictionaries({kind: POLICY for kind in TYPES}),
+        policies=st.fixed_dictionaries(dict.fromkeys(TYPES, POLICY)),
         grace=st.sampled_from([None, None, 0.0, 3.0]),
         exit_with=EXIT_WITH,
         wish=formations,
@@ -86,7 +86,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(wish=formations)
     def change_formation(self, wish):
-        if not self.engine.closing:
+        if not (self.engine.closing or self.engine.quit):
             self.wish = wish
         self.post(FormationChanged(wish))
 
@@ -331,6 +331,7 @@ def about_dynos(effects: list[Effect]) -> list[Effect]:
 
 def test_engine_under_random_schedules():
     """Every cell that can be reached is: the schedules are as wild as the table is wide."""
+    more = settings(max_examples=3 * settings().max_examples, suppress_health_check=list(HealthCheck))
     with counted_cells() as reached:
-        run_state_machine_as_test(EngineMachine, settings=settings(suppress_health_check=list(HealthCheck)))
+        run_state_machine_as_test(EngineMachine, settings=more)
     assert set(reached) == POSSIBLE

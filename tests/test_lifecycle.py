@@ -60,7 +60,8 @@ def test_exit_0_is_a_crash_too(workshop):
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
 )
 def test_a_signal_stops_everything_gracefully(workshop, signum, status):
-    workshop.procfile("a: trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done\nb: exec sleep 1000\n")
+    trap = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"
+    workshop.procfile(f"a: {trap}\nb: exec sleep 1000\n")
     running = workshop.start()
     running.wait_for(r"a\.1 .*\| ready")
     assert running.finish(signum) == status

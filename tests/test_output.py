@@ -157,7 +157,9 @@ def test_a_partial_line_shows_and_does_not_corrupt_what_follows(workshop):
 def test_a_neighbour_breaks_an_open_line_cleanly(workshop):
     os.mkfifo(workshop.directory / "go")
     os.mkfifo(workshop.directory / "on")
-    workshop.procfile("a: printf 'begin '; read x < on; echo end; exec sleep 1000\nb: read x < go; echo hello; exec sleep 1000\n")
+    workshop.procfile(
+        "a: printf 'begin '; read x < on; echo end; exec sleep 1000\nb: read x < go; echo hello; exec sleep 1000\n"
+    )
     running = workshop.start()
     running.wait_for(r"begin $")
     (workshop.directory / "go").write_text("1\n")

@@ -8,11 +8,11 @@ import pytest
 from procman.supervisor import ports
 
 
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 @pytest.mark.parametrize("ask", [ports.ask_kernel, ports.read_tables])
-def test_a_listener_is_found_with_its_owner(ask, family):
+def test_a_listener_is_found_with_its_owner(ask, family, address):
     with socket.socket(family) as server:
-        server.bind(("localhost", 0))
+        server.bind((address, 0))
         port = server.getsockname()[1]
         assert port not in ask(), "bound is not listening"
         server.listen()

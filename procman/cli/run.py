@@ -9,7 +9,7 @@ from procman.cli.options import Given
 from procman.cli.settings import resolve
 from procman.cli.start import port_order
 from procman.core.model import DynoName
-from procman.errors import ProcmanError, UsageError
+from procman.errors import ProcmanError
 
 RUN = "run"
 
@@ -21,14 +21,12 @@ def run(given: Given, argv: list[str]) -> int:
     one-off-dynos). A single other word is read by the shell; several are run as they are. Raises ProcmanError with
     exit code 127 when there is no such command.
     """
-    if not argv:
-        raise UsageError("cannot run nothing: no command given", "procman run -- python manage.py shell")
     environ = dict(os.environ)
-    app = load(resolve(given, environ), environ)
+    app = load(resolve(given, environ), environ, procfile_needed=False)
     words = words_of(argv, app)
     order = [*port_order(app), RUN]
-    env = dyno_env(app.env, DynoName(RUN, os.getpid()), order, app.base_port)
-    env["PORT"] = app.env.get("PORT") or dyno_env(app.env, DynoName(RUN, 1), order, app.base_port)["PORT"]
+    name = f"{RUN}.{os.getpid()}"
+    env = {**dyno_env(app.env, DynoName(RUN, 1), order, app.base_port), "DYNO": name, "PS": name}
     os.chdir(app.root)
     program = shutil.which(words[0], path=env.get("PATH"))
     if program is None:

@@ -10,7 +10,7 @@ from procman.cli.options import Given
 from procman.cli.settings import Settings, resolve
 from procman.core.engine import Engine
 from procman.core.formation import port_of, wanted_dynos
-from procman.core.model import RELEASE, WEB, DynoName, profile_of
+from procman.core.model import RELEASE, WEB, DynoName, Profile, profile_of
 from procman.errors import ProcmanError
 from procman.logs.formats import HerokuFormat, JsonFormat, LogFormat, TextFormat
 from procman.logs.output import Output
@@ -71,7 +71,8 @@ def supervise(settings: Settings, app: App, order: list[str], swept: list[tuple[
         what = "process" if count == 1 else "processes"
         output.say(None, f"Ended {count} {what} that an earlier procman (pid {pid}) left behind")
 
-    def profile(process_type: str):  # type: ignore[no-untyped-def]
+
+    def profile(process_type: str) -> Profile:
         policy = settings.restart.get(process_type, settings.restart["*"])
         return profile_of(process_type, policy, settings.grace.get(process_type, settings.grace.get("*")))
 
@@ -154,3 +155,8 @@ def guard_descriptors() -> None:
             except OSError:
                 continue
     sys.stdout.flush()
+
+
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """A count with its noun: "1 process", "2 processes"."""
+    return f"{count} {noun}{'' if count == 1 else ending}"

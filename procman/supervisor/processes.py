@@ -311,6 +311,6 @@ def become_subreaper() -> bool:
         import ctypes  # noqa: PLC0415
 
         pr_set_child_subreaper = 36  # prctl(2)
-        return ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0) == 0
+        return bool(ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0) == 0)
     except (ImportError, OSError, AttributeError):
         return False

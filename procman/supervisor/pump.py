@@ -50,7 +50,7 @@ class Pump:
         self._blocked = False  # the sink waits to become writable
         self._gone_told = False
         self.limit = HIGH_WATER
-        loop.watch(self._inputs.fileno(), self._read_ready)  # type: ignore[attr-defined]
+        loop.watch(self._inputs.fileno(), self._read_ready)
         loop.on_deadline(self._partial_due, self._show_partials)
         if output.sink.hangup_fd is not None:
             loop.watch(output.sink.hangup_fd, self._hang_up)
@@ -95,10 +95,10 @@ class Pump:
                 self._loop.unwatch(sink.fd)
         if not self._paused and sink.size > self.limit:
             self._paused = True
-            self._loop.unwatch(self._inputs.fileno())  # type: ignore[attr-defined]
+            self._loop.unwatch(self._inputs.fileno())
         elif self._paused and sink.size <= min(LOW_WATER, self.limit):
             self._paused = False
-            self._loop.watch(self._inputs.fileno(), self._read_ready)  # type: ignore[attr-defined]
+            self._loop.watch(self._inputs.fileno(), self._read_ready)
 
     def relax(self) -> None:
         """From now on, as everything stops, keep what a paused reader does not take, up to a higher limit."""
@@ -169,7 +169,8 @@ class Pump:
     def _show_partials(self, now: float) -> None:
         for stream, due in list(self._unfinished.items()):
             # After a pause of the reading the rest may already be there.
-            if now >= due and not self._read(stream) and self._unfinished.pop(stream, None):
+            if now >= due and not self._read(stream) and stream in self._unfinished:
+                del self._unfinished[stream]
                 self._output.partial(stream.source, stream.splitter.take())
         self.flush()
 

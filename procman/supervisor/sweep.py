@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from procman.supervisor.lifeline import end_all
 from procman.supervisor.proctable import read_process
 
-TOKEN_NAME = "PROCMAN_RUN"
+TOKEN_NAME = "PROCMAN_RUN"  # noqa: S105 - no password: it names a supervisor
 
 
 def identity() -> str:
-    """This process, for ever: pid and start time."""
+    """What names this process for ever: pid and start time."""
     row = read_process(os.getpid())
     return f"{os.getpid()}-{row.start if row else 0}"
 
