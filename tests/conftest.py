@@ -13,7 +13,7 @@ _count = itertools.count()
 
 # `ci` tries the same examples every time; `HYPOTHESIS_PROFILE=deep` looks for new ones.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=120, stateful_step_count=40)
-settings.register_profile("deep", deadline=None, max_examples=5000, stateful_step_count=80)
+settings.register_profile("deep", deadline=None, max_examples=2000, stateful_step_count=80)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

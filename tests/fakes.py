@@ -6,7 +6,7 @@
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -89,44 +89,47 @@ class FakeProcesses:
         self._lives[child.pid] = Life(child, script, writer, self._clock.now())
         return child
 
-    def terminate(self, child: Child) -> None:
-        if life := self._lives.get(child.pid):
+    def terminate(self, children: Sequence[Child]) -> None:
+        for life in self._living(children):
             if life.script.on_term:
                 life.end_now(life.script.on_term, self._clock.now())
             life.offspring = [obeys for obeys in life.offspring if not obeys]
 
-    def kill(self, child: Child) -> None:
-        if life := self._lives.get(child.pid):
+    def kill(self, children: Sequence[Child]) -> None:
+        for life in self._living(children):
             life.end_now(KILLED, self._clock.now())
             life.offspring = []
 
     def ended(self) -> Iterator[tuple[Child, Exit]]:
         for life in list(self._lives.values()):
-            if life.end and life.end[1] and not life.child.ended and life.end[0] <= self._clock.now():
+            if life.end and not life.child.ended and life.end[0] <= self._clock.now():
                 yield life.child, life.end[1]
                 life.child.ended = True
 
-    def is_empty(self, child: Child) -> bool:
-        life = self._lives.get(child.pid)
-        if life is None:
-            return child.ended
-        if not child.ended or life.offspring:
-            return False
-        os.close(self._lives.pop(child.pid).writer)
-        return True
+    def emptied(self, children: Iterable[Child]) -> list[Child]:
+        empty = [life for life in self._living(children) if life.child.ended and not life.offspring]
+        for life in empty:
+            self._forget(life)
+        return [life.child for life in empty]
 
     def recheck_s(self) -> float:
         return FOREVER
 
     def release(self) -> None:
-        for life in self._lives.values():
-            os.close(life.writer)
-        self._lives.clear()
+        for life in list(self._lives.values()):
+            self._forget(life)
 
     def next_news(self) -> float:
         """When the next root ends by itself."""
         ends = [life.end[0] for life in self._lives.values() if life.end and not life.child.ended]
         return min(ends, default=FOREVER)
+
+    def _living(self, children: Iterable[Child]) -> list[Life]:
+        return [self._lives[child.pid] for child in children if child.pid in self._lives]
+
+    def _forget(self, life: Life) -> None:
+        os.close(life.writer)
+        del self._lives[life.child.pid]
 
 
 @contextmanager

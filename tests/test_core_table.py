@@ -179,6 +179,7 @@ def crash_after(policy: RestartPolicy, *lives: float) -> float:
     ("policy", "lives", "wait"),
     [
         (DEV, (1, 1, 1), 1.0),
+        (DEV, (1, 1, 1, 1, 1, 1, 1, 1, 1), 30.0),
         (DEV, (1, 1, 9.9), 1.0),
         (DEV, (1, 1, 10), 0.0),
         (DEV, (1, 1, 10, 1), 0.5),
@@ -335,4 +336,5 @@ def test_waits_are_told_with_the_reason():
         dyno.handle(Spawned(WORKER, run, 9), 0.0)
         dyno.handle(Exited(WORKER, run, Exit(137, "SIGKILL", "out of memory")), 0.0)
         effects = dyno.handle(Emptied(WORKER, run), 0.0)
-    assert [effect.text for effect in effects if isinstance(effect, Say)] == ["Not restarted (policy max=1): killed by SIGKILL (out of memory)"]
+    said = [effect.text for effect in effects if isinstance(effect, Say)]
+    assert said == ["Not restarted (policy max=1): killed by SIGKILL (out of memory)"]

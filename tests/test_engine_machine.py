@@ -52,6 +52,7 @@ class Life(NamedTuple):
     pid: int = 0  # 0: asked for, not made yet
     root: bool = True
     born: float = 0.0
+    asked: bool = False  # to end, by SIGTERM
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -65,7 +66,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.over: list[tuple[DynoName, int]] = []
         self.history: list[tuple[Event, float, list[Effect]]] = []
         self.wish: dict[str, int] = {}
-        self.rows: dict[DynoName, float] = {}  # the cool-off after the latest crash of the row
+        self.rows: dict[DynoName, tuple[int, float]] = {}  # crashes in a row, and the wait after the latest
         self.pids = iter(range(100, 1_000_000))
         self._cells = counted_cells()
         self.reached = self._cells.__enter__()
@@ -155,7 +156,7 @@ class EngineMachine(RuleBasedStateMachine):
     def fail(self, name: DynoName, how: Exit) -> None:
         life = self.lives.pop(name)
         self.over.append((name, life.run))
-        self.watch_cool_off(name, lambda: self.post(SpawnFailed(name, life.run, how)))
+        self.watch_cool_off(name, life, SpawnFailed(name, life.run, how))
 
     def end(self, name: DynoName, how: Exit) -> None:
         life = self.lives[name]
@@ -168,18 +169,21 @@ class EngineMachine(RuleBasedStateMachine):
     def empty(self, name: DynoName) -> None:
         life = self.lives.pop(name)
         self.over.append((name, life.run))
-        self.watch_cool_off(name, lambda: self.post(Emptied(name, life.run)))
+        self.watch_cool_off(name, life, Emptied(name, life.run))
 
-    def watch_cool_off(self, name: DynoName, ends) -> None:
-        """Within a row of crashes no wait is shorter than the one before, but for the jitter."""
-        dyno, before = self.engine.dynos[name], self.engine.dynos[name].crashes
-        ends()
-        if dyno.crashes == before or dyno.unborn:
+    def watch_cool_off(self, name: DynoName, life: Life, end: Event) -> None:
+        """Crashes in a row are counted; no wait of a row is shorter than the one before, but for the jitter."""
+        dyno = self.engine.dynos[name]
+        crashed = dyno.wanted and not life.asked
+        self.post(end)
+        if not crashed or dyno.state is State.COMPLETE:
             return
+        crashes, longest = self.rows.get(name, (0, 0.0))
+        assert dyno.crashes == crashes + 1
         policy = dyno.profile.policy
-        wait = policy.cool_off(dyno.crashes, f"{name}#{self.last_run[name]}")
-        assert wait >= self.rows.get(name, 0.0) * (1 - policy.jitter) / (1 + policy.jitter)
-        self.rows[name] = wait
+        wait = policy.cool_off(crashes + 1, f"{name}#{self.last_run[name]}")
+        assert wait >= longest * (1 - policy.jitter) / (1 + policy.jitter)
+        self.rows[name] = crashes + 1, wait
 
     def until(self, then: float) -> None:
         """Time passes, and what is due is done at its time."""
@@ -198,7 +202,7 @@ class EngineMachine(RuleBasedStateMachine):
         assert not (had_quit and effects), "nothing comes after Quit"
         for effect in effects:
             self.perform(effect)
-        self.rows = {name: wait for name, wait in self.rows.items() if name in self.engine.dynos}
+        self.rows = {name: row for name, row in self.rows.items() if name in self.engine.dynos}
         return effects
 
     def perform(self, effect: Effect) -> None:
@@ -208,8 +212,10 @@ class EngineMachine(RuleBasedStateMachine):
             self.last_run[effect.dyno] = effect.run
             self.lives[effect.dyno] = Life(effect.run)
         elif isinstance(effect, Terminate | Kill):
-            assert self.lives[effect.dyno].run == effect.run, "no signal to a run that is over"
-            assert self.lives[effect.dyno].pid, "no signal to a process that does not exist"
+            life = self.lives[effect.dyno]
+            assert life.run == effect.run, "no signal to a run that is over"
+            assert life.pid, "no signal to a process that does not exist"
+            self.lives[effect.dyno] = life._replace(asked=life.asked or isinstance(effect, Terminate))
         elif isinstance(effect, Quit):
             assert not self.lives, "Quit only when nothing runs"
 

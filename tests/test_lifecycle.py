@@ -208,3 +208,19 @@ def test_a_thousand_kills_are_a_thousand_restarts(workshop):
     running.finish(signal.SIGTERM)
 
 
+
+
+@pytest.mark.slow
+def test_dynos_that_end_together_keep_their_own_output(workshop):
+    """A descriptor closed at one dyno's end may at once be another's: nothing may be closed by its number."""
+    workshop.procfile("a: echo life $$; exec python -c 'import time; print(\"spoke\", flush=True); time.sleep(1000)'\n")
+    running = workshop.start("-m", "a=8", "--restart", "always")
+    for _ in range(6):
+        pids = [int(running.wait_for(r"life (\d+)")[1]) for _ in range(8)]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    for _ in range(8):
+        running.wait_for("spoke")
+    running.finish(signal.SIGTERM)
+    exits = [line for line in running.text().splitlines() if "exited with status" in line]
+    assert {line.rpartition(" ")[2] for line in exits} == {"137", "143"}

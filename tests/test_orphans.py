@@ -118,7 +118,7 @@ def test_a_living_neighbour_is_not_swept(workshop, tmp_path):
     workshop.procfile("a: echo ready $$; exec sleep 1000\n")
     first = workshop.start()
     dyno = int(first.wait_for(r"ready (\d+)")[1])
-    second = workshop.start()
+    second = workshop.start("--name", "second")
     second.wait_for("ready")
     assert is_alive(dyno)
     second.finish(signal.SIGTERM)

@@ -1,26 +1,18 @@
 """The click group: every verb's help, and the reader of what the fast one in `options` leaves alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from procman import __version__
+from procman.cli import operate
 from procman.cli.options import OPTIONS, Given, click_params, given, verb_first
+from procman.cli.verb import Verb
 
 PROGRAM = "procman"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-
-
-class Verb(NamedTuple):
-    """A verb's help and what it calls. ``words`` is the metavar of its arguments, None for none."""
-
-    summary: str
-    details: str
-    examples: Sequence[str]
-    words: str | None
-    call: Callable[[Given, dict[str, bool]], int]
 
 
 def run(words: Sequence[str]) -> int:
@@ -94,9 +86,9 @@ def _command(name: str, verb: Verb) -> click.Command:
     options = OPTIONS.get(name, ())
     params = click_params(options)
     if verb.words:
-        params.append(click.Argument(["words"], nargs=-1, required=name == "run", metavar=verb.words))
+        params.append(click.Argument(["words"], nargs=-1, required=not verb.words.startswith("["), metavar=verb.words))
 
-    def callback(**values: Any) -> int:  # noqa: ANN401  (click hands over what it parsed)
+    def callback(**values: Any) -> int:
         words = values.pop("words", ())
         own = {field: bool(values.pop(field, False)) for field in ("json", "explain", "reveal")}
         return verb.call(given(values, words), own)
@@ -117,7 +109,7 @@ def _examples(*lines: str) -> str:
 
 
 @click.pass_context
-def _bare(ctx: click.Context, /, version: bool, **values: Any) -> int:  # noqa: ANN401
+def _bare(ctx: click.Context, /, version: bool, **values: Any) -> int:
     if version:
         click.echo(f"{PROGRAM} {__version__}")
         ctx.exit(0)
@@ -210,6 +202,7 @@ _VERBS: dict[str, Verb] = {
         None,
         _env,
     ),
+    **operate.VERBS,
     "version": Verb("Print the version.", "", ("procman version",), None, _version),
     "help": Verb("Explain procman or a verb.", "", ("procman help", "procman help start"), "[VERB]", _help),
 }

@@ -86,8 +86,14 @@ _FORMATION = (
     Option("color", ("--color",), None, "Colour the names (default: on a terminal).", off=("--no-color",)),
     Option("tty", ("--tty",), None, "Give dynos a terminal (default: when on one).", off=("--no-tty",)),
     Option("log_format", ("--log-format",), "text|json|heroku", "How lines are written."),
+    Option("name", ("--name",), "NAME", "What this formation is called (default: by its directory)."),
+    Option("detach", ("--detach",), None, "Run in the background; prints name and socket."),
 )
 _JSON = Option("json", ("--json",), None, "Print one JSON object.")
+
+_NAME = next(option for option in _FORMATION if option.name == "name")
+_TARGET = (*_APP[:2], _NAME, Option("socket", ("--socket",), "PATH", "Reach the supervisor at this socket."), _JSON)
+_WAIT = Option("wait", ("--wait",), None, "Return when the new dynos are up, with status 1 if they crash.")
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
     "start": (*_APP, *_FORMATION),
@@ -99,6 +105,29 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("reveal", ("--reveal",), None, "Show secrets."),
         _JSON,
     ),
+    "ps": (*_TARGET, Option("watch", ("--watch",), None, "Show it anew every second.")),
+    "scale": (*_TARGET, _WAIT),
+    "restart": (*_TARGET, _WAIT),
+    "stop": _TARGET,
+    "kill": (*_TARGET, Option("signal", ("-s", "--signal"), "SIG", "The signal (default: TERM).")),
+    "reload": (*_TARGET, _WAIT),
+    "shutdown": _TARGET,
+    "logs": (
+        *_TARGET,
+        Option("num", ("-n", "--num"), "N", "The last N lines (default: 100)."),
+        Option("tail", ("-t", "--tail"), None, "Go on with what is written from now on."),
+        Option("dyno", ("--dyno",), "DYNO", "Only this dyno's lines."),
+        Option("process_type", ("--process-type",), "TYPE", "Only this process type's lines."),
+        Option("source", ("--source",), "app|heroku", "Only what dynos wrote, or what was said about them."),
+        Option("since", ("--since",), "TIME", "Only lines of the last 5m, 2h, 30s."),
+        Option("grep", ("--grep",), "RE", "Only lines in which this regular expression is found."),
+    ),
+    "attach": (
+        *_TARGET,
+        Option("detach_key", ("--detach-key",), "KEY", "The key that detaches (default: ctrl-])."),
+    ),
+    "explain": _TARGET,
+    "list": (_JSON,),
 }
 GLOBAL = OPTIONS["start"]  # may also stand before the verb, where users of honcho and foreman put them
 STOPS_AT_WORD = frozenset({"run"})  # `procman run ls -l`: the -l belongs to ls
@@ -177,7 +206,7 @@ def verb_first(argv: Sequence[str]) -> list[str]:
     return list(argv)
 
 
-VERBS = ("start", "run", "check", "env", "version", "help")
+VERBS = (*OPTIONS, "version", "help")
 
 
 def click_params(options: Sequence[Option]) -> "list[click.Parameter]":

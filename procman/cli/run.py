@@ -7,8 +7,7 @@ from procman.cli.app import App, load
 from procman.cli.environment import dyno_env, shell
 from procman.cli.options import Given
 from procman.cli.settings import resolve
-from procman.cli.start import port_order
-from procman.core.model import DynoName
+from procman.core.model import RELEASE, DynoName
 from procman.errors import ProcmanError
 
 RUN = "run"
@@ -24,7 +23,7 @@ def run(given: Given, argv: list[str]) -> int:
     environ = dict(os.environ)
     app = load(resolve(given, environ), environ, procfile_needed=False)
     words = words_of(argv, app)
-    order = [*port_order(app), RUN]
+    order = [*sorted(dict(app.processes), key=lambda name: name == RELEASE), RUN]
     name = f"{RUN}.{os.getpid()}"
     env = {**dyno_env(app.env, DynoName(RUN, 1), order, app.base_port), "DYNO": name, "PS": name}
     os.chdir(app.root)

@@ -40,6 +40,8 @@ class Settings(NamedTuple):
     color: bool | None = None  # None: decide by terminal and NO_COLOR, FORCE_COLOR, TERM
     tty: bool | None = None  # None: a pty for the dynos when our stdout is a terminal
     log_format: str = "text"  # text, json, heroku
+    name: str | None = None  # None: made from the app root
+    detach: bool = False
     origins: Mapping[str, str] = {}  # field name -> where its value came from, for `procman check`
 
 
@@ -86,6 +88,8 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         color=values.switch("color"),
         tty=values.switch("tty"),
         log_format=values.one("log_format", _log_format) or "text",
+        name=values.one("name", _name),
+        detach=bool(values.switch("detach")),
     )
     if not os.path.isdir(settings.app_root):
         raise values.refusal("app_root", f"'{settings.app_root}' is no directory")
@@ -205,6 +209,12 @@ def _exit_with(text: str) -> str:
     if text == "all":
         raise ValueError("'all' is not a process type: did you mean 'any'?")
     return formation_arg.parse_type(text)
+
+
+def _name(text: str) -> str:
+    if not text or "/" in text or text.startswith("."):
+        raise ValueError(f"'{text}' is no name: letters, digits, '-' and '_' make one")
+    return text
 
 
 def _log_format(text: str) -> str:

@@ -1,52 +1,63 @@
-"""`procman start`: composes a supervisor for this terminal. It wires rooms together and decides nothing."""
+"""`procman start`: composes a supervisor, for this terminal or detached. It wires rooms and decides nothing."""
 
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import time
 
-from procman.cli.app import App, load
-from procman.cli.environment import dyno_env, shell
+from procman.cli.local_app import LocalApp
 from procman.cli.options import Given
 from procman.cli.settings import Settings, resolve
 from procman.core.engine import Engine
-from procman.core.formation import port_of, wanted_dynos
-from procman.core.model import RELEASE, WEB, DynoName, Profile, profile_of
+from procman.core.formation import wanted_dynos
+from procman.core.model import Exit
 from procman.errors import ProcmanError
-from procman.logs.formats import HerokuFormat, JsonFormat, LogFormat, TextFormat
+from procman.logs.formats import HerokuFormat, JsonFormat, LogFormat, NoFormat, TextFormat
 from procman.logs.output import Output
 from procman.logs.palette import palette
 from procman.logs.sink import Sink
+from procman.logs.store import LogStore
 from procman.supervisor import ports
+from procman.supervisor.home import AlreadyRunning, Home, apps_dir, default_name
 from procman.supervisor.loop import Loop
-from procman.supervisor.processes import Command, LocalProcesses
+from procman.supervisor.processes import Child, LocalProcesses
 from procman.supervisor.supervisor import Supervisor
-from procman.supervisor.sweep import Mark, identity, state_dir, token_of
+from procman.supervisor.sweep import identity, sweep, token_of
 from procman.supervisor.terminal import get_size
 
 STDOUT = 1
-LAST_PORT = 65_535
 
 
 def start(given: Given) -> int:
-    """Run the app's formation in the foreground until it ends or is told to; returns the exit status."""
+    """Run the app's formation until it ends or is told to; returns the exit status."""
     environ = dict(os.environ)
-    settings = resolve(given, environ)
-    app = load(settings, environ)
+    app = LocalApp(resolve(given, environ), environ, lambda: resolve(given, environ))
+    settings = app.settings
+    home = Home(apps_dir(environ), settings.name or default_name(app.app.root, settings.procfile))
     guard_descriptors()
-    mark = Mark(state_dir(environ))
-    swept = mark.sweep()
-    order = port_order(app)
-    check_ports(app, order)
-    os.chdir(app.root)
-    mark.set()
     try:
-        return supervise(settings, app, order, swept)
-    finally:
-        mark.remove()
+        last = home.take()
+    except AlreadyRunning as error:
+        return hand_over(home, given, error)
+    swept = sweep(last)
+    try:
+        app.check_ports(app.app.formation)
+        os.chdir(app.app.root)
+        if settings.detach:
+            from procman.cli.detach import detach
+
+            return detach(home, lambda ready: supervise(app, home, swept, ready))
+        return supervise(app, home, swept)
+    except ProcmanError:
+        home.leave()
+        raise
 
 
-def supervise(settings: Settings, app: App, order: list[str], swept: list[tuple[str, int]]) -> int:
-    """Wire the supervisor and let it run."""
+def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] = lambda: None) -> int:
+    """Wire the supervisor and let it run. ``ready`` is called once it can be reached."""
+    me = identity()
+    app.said = {**me, "name": home.name, "root": app.app.root, "socket": home.socket, "since": f"{time():.3f}"}
+    home.write(app.said)
+    settings = app.settings
     terminal = os.isatty(STDOUT)
     tty = settings.tty if settings.tty is not None else terminal and settings.log_format == "text"
     log_format = make_format(settings, app, terminal)
@@ -56,46 +67,74 @@ def supervise(settings: Settings, app: App, order: list[str], swept: list[tuple[
         rows, columns = get_size(STDOUT)
         return rows, max(columns - margin, 20)
 
-    commands = dict(app.processes)
-    program = shell()
-    base = {**app.env, "NO_COLOR": app.env.get("NO_COLOR", "1")} if settings.color is False else app.env
-
-    def command(dyno: DynoName) -> Command:
-        return Command(commands[dyno.process_type], dyno_env(base, dyno, order, app.base_port), program)
-
-    processes = LocalProcesses(
-        command, token_of(identity()), tty, split_streams=settings.log_format == "json", window=window
-    )
-    output = Output(log_format, Sink(STDOUT), settings.quiet)
-    for pid, count in swept:
-        what = "process" if count == 1 else "processes"
-        output.say(None, f"Ended {count} {what} that an earlier procman (pid {pid}) left behind")
-
-
-    def profile(process_type: str) -> Profile:
-        policy = settings.restart.get(process_type, settings.restart["*"])
-        return profile_of(process_type, policy, settings.grace.get(process_type, settings.grace.get("*")))
-
+    processes = LocalProcesses(app.command, token_of(me), tty, settings.log_format == "json", window)
+    app.store = LogStore(home.log)
+    output = Output(log_format, Sink(STDOUT), settings.quiet, store=app.store)
+    if swept:
+        output.say(None, swept)
     supervisor = Supervisor(
-        Engine(profile, settings.exit_with),
+        Engine(app.profile, settings.exit_with),
         processes,
         output,
         Loop(),
         is_bound=lambda port, child: ports.is_bound(port, child.pid),
-        window=window if tty else None,
+        window=window if terminal and tty else None,
+        on_end=remember(home),
     )
-    return supervisor.run(app.formation)
+    app.present = lambda: supervisor.engine.dynos
+
+    def open_control() -> None:
+        # Behind the first dynos: sockets and JSON cost 5 ms to import.
+        from procman.supervisor.commands import open_commands
+
+        open_commands(supervisor, app, home.socket)
+        ready()
+
+    try:
+        return supervisor.run(app.app.formation, open_control)
+    finally:
+        home.leave()
 
 
-def make_format(settings: Settings, app: App, terminal: bool) -> LogFormat:
+def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
+    """The app runs already. Types that were named are started in it; otherwise that is a refusal."""
+    if not given.arguments:
+        raise error
+    from procman.cli.operate import start_in
+
+    return start_in(home, list(given.arguments))
+
+
+def remember(home: Home) -> Callable[[Child, Exit], None]:
+    """Keeps the lives that end in the app's history."""
+
+    def on_end(child: Child, ended: Exit) -> None:
+        from procman.supervisor.history import History
+
+        History(home.history).add(
+            {
+                "dyno": str(child.dyno),
+                "run": child.run,
+                "started": child.began,
+                "ended": time(),
+                "status": ended.status,
+                "words": ended.words(),
+            }
+        )
+
+    return on_end
+
+
+def make_format(settings: Settings, app: LocalApp, terminal: bool) -> LogFormat:
     """The log format asked for; text in colour where that is wanted and can be seen."""
+    if settings.detach:
+        return NoFormat()
     if settings.log_format == "json":
         return JsonFormat()
     if settings.log_format == "heroku":
         return HerokuFormat()
-    width = max(len(label) for label in ("procman", *map(str, wanted_dynos(app.formation))))
-    types = [name for name, _ in app.processes]
-    colour = palette(types) if wants_color(settings.color, app.env, terminal) else None
+    width = max(len(label) for label in ("procman", *map(str, wanted_dynos(app.app.formation))))
+    colour = palette(app.types()) if wants_color(settings.color, app.app.env, terminal) else None
     return TextFormat(width, settings.timestamps, settings.prefix, colour)
 
 
@@ -108,35 +147,6 @@ def wants_color(asked: bool | None, environ: Mapping[str, str], terminal: bool) 
     if environ.get("FORCE_COLOR", "0") not in ("", "0"):
         return True
     return terminal and environ.get("TERM") != "dumb"
-
-
-def port_order(app: App) -> list[str]:
-    """Process types in the order of their hundreds of ports: the Procfile's, but release last, which binds none."""
-    types = [name for name, _ in app.processes]
-    return [name for name in types if name != RELEASE] + [name for name in types if name == RELEASE]
-
-
-def check_ports(app: App, order: list[str]) -> None:
-    """Refuse to start when a dyno that will use its port cannot have it; names who holds it."""
-    commands = dict(app.processes)
-    needed = {
-        port_of(dyno, order, app.base_port): dyno
-        for dyno in wanted_dynos(app.formation)
-        if dyno.process_type == WEB or "PORT" in commands[dyno.process_type]
-    }
-    if not needed:
-        return
-    if max(needed) > LAST_PORT:
-        raise ProcmanError(
-            f"cannot give {needed[max(needed)]} a port: {max(needed)} is over {LAST_PORT}", "choose a lower --port"
-        )
-    taken = ports.listeners()
-    for port, dyno in needed.items():
-        if port in taken:
-            raise ProcmanError(
-                f"cannot start {dyno}: port {port} is taken by {ports.holder(taken[port])}",
-                f"procman start --port {app.base_port + 1000 if app.base_port < 60_000 else 5000}",
-            )
 
 
 def guard_descriptors() -> None:
@@ -154,9 +164,3 @@ def guard_descriptors() -> None:
                 os.set_inheritable(fd, False)
             except OSError:
                 continue
-    sys.stdout.flush()
-
-
-def plural(count: int, noun: str, ending: str = "s") -> str:
-    """A count with its noun: "1 process", "2 processes"."""
-    return f"{count} {noun}{'' if count == 1 else ending}"

@@ -13,6 +13,7 @@ from procman.core.events import (
     Emptied,
     Exited,
     Hurried,
+    Replaced,
     Spawned,
     SpawnFailed,
     Tick,
@@ -201,7 +202,33 @@ def crash(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
 
 def stop(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     """SIGTERM to every process of the dyno; the grace begins."""
-    dyno.wanted, dyno.asked = False, True
+    dyno.wanted = False
+    return terminate(dyno, now)
+
+
+def replace(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """The same, and a new run when it is over: a dyno's port is its own, so old and new cannot overlap."""
+    dyno.crashes = 0
+    yield Say(dyno.name, "Restarting")
+    yield from terminate(dyno, now)
+
+
+def replace_next(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """It ends already: what comes next is a run that was asked for, without cool-off."""
+    dyno.wanted = dyno.asked = True
+    dyno.crashes = 0
+    return ()
+
+
+def launch_afresh(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """Start at once, whatever went before (Heroku: ps:restart)."""
+    dyno.crashes = 0
+    return launch(dyno, event, now)
+
+
+def terminate(dyno: Dyno, now: float) -> Iterable[Effect]:
+    """The first half of every stop."""
+    dyno.asked = True
     yield from dyno.enter(State.STOPPING, now)
     yield Say(dyno.name, "Stopping all processes with SIGTERM")
     yield Terminate(dyno.name, dyno.run)
@@ -300,6 +327,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.WAITING: {
         Wanted: note_wanted,
         Unwanted: note_unwanted,
+        Replaced: ignore,
         Hurried: ignore,
         Spawned: run,
         SpawnFailed: fail_to_start,
@@ -311,6 +339,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.STARTING: {
         Wanted: impossible,
         Unwanted: stop,
+        Replaced: replace,
         Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
@@ -322,6 +351,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.UP: {
         Wanted: impossible,
         Unwanted: stop,
+        Replaced: replace,
         Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
@@ -333,6 +363,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.STOPPING: {
         Wanted: note_wanted,
         Unwanted: note_unwanted,
+        Replaced: replace_next,
         Hurried: kill_remaining,
         Spawned: impossible,
         SpawnFailed: impossible,
@@ -344,6 +375,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.KILLING: {
         Wanted: note_wanted,
         Unwanted: note_unwanted,
+        Replaced: replace_next,
         Hurried: ignore,
         Spawned: impossible,
         SpawnFailed: impossible,
@@ -355,6 +387,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.CRASHED: {
         Wanted: impossible,
         Unwanted: give_up,
+        Replaced: launch_afresh,
         Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
@@ -366,6 +399,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.COMPLETE: {
         Wanted: impossible,
         Unwanted: give_up,
+        Replaced: launch_afresh,
         Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
@@ -377,6 +411,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.DOWN: {
         Wanted: launch,
         Unwanted: impossible,
+        Replaced: launch_afresh,
         Hurried: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,

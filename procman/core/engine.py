@@ -5,18 +5,23 @@ from collections.abc import Callable
 from procman.core.dyno import AT_REST, Dyno, State
 from procman.core.effects import Effect, Quit, Say
 from procman.core.events import (
+    Command,
     DynoEvent,
     Event,
     Exited,
     FormationChanged,
     Hurried,
+    Replaced,
+    RestartRequested,
     ShutdownRequested,
     SpawnFailed,
+    StartRequested,
+    StopRequested,
     Tick,
     Unwanted,
     Wanted,
 )
-from procman.core.formation import list_words, reconcile
+from procman.core.formation import list_words, reconcile, wanted_dynos
 from procman.core.model import DynoName, Profile
 from procman.core.restart import NEVER
 
@@ -33,6 +38,8 @@ class Engine:
     def __init__(self, profile: Callable[[str], Profile], exit_with: str | None = None) -> None:
         self.profile = profile
         self.exit_with = exit_with
+        self.formation: dict[str, int] = {}
+        self.held: set[DynoName] = set()  # of the formation, but stopped by hand
         self.dynos: dict[DynoName, Dyno] = {}
         self.closing: ShutdownRequested | None = None
         self.failures: dict[DynoName, tuple[int, str]] = {}  # by dyno, the earliest to fail first
@@ -47,6 +54,8 @@ class Engine:
             return []  # nothing comes after that
         if isinstance(event, FormationChanged):
             effects = self._reconcile(event, now)
+        elif isinstance(event, (RestartRequested, StopRequested, StartRequested)):
+            effects = self._command(event, now)
         elif isinstance(event, ShutdownRequested):
             effects = self._shut_down(event, now)
         elif isinstance(event, Tick):
@@ -70,10 +79,33 @@ class Engine:
         """State, run and pid of every dyno by name, for tests and for whoever asks."""
         return {str(dyno.name): (dyno.state.value, dyno.run, dyno.pid) for dyno in self.dynos.values()}
 
+    def reprofile(self) -> None:
+        """``profile`` answers otherwise now: hold every dyno to that, from its next deadline on."""
+        for dyno in self.dynos.values():
+            dyno.profile = self.profile(dyno.name.process_type)
+
+    def _command(self, event: Command, now: float) -> list[Effect]:
+        """Somebody's order about single dynos. What is stopped by hand stays so until it is started by hand."""
+        effects: list[Effect] = []
+        wanted = () if self.closing else wanted_dynos(self.formation)  # not those that are being scaled away
+        for dyno in [self.dynos[name] for name in event.dynos if name in self.dynos and name in wanted]:
+            if isinstance(event, StopRequested):
+                self.held.add(dyno.name)
+                effects += dyno.handle(Unwanted(dyno.name), now)
+                continue
+            self.held.discard(dyno.name)
+            if isinstance(event, RestartRequested) or dyno.state in AT_REST:
+                effects += dyno.handle(Replaced(dyno.name), now)
+            elif not dyno.wanted:
+                effects += dyno.handle(Wanted(dyno.name), now)
+        return effects
+
     def _reconcile(self, event: FormationChanged, now: float) -> list[Effect]:
         if self.closing:
             return []
-        present = {name for name, dyno in self.dynos.items() if dyno.wanted}
+        self.formation = dict(event.formation)
+        self.held.intersection_update(wanted_dynos(event.formation))
+        present = {name for name, dyno in self.dynos.items() if dyno.wanted} | self.held
         starts, stops = reconcile(event.formation, present)
         effects: list[Effect] = []
         for name in stops:
@@ -125,14 +157,15 @@ class Engine:
         return [Say(None, f"Still waiting for {names}, up to {max(left, 0):.0f} s; Ctrl-C kills at once")]
 
     def _finish(self) -> list[Effect]:
-        """Forget dynos that are down and unwanted; quit when nothing runs and nothing will."""
-        for name in [name for name, dyno in self.dynos.items() if not dyno.wanted and dyno.state in AT_REST]:
+        """Forget dynos that are down and not of the formation; quit when nothing runs and nothing will."""
+        ended = [name for name, dyno in self.dynos.items() if not dyno.wanted and dyno.state in AT_REST]
+        for name in ended if self.closing else [name for name in ended if name not in self.held]:
             self._last_runs[name] = self.dynos.pop(name).run
             self.failures.pop(name, None)
         if not all(dyno.is_final() for dyno in self.dynos.values()):
             return []
         if self.closing:
             self.quit = Quit(self.closing.status, self.closing.why)
-        elif self.dynos and self.exit_with != "none":
+        elif self.dynos and not self.held and self.exit_with != "none":
             self.quit = Quit(*next(iter(self.failures.values()), (0, "every dyno has completed")))
         return [self.quit] if self.quit else []

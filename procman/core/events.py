@@ -50,6 +50,24 @@ class Emptied(NamedTuple):
     run: int
 
 
+class RestartRequested(NamedTuple):
+    """Somebody wants these dynos replaced; those at rest are started, whatever their cool-off."""
+
+    dynos: tuple[DynoName, ...]
+
+
+class StopRequested(NamedTuple):
+    """Somebody wants these dynos down, and kept so while the formation has them."""
+
+    dynos: tuple[DynoName, ...]
+
+
+class StartRequested(NamedTuple):
+    """Somebody wants these dynos up that were stopped or have ended."""
+
+    dynos: tuple[DynoName, ...]
+
+
 class ShutdownRequested(NamedTuple):
     """All shall end gracefully; ``status`` becomes the manager's own. A second one kills at once."""
 
@@ -73,6 +91,12 @@ class Unwanted(NamedTuple):
     dyno: DynoName
 
 
+class Replaced(NamedTuple):
+    """This dyno shall have a new run. Made by the engine only."""
+
+    dyno: DynoName
+
+
 class Hurried(NamedTuple):
     """Whoever waits for this dyno's end waits no longer. Made by the engine only."""
 
@@ -80,5 +104,6 @@ class Hurried(NamedTuple):
 
 
 RunEvent = Spawned | SpawnFailed | Bound | Exited | Emptied
-DynoEvent = RunEvent | Wanted | Unwanted | Hurried | Tick
-Event = RunEvent | FormationChanged | ShutdownRequested | Tick
+DynoEvent = RunEvent | Wanted | Unwanted | Replaced | Hurried | Tick
+Command = RestartRequested | StopRequested | StartRequested
+Event = RunEvent | FormationChanged | Command | ShutdownRequested | Tick

@@ -152,6 +152,24 @@ class JsonFormat:
         return []
 
 
+class NoFormat:
+    """For a sink that nobody reads: a detached formation has its store."""
+
+    shows_partials = False
+
+    def lines(self, source: Source, data: bytes, wall: float) -> list[Buffer]:
+        """Nothing."""
+        return []
+
+    def partial(self, source: Source, data: bytes, wall: float) -> list[Buffer]:
+        """Nothing."""
+        return []
+
+    def end(self) -> list[Buffer]:
+        """Nothing."""
+        return []
+
+
 class HerokuFormat:
     """``2024-05-01T10:00:00.123456+00:00 app[web.1]: line``, as ``heroku logs`` prints it."""
 
@@ -159,13 +177,11 @@ class HerokuFormat:
 
     def lines(self, source: Source, data: bytes, wall: float) -> list[Buffer]:
         """See ``LogFormat``. Lines over 10,000 bytes become several, as on Heroku."""
-        prefix = f"{stamp(wall)} {source.origin}[{source.label()}]: ".encode()
         if len(data) > HEROKU_LINE_BYTES:
             lines = data.split(b"\n")
             if max(map(len, lines)) > HEROKU_LINE_BYTES:
                 data = b"\n".join(split_long(lines))
-        body = data.replace(b"\n", b"\n" + prefix)
-        return [prefix, memoryview(body)[: -len(prefix)]]
+        return heroku_lines(source, data, wall)
 
     def partial(self, source: Source, data: bytes, wall: float) -> list[Buffer]:
         """A piece of a line too long to hold."""
@@ -174,6 +190,13 @@ class HerokuFormat:
     def end(self) -> list[Buffer]:
         """Nothing is ever open."""
         return []
+
+
+def heroku_lines(source: Source, data: bytes, wall: float) -> list[Buffer]:
+    """Whole lines in Heroku's format, of whatever length. ``wall``: seconds since the epoch."""
+    prefix = f"{stamp(wall)} {source.origin}[{source.label()}]: ".encode()
+    body = data.replace(b"\n", b"\n" + prefix)
+    return [prefix, memoryview(body)[: -len(prefix)]]
 
 
 def split_long(lines: Sequence[bytes]) -> list[bytes]:

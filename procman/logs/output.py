@@ -6,10 +6,15 @@ from collections.abc import Callable
 from procman.core.model import DynoName
 from procman.logs.formats import LogFormat, Source
 from procman.logs.sink import Sink
+from procman.logs.splitter import LINE_LIMIT
+from procman.logs.store import LogStore
 
 
 class Output:
-    """Lines of dynos and of procman itself, in the order they came. ``wall`` is the clock of the stamps."""
+    """Lines of dynos and of procman itself, in the order they came. ``wall`` is the clock of the stamps.
+
+    ``store``: keeps every line too, whole ones only.
+    """
 
     def __init__(
         self,
@@ -17,11 +22,14 @@ class Output:
         sink: Sink,
         quiet: frozenset[str] = frozenset(),
         wall: Callable[[], float] = time.time,
+        store: LogStore | None = None,
     ) -> None:
         self.format = log_format
         self.sink = sink
         self.quiet = quiet
         self.wall = wall
+        self.store = store
+        self._begun: dict[Source, bytes] = {}  # parts of lines that were shown and not yet stored
 
     def say(self, dyno: DynoName | None, text: str) -> None:
         """A system line, Heroku's words about a dyno or procman's own (None)."""
@@ -29,13 +37,21 @@ class Output:
 
     def lines(self, source: Source, data: bytes) -> None:
         """Whole lines, each with its newline."""
+        wall = self.wall()
+        if self.store:
+            self.store.append(source, self._begun.pop(source, b"") + data, wall)
         if not (source.origin == "app" and source.dyno and source.dyno.process_type in self.quiet):
-            self.sink.put(self.format.lines(source, data, self.wall()))
+            self.sink.put(self.format.lines(source, data, wall))
 
     def partial(self, source: Source, data: bytes) -> None:
         """Part of a line whose end has not come."""
+        wall = self.wall()
+        if self.store:
+            begun = self._begun[source] = self._begun.get(source, b"") + data
+            if len(begun) > LINE_LIMIT:
+                self.store.append(source, self._begun.pop(source) + b"\n", wall)
         if not (source.dyno and source.dyno.process_type in self.quiet):
-            self.sink.put(self.format.partial(source, data, self.wall()))
+            self.sink.put(self.format.partial(source, data, wall))
 
     def flush(self) -> None:
         """Write what the reader takes now, and report a gap that a full disk tore once it is over."""
@@ -44,6 +60,11 @@ class Output:
             lost, self.sink.lost = self.sink.lost, 0
             self.say(None, f"{lost} bytes of log were lost: {self.sink.trouble}")
             self.sink.flush()
+
+    def end_line(self, source: Source) -> None:
+        """No more is coming of a line that was begun."""
+        if self.store and source in self._begun:
+            self.store.append(source, self._begun.pop(source) + b"\n", self.wall())
 
     def end(self) -> None:
         """Finish an open line and write what can be written."""

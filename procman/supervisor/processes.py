@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -36,7 +37,7 @@ class Command(NamedTuple):
 class Child:
     """One life of a dyno. ``outputs``: our ends of its output, with the name of the stream."""
 
-    __slots__ = ("dyno", "ended", "outputs", "pid", "pty", "run", "start", "token")
+    __slots__ = ("began", "dyno", "ended", "outputs", "pid", "pty", "run", "start", "token")
 
     def __init__(self, dyno: DynoName, run: int, pid: int, outputs: list[tuple[int, str]]) -> None:
         self.dyno = dyno
@@ -44,6 +45,7 @@ class Child:
         self.pid = pid
         self.outputs = outputs
         self.start = 0
+        self.began = time.time()  # seconds since the epoch, for people
         self.token = b""
         self.pty: int | None = None
         self.ended = False  # the root process was reaped; others may live
@@ -217,7 +219,8 @@ class LocalProcesses:
         table = snapshot() if crowded else None
         empty = [child for child in ended if child not in crowded or (table and not self._members(child, table))]
         for child in empty:
-            del self._alive[child.pid]
+            if self._alive.get(child.pid) is child:  # its number may be another's by now
+                del self._alive[child.pid]
             self._lifeline.drop(child.pid)
         return empty
 
@@ -239,6 +242,8 @@ class LocalProcesses:
                 if process.parent == me:
                     os.waitid(os.P_PID, process.pid, os.WEXITED)
         self._lifeline.release()
+        for _ in self.ended():
+            pass  # orphans that had died already
 
     def _is_alone(self, child: Child) -> bool:
         """The root has ended and none of our children is a stranger: so nothing of any ended dyno lives."""

@@ -18,6 +18,8 @@ class Process(NamedTuple):
     session: int
     start: int
     state: str  # one letter, proc(5); Z is a zombie, T is stopped
+    cpu: int = 0  # clock ticks used, in user and kernel
+    memory: int = 0  # pages resident
 
     @property
     def alive(self) -> bool:
@@ -33,7 +35,9 @@ def read_process(pid: int) -> Process | None:
     except OSError:
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()
-    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0].decode())
+    parent, group, session, start = int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+    cpu, memory = int(fields[11]) + int(fields[12]), int(fields[21])
+    return Process(pid, parent, group, session, start, fields[0].decode(), cpu, memory)
 
 
 class Table:

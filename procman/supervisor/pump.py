@@ -44,8 +44,9 @@ class Pump:
         self._on_reader_gone = on_reader_gone
         # All streams sit in a selector of their own, itself watched by the loop: one call pauses them all.
         self._inputs = selectors.DefaultSelector()
-        self._streams: dict[int, Stream] = {}
+        self._streams: set[Stream] = set()
         self._unfinished: dict[Stream, float] = {}  # streams holding part of a line, and when to show it
+        self._taps: dict[Stream, list[tuple[Callable[[bytes], None], Callable[[], None]]]] = {}
         self._paused = False
         self._blocked = False  # the sink waits to become writable
         self._gone_told = False
@@ -55,30 +56,42 @@ class Pump:
         if output.sink.hangup_fd is not None:
             loop.watch(output.sink.hangup_fd, self._hang_up)
 
-    def add(self, dyno: DynoName, outputs: list[tuple[int, str]]) -> None:
-        """Read these descriptors until their end."""
-        for fd, name in outputs:
-            stream = Stream(fd, Source(dyno, "app", name))
-            self._streams[fd] = stream
-            self._inputs.register(fd, selectors.EVENT_READ, stream)
+    def add(self, dyno: DynoName, outputs: list[tuple[int, str]]) -> list[Stream]:
+        """Read these descriptors until their end. Whoever asks about them later does so by stream.
 
-    def drain(self, outputs: list[tuple[int, str]], close: bool = False) -> None:
+        Never by descriptor: a number is closed at its end and may at once be another dyno's.
+        """
+        streams = [Stream(fd, Source(dyno, "app", name)) for fd, name in outputs]
+        for stream in streams:
+            self._inputs.register(stream.fd, selectors.EVENT_READ, stream)
+        self._streams.update(streams)
+        return streams
+
+    def drain(self, streams: list[Stream], close: bool = False) -> None:
         """A dyno's last words: all that its pipes hold now, an unfinished line too.
 
         With ``close`` the descriptors are given up, also if somebody who was not found holds their other end.
         """
-        for fd, _ in outputs:
-            stream = self._streams.get(fd)
-            if stream is None:
-                continue
+        for stream in streams:
             taken = 0
-            while taken < LAST_WORDS and (count := self._read(stream)):
+            while stream in self._streams and taken < LAST_WORDS and (count := self._read(stream)):
                 taken += count
-            if fd not in self._streams:
+            if stream not in self._streams:
                 continue
             self._finish_line(stream)
             if close:
                 self._drop(stream)
+
+    def tap(self, stream: Stream, write: Callable[[bytes], None], close: Callable[[], None]) -> Callable[[], None]:
+        """Copy what comes from a stream, raw, until its end; the answer stops that."""
+        entry = (write, close)
+        self._taps.setdefault(stream, []).append(entry)
+
+        def stop() -> None:
+            if entry in self._taps.get(stream, ()):
+                self._taps[stream].remove(entry)
+
+        return stop
 
     def flush(self) -> None:
         """Write what the reader takes, and pause or resume the reading accordingly."""
@@ -123,7 +136,7 @@ class Pump:
     def _read_ready(self) -> None:
         for key, _ in self._inputs.select(0):
             stream: Stream = key.data
-            if self._streams.get(stream.fd) is stream:
+            if stream in self._streams:
                 self._read(stream)
         self.flush()
 
@@ -139,6 +152,8 @@ class Pump:
             self._finish_line(stream)
             self._drop(stream)
             return 0
+        for write, _ in self._taps.get(stream, ()):
+            write(chunk)
         splitter = stream.splitter
         whole = splitter.feed(chunk)
         if whole:
@@ -155,9 +170,13 @@ class Pump:
         self._unfinished.pop(stream, None)
         if stream.splitter.size:
             self._output.lines(stream.source, stream.splitter.take() + b"\n")
+        else:
+            self._output.end_line(stream.source)
 
     def _drop(self, stream: Stream) -> None:
-        del self._streams[stream.fd]
+        self._streams.remove(stream)
+        for _, close in self._taps.pop(stream, ()):
+            close()
         self._inputs.unregister(stream.fd)
         os.close(stream.fd)
 

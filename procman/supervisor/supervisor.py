@@ -22,7 +22,7 @@ from procman.logs.output import Output
 from procman.supervisor.boot import BootWatch
 from procman.supervisor.loop import FOREVER, Loop
 from procman.supervisor.processes import Child, Processes
-from procman.supervisor.pump import Pump
+from procman.supervisor.pump import Pump, Stream
 from procman.supervisor.terminal import set_size
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -30,9 +30,10 @@ HEAP = 24 << 20  # bytes; see settle_heap
 
 
 class Supervisor:
-    """Keeps one formation. ``is_bound(port, child)``: whether a process of the dyno listens on the port.
+    """Keeps one formation.
 
-    ``window``: rows and columns of the dynos' terminals, where they have any; asked again when ours is resized.
+    ``is_bound(port, child)``: whether a process of the dyno listens on the port.
+    ``on_end`` hears of every life that has ended. ``window``: rows and columns of the dynos' terminals, where they have any; asked again when ours is resized.
     """
 
     def __init__(
@@ -43,15 +44,19 @@ class Supervisor:
         loop: Loop,
         is_bound: Callable[[int, Child], bool],
         window: Callable[[], tuple[int, int]] | None = None,
+        on_end: Callable[[Child, Exit], None] = lambda child, ended: None,
     ) -> None:
-        self._engine = engine
-        self._processes = processes
-        self._output = output
-        self._loop = loop
+        self.engine = engine
+        self.processes = processes
+        self.output = output
+        self.loop = loop
         self._window = window
+        self._on_end = on_end
+        self.after_turn: list[Callable[[], None]] = []  # what others do whenever something may have changed
         self._pump = Pump(loop, output, self._reader_gone)
         self._boot = BootWatch(loop, is_bound, self._bound)
         self._children: dict[DynoName, Child] = {}
+        self._streams: dict[Child, list[Stream]] = {}
         self._ending: dict[DynoName, Child] = {}  # killed, or with the root gone: waiting to be empty
         self._events: deque[Event] = deque()
         self._busy = False
@@ -60,18 +65,24 @@ class Supervisor:
         loop.on_deadline(engine.deadline, lambda now: self.post(Tick()))
         loop.on_deadline(lambda: self._recheck_at, lambda now: self._settle_ending())
 
-    def run(self, formation: Mapping[str, int]) -> int:
-        """Start the formation and keep it until all is to end. Returns the exit status."""
+    def run(self, formation: Mapping[str, int], on_started: Callable[[], None] = lambda: None) -> int:
+        """Start the formation and keep it until all is to end. Returns the exit status.
+
+        ``on_started`` is called once, when every dyno has been asked for: what need not come before that goes there.
+        """
         stops = [s for s in STOP_SIGNALS if s != signal.SIGHUP or signal.getsignal(s) is not signal.SIG_IGN]
-        self._loop.on_signals(stops, self._stop)
-        self._loop.on_signals([signal.SIGCHLD], lambda _: self._reap())
+        self.loop.on_signals(stops, self._stop)
+        self.loop.on_signals([signal.SIGCHLD], lambda _: self._reap())
         if self._window:
-            self._loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
+            self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
         self.post(FormationChanged(formation))
         settle_heap()
+        on_started()
         while self._quit is None:
             self._pump.flush()
-            self._loop.turn()
+            for action in self.after_turn:
+                action()
+            self.loop.turn()
         return self._close(self._quit)
 
     def post(self, event: Event) -> None:
@@ -81,24 +92,41 @@ class Supervisor:
             return
         self._busy = True
         while self._events:
-            effects = self._engine.handle(self._events.popleft(), self._loop.now())
+            effects = self.engine.handle(self._events.popleft(), self.loop.now())
             for effect in effects:
                 self._perform(effect)
             # One look at the process table serves all that stop together.
             if terms := [self._children[effect.dyno] for effect in effects if isinstance(effect, Terminate)]:
-                self._processes.terminate(terms)
+                self.processes.terminate(terms)
             if kills := [self._children[effect.dyno] for effect in effects if isinstance(effect, Kill)]:
-                self._processes.kill(kills)
+                self.processes.kill(kills)
                 self._ending.update((child.dyno, child) for child in kills)
         self._busy = False
+
+    @property
+    def formation(self) -> dict[str, int]:
+        """Quantities by process type, as last wished for."""
+        return self.engine.formation
+
+    def now(self) -> float:
+        """Monotonic seconds, as the engine counts them."""
+        return self.loop.now()
 
     def children(self) -> list[Child]:
         """The lives that are not over."""
         return list(self._children.values())
 
+    def child_of(self, dyno: DynoName) -> Child | None:
+        """The dyno's present life."""
+        return self._children.get(dyno)
+
+    def tap(self, child: Child, write: Callable[[bytes], None], close: Callable[[], None]) -> Callable[[], None]:
+        """Copy a dyno's raw output to somebody, until its end, which ``close`` tells; returns how to stop it."""
+        return self._pump.tap(self._streams[child][0], write, close)
+
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Say):
-            self._output.say(effect.dyno, effect.text)
+            self.output.say(effect.dyno, effect.text)
         elif isinstance(effect, Spawn):
             self._spawn(effect)
         elif isinstance(effect, Quit):
@@ -106,18 +134,18 @@ class Supervisor:
 
     def _spawn(self, effect: Spawn) -> None:
         dyno, run = effect
-        command = self._processes.command(dyno)
-        self._output.say(dyno, f"Starting process with command `{shown(command.text, command.env)}`")
+        command = self.processes.command(dyno)
+        self.output.say(dyno, f"Starting process with command `{shown(command.text, command.env)}`")
         try:
-            child = self._processes.spawn(dyno, run)
+            child = self.processes.spawn(dyno, run)
         except OSError as error:
             status = 127 if isinstance(error, FileNotFoundError) else 126
             why = f"cannot start {error.filename or command.shell}: {error.strerror}"
             self.post(SpawnFailed(dyno, run, Exit(status, reason=why)))
             return
         self._children[dyno] = child
-        self._pump.add(dyno, child.outputs)
-        if self._engine.profile(dyno.process_type).boot_timeout is not None:
+        self._streams[child] = self._pump.add(dyno, child.outputs)
+        if self.engine.profile(dyno.process_type).boot_timeout is not None:
             self._boot.add(child, int(command.env["PORT"]))
         self.post(Spawned(dyno, run, child.pid))
 
@@ -125,20 +153,21 @@ class Supervisor:
         self.post(Bound(child.dyno, child.run))
 
     def _reap(self) -> None:
-        for child, ended in self._processes.ended():
+        for child, ended in self.processes.ended():
             self._boot.drop(child)
-            self._pump.drain(child.outputs)
+            self._pump.drain(self._streams[child])
             self._ending[child.dyno] = child
             self.post(Exited(child.dyno, child.run, ended))
+            self._on_end(child, ended)
         self._settle_ending()
 
     def _settle_ending(self) -> None:
-        for child in self._processes.emptied(list(self._ending.values())):
+        for child in self.processes.emptied(list(self._ending.values())):
             del self._ending[child.dyno]
             del self._children[child.dyno]
-            self._pump.drain(child.outputs, close=True)
+            self._pump.drain(self._streams.pop(child), close=True)
             self.post(Emptied(child.dyno, child.run))
-        self._recheck_at = self._loop.now() + self._processes.recheck_s() if self._ending else FOREVER
+        self._recheck_at = self.loop.now() + self.processes.recheck_s() if self._ending else FOREVER
 
     def _resize(self) -> None:
         for child in self._children.values():
@@ -146,23 +175,24 @@ class Supervisor:
                 set_size(child.pty, *self._window())
 
     def _stop(self, signum: int) -> None:
-        self._shut_down(128 + signum, f"{signal.Signals(signum).name} received")
+        self.shut_down(128 + signum, f"{signal.Signals(signum).name} received")
 
     def _reader_gone(self) -> None:
-        self._shut_down(128 + signal.SIGPIPE, "the reader of the output has gone")
+        self.shut_down(128 + signal.SIGPIPE, "the reader of the output has gone")
 
-    def _shut_down(self, status: int, why: str) -> None:
+    def shut_down(self, status: int, why: str) -> None:
+        """End everything gracefully; a second time, at once."""
         self._pump.relax()
         self.post(ShutdownRequested(status, why))
 
     def _close(self, quit_: Quit) -> int:
         interrupted = [False]
-        self._loop.on_signals(STOP_SIGNALS, lambda _: interrupted.__setitem__(0, True))
-        self._processes.release()
-        self._output.say(None, f"{quit_.why}; exit status {quit_.status}")
+        self.loop.on_signals(STOP_SIGNALS, lambda _: interrupted.__setitem__(0, True))
+        self.processes.release()
+        self.output.say(None, f"{quit_.why}; exit status {quit_.status}")
         self._pump.finish(lambda: interrupted[0])
-        self._output.sink.close()
-        self._loop.close()
+        self.output.sink.close()
+        self.loop.close()
         return quit_.status
 
 

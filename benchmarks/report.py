@@ -1,0 +1,112 @@
+"""Rows of measurements, the table of them, and the file that keeps it."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.peers import Manager
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+MISSING, UNABLE = "MISSING", "-"
+ALONE = "floor"  # the column of what no manager can beat: a bare interpreter, a shell loop, `cat`
+
+
+class Row(NamedTuple):
+    """One measure. ``values``: by manager's name. ``mark``: what procman shall reach, in words."""
+
+    measure: str
+    unit: str
+    values: Mapping[str, float | Sequence[float]]
+    more_is_better: bool = False
+    mark: str = ""
+
+    def value(self, name: str) -> float | None:
+        """The median, if there is any."""
+        found = self.values.get(name)
+        if found is None:
+            return None
+        return float(found) if isinstance(found, (int, float)) else median(found) if found else None
+
+
+def cell(row: Row, manager: Manager) -> str:
+    """A number of three digits, or why there is none."""
+    value = row.value(manager.name)
+    if value is None:
+        return UNABLE if manager.present else MISSING
+    return number(value)
+
+
+def number(value: float) -> str:
+    """Three significant digits, without exponent."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def ratio(row: Row, peers: Iterable[str]) -> str:
+    """How many times better procman is than the best of these peers, and which one that is."""
+    ours = row.value("procman")
+    theirs = {name: value for name in peers if (value := row.value(name)) is not None}
+    if ours is None or not theirs:
+        return ""
+    best = max(theirs, key=lambda name: theirs[name] if row.more_is_better else -theirs[name])
+    above, below = (ours, theirs[best]) if row.more_is_better else (theirs[best], ours)
+    return f"{number(above / below)} x {best}" if below else f"∞ x {best}" if above else f"= {best}"
+
+
+def table(rows: Sequence[Row], managers: Sequence[Manager]) -> str:
+    """Markdown: a line a measure, a column a manager."""
+    head = ["measure", "unit", *(manager.name for manager in managers), ALONE, "procman is better by", "mark"]
+    floor = Manager(ALONE, "-", lambda app: [], False, False)
+    peers = [manager.name for manager in managers if manager.name != "procman"]
+    body = [
+        [
+            row.measure,
+            row.unit,
+            *(cell(row, manager) for manager in managers),
+            cell(row, floor),
+            ratio(row, peers),
+            row.mark,
+        ]
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
+        for line in [head, rule, *body]
+    )
+
+
+def circumstances(managers: Sequence[Manager]) -> str:
+    """When, on what kind of machine, which versions; nothing that names the machine."""
+    versions = ", ".join(f"{manager.name} {manager.version or 'MISSING'}" for manager in managers)
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores ({platform.machine()}), "
+        f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}; {versions}."
+    )
+
+
+def write(rows: Sequence[Row], managers: Sequence[Manager], notes: Sequence[str]) -> None:
+    """Replace RESULTS.md."""
+    listed = "\n".join(f"- {note}" for note in notes)
+    text = (
+        "# Measured beside the peers\n\nMade by `make bench` (`python -m benchmarks`); do not edit. Cells are medians, "
+        "managers take turns within each measure.\n"
+        f"`{UNABLE}`: cannot do this; `{MISSING}`: not installed when this was measured; "
+        f"`{ALONE}`: the same without any manager.\n\n"
+        f"{circumstances(managers)}\n\n{table(rows, managers)}\n\n{listed}\n"
+    )
+    temporary = RESULTS.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(RESULTS)
+
+
+def warn(text: str) -> None:
+    """Say it where it is seen."""
+    print(f"!!! {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,111 @@
+"""Log throughput: four dynos that write as fast as they can, through a manager to a pipe and to a file."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import lines
+from benchmarks.bench import Bench
+from benchmarks.formation import Formation
+from benchmarks.kernel import cpu_seconds, manager_pids
+from benchmarks.peers import App, Manager
+from benchmarks.report import ALONE, Row
+
+DYNOS = 4
+LINES = 1_000_000  # of one dyno
+SCALED = {"honcho": 50, "foreman": 50}  # they get so many times fewer lines, or this would take minutes
+SCALED_ALONE = 1
+ROUNDS = 5
+WAIT_S = 0.002
+
+
+class Flow(NamedTuple):
+    """What one run came to."""
+
+    lines_per_s: float
+    cpu_per_gb: float  # the manager's own CPU seconds per GB of the dynos' output
+    mb_per_s: float
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Lines per second and CPU per GB, to a pipe and to a file; ``cat`` beside them, which tears lines."""
+    with tempfile.TemporaryDirectory(prefix="procman-bench-lines-") as folder:
+        full = bench.count(LINES)
+        for place, run in (("pipe", to_pipe), ("file", to_file)):
+            flows: dict[str, list[Flow]] = {}
+            for _ in bench.times(ROUNDS):
+                for manager in [*bench.prefixing, no_manager()]:
+                    count = max(full // SCALED.get(manager.name, SCALED_ALONE), 1000)
+                    source = Path(folder, f"{count}.txt")
+                    if not source.exists():
+                        lines.make(source, count)
+                    flows.setdefault(manager.name, []).append(run(manager, source, count))
+            what = f"4 dynos, lines to a {place}"
+            mark = "50 x honcho; 3.9 M" if place == "pipe" else "7.9 M"
+            yield Row(what, "lines/s", pick(flows, 0), more_is_better=True, mark=mark)
+            yield Row(what, "MB/s", pick(flows, 2), more_is_better=True, mark="393" if place == "pipe" else "787")
+            yield Row(what, "CPU-s/GB", {k: v for k, v in pick(flows, 1).items() if k != ALONE}, mark="0.94")
+    bench.notes.append(
+        f"Throughput: each of {DYNOS} dynos is a `cat` of {full:,} numbered lines of 100 bytes; honcho and foreman get "
+        f"{SCALED['honcho']} times fewer. From spawn to the last dyno's last line, start-up included; bytes are the "
+        "dynos', without prefixes. The floor is four `cat` on one pipe, which tear each other's lines."
+    )
+
+
+def pick(flows: dict[str, list[Flow]], index: int) -> dict[str, list[float]]:
+    """One field of all flows."""
+    return {name: [flow[index] for flow in found] for name, found in flows.items()}
+
+
+def writer(source: Path) -> str:
+    """The dyno: all lines, a last one that says so, and no exit, which would end everything in some managers.
+
+    The end mark is written in octal, as managers that show the command must not show the mark.
+    """
+    return f"cat {source}; printf '\\{ord(lines.END):03o}\\n'; exec sleep 3600"
+
+
+def no_manager() -> Manager:
+    """Four writers on one descriptor."""
+
+    def argv(app: App) -> list[str]:
+        return ["/bin/sh", "-c", " & ".join(f"/bin/sh {app.root}/dyno" for _ in range(app.count)) + " & wait"]
+
+    return Manager(ALONE, "-", argv, False, False)
+
+
+def to_pipe(manager: Manager, source: Path, count: int) -> Flow:
+    """``start | reader``: the reader does what `cat >/dev/null` does, and sees the end."""
+    reader, writing = os.pipe()
+    with Formation(manager, writer(source), DYNOS, stdout=writing) as formation:
+        os.close(writing)
+        lines.read_to_the_end(reader, DYNOS)
+        flow = flow_of(formation, count, time.perf_counter())
+        lines.drain(reader)
+    return flow
+
+
+def to_file(manager: Manager, source: Path, count: int) -> Flow:
+    """``start >file``: looks at its size only, until it rests and holds every dyno's last line."""
+    with (
+        tempfile.NamedTemporaryFile(prefix="procman-bench-log-") as log,
+        Formation(manager, writer(source), DYNOS, stdout=log.fileno()) as formation,
+    ):
+        size, grown = 0, time.perf_counter()
+        while True:
+            time.sleep(WAIT_S)
+            now, found = time.perf_counter(), os.fstat(log.fileno()).st_size
+            if found != size:
+                size, grown = found, now
+            elif size and now - grown > 0.3 and lines.ended_in_file(Path(log.name)) == DYNOS:
+                return flow_of(formation, count, grown)
+
+
+def flow_of(formation: Formation, count: int, ended: float) -> Flow:
+    """What it was, from the dynos' point of view."""
+    cpu, took = cpu_seconds(manager_pids(formation.pid)), ended - formation.started
+    written = DYNOS * count * lines.LINE_BYTES
+    return Flow(DYNOS * count / took, cpu / (written / 1e9), written / took / 1e6)

@@ -1,0 +1,63 @@
+"""`procman start --detach`: the supervisor goes on without a terminal, and says so only once it can be reached."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+from procman.errors import ProcmanError
+from procman.supervisor.home import Home
+
+READY = b"ready"
+
+
+def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> int:
+    """Run ``run`` in a process of its own session, its descriptors on nothing; it gets a function to call when ready.
+
+    Returns 0 when it is, having printed the name and socket; 1 with the reason when it never came to that.
+    """
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    if not os.fork():
+        os.close(reader)
+        leave_terminal(os.path.join(home.path, "stderr"))
+        os._exit(run_detached(run, writer))
+    os.close(writer)
+    words = b""
+    while chunk := os.read(reader, 4096):
+        words += chunk
+    if words != READY:
+        reason = words.decode("utf-8", "replace").strip() or f"it ended at once; see {home.path}/stderr"
+        raise ProcmanError(f"cannot start {home.name}: {reason}")
+    print(f"{home.name} runs; its socket is {home.socket}")
+    return 0
+
+
+def run_detached(run: Callable[[Callable[[], None]], int], writer: int) -> int:
+    """The detached process's life, to its exit status."""
+
+    def ready() -> None:
+        os.write(writer, READY)
+        os.close(writer)
+
+    try:
+        return run(ready)
+    except ProcmanError as error:
+        os.write(writer, error.what.encode("utf-8", "replace"))
+        return error.exit_code
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+
+def leave_terminal(errors: str) -> None:
+    """A session of our own; nothing to read, nobody to write to, unexpected words to a file."""
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    words = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for fd, target in ((null, 0), (null, 1), (words, 2)):
+        os.dup2(fd, target)
+    os.close(null)
+    os.close(words)

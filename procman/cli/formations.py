@@ -1,0 +1,54 @@
+"""`procman list`: every formation of this user on this host."""
+
+import os
+import time
+
+from procman.cli.listing import columns, emit, emit_json
+from procman.cli.operate import span
+from procman.cli.options import Given
+from procman.control.client import Client, NotRunning
+from procman.supervisor.home import Home, apps_dir, homes
+
+
+def show_all(told: Given, own: dict[str, bool]) -> int:
+    """Print them; those that do not run are named too, as their logs and histories are there to be asked for."""
+    found = [describe(home) for home in homes(apps_dir(os.environ))]
+    if own["json"]:
+        emit_json({"formations": found})
+        return 0
+    body = [
+        (
+            str(row["name"]),
+            "running" if row["running"] else "ended",
+            span(time.time() - float(str(row["since"]))) if row["running"] else "-",
+            str(row["pid"] or "-"),
+            str(row["dynos"] or "-"),
+            str(row["root"] or "-"),
+        )
+        for row in found
+    ]
+    emit("\n".join(columns([("NAME", "STATE", "FOR", "PID", "DYNOS", "APP"), *body], indent="")))
+    return 0
+
+
+def describe(home: Home) -> dict[str, object]:
+    """One formation, by what its supervisor wrote and says."""
+    facts = home.facts() if home.is_running() else {}
+    up = total = 0
+    if facts:
+        try:
+            with Client(home.socket) as client:
+                states = [row["state"] for row in client.call("ps").get("dynos", ())]
+            up, total = states.count("up"), len(states)
+        except (NotRunning, OSError):
+            pass  # on its way up, or down
+    return {
+        "name": home.name,
+        "running": bool(facts),
+        "pid": int(facts["pid"]) if facts else None,
+        "since": float(facts["since"]) if facts else None,
+        "root": facts.get("root"),
+        "socket": home.socket if facts else None,
+        "dynos": f"{up}/{total} up" if total else None,
+        "log": home.log,
+    }

@@ -1,0 +1,111 @@
+"""The app as `procman start` runs it: its commands by dyno, and what changes in them when its files are read again."""
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from procman.cli.app import App, load
+from procman.cli.environment import dyno_env, shell
+from procman.cli.settings import Settings
+from procman.core.formation import port_of, wanted_dynos
+from procman.core.model import RELEASE, WEB, DynoName, Profile, profile_of
+from procman.errors import ProcmanError
+from procman.logs.store import LogStore
+from procman.supervisor import ports
+from procman.supervisor.commands import Plan
+from procman.supervisor.processes import Command
+
+LAST_PORT = 65_535
+
+
+class LocalApp:
+    """One app of this host: settings and files as they were last read. ``again`` reads the settings anew."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], again: Callable[[], Settings]) -> None:
+        self._environ = environ
+        self._again = again
+        self._program = shell()
+        self._ports: list[str] = []
+        self.store: LogStore | None = None
+        self.present: Callable[[], Collection[DynoName]] = tuple
+        self.said: dict[str, Any] = {}
+        self._set(settings, load(settings, environ))
+
+    def _set(self, settings: Settings, app: App) -> None:
+        self.settings = settings
+        self.app = app
+        self._texts = dict(app.processes)
+        # A type keeps its hundred of ports when others come and go; release, which binds none, comes last.
+        names = sorted(self._texts, key=lambda name: name == RELEASE)
+        self._ports += [name for name in names if name not in self._ports]
+        self._base = {**app.env, "NO_COLOR": "1"} if settings.color is False else app.env
+
+    def command(self, dyno: DynoName) -> Command:
+        """What the dyno runs. A type that has left the Procfile keeps no command."""
+        env = dyno_env(self._base, dyno, self._ports, self.app.base_port)
+        return Command(self._texts.get(dyno.process_type, ""), env, self._program)
+
+    def profile(self, process_type: str) -> Profile:
+        """What the settings hold a type to."""
+        restart, grace = self.settings.restart, self.settings.grace
+        policy = restart.get(process_type, restart["*"])
+        return profile_of(process_type, policy, grace.get(process_type, grace.get("*")))
+
+    def types(self) -> Sequence[str]:
+        """Process types in the Procfile's order."""
+        return list(self._texts)
+
+    def facts(self) -> Mapping[str, Any]:
+        """What is said of the formation as a whole."""
+        return self.said
+
+    def log_position(self) -> Sequence[int]:
+        """Where the log's next line will stand."""
+        return tuple(self.store.position()) if self.store else ()
+
+    def check_ports(self, formation: Mapping[str, int]) -> None:
+        """Refuse when a dyno that will use its port cannot have it; names who holds it."""
+        present = self.present()
+        needed = {
+            port_of(dyno, self._ports, self.app.base_port): dyno
+            for dyno in wanted_dynos(formation)
+            if dyno not in present and (dyno.process_type == WEB or "PORT" in self._texts[dyno.process_type])
+        }
+        if not needed:
+            return
+        if max(needed) > LAST_PORT:
+            raise ProcmanError(
+                f"cannot give {needed[max(needed)]} a port: {max(needed)} is over {LAST_PORT}", "choose a lower --port"
+            )
+        taken = ports.listeners()
+        for port, dyno in needed.items():
+            if port in taken:
+                base = self.app.base_port
+                raise ProcmanError(
+                    f"cannot start {dyno}: port {port} is taken by {ports.holder(taken[port])}",
+                    f"procman start --port {base + 1000 if base < 60_000 else 5000}",
+                )
+
+    def reload(self, formation: Mapping[str, int]) -> Plan:
+        """Read everything again and put it in force; a ProcmanError has changed nothing."""
+        settings = self._again()
+        app = load(settings, self._environ)
+        if os.path.realpath(app.root) != os.path.realpath(self.app.root):
+            raise ProcmanError(f"cannot reload: the app root is now {app.root}", "procman shutdown, then procman start")
+        before = {name: self._essence(name) for name in self._texts}
+        was = self.app.formation
+        self._set(settings, app)
+        changed = frozenset(name for name in self._texts if name in before and before[name] != self._essence(name))
+        quantities = {
+            # What was scaled by hand stays so, unless the files ask for something else than they did.
+            name: formation[name]
+            if name in formation and app.formation.get(name, 0) == was.get(name, 0)
+            else app.formation.get(name, 0)
+            for name in self._texts
+        }
+        return Plan(quantities, changed)
+
+    def _essence(self, process_type: str) -> tuple[str, dict[str, str], int]:
+        """What makes a dyno of this type what it is: neighbours' ports do not."""
+        port = port_of(DynoName(process_type, 1), self._ports, self.app.base_port)
+        return self._texts[process_type], dict(self._base), port

@@ -1,0 +1,270 @@
+"""The verbs that look at a running formation and command it: what they print, and what they ask the supervisor."""
+
+import signal
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from procman.cli.listing import columns, emit, emit_json
+from procman.cli.options import Given
+from procman.cli.target import connect, find_home, succeed
+from procman.cli.verb import Verb
+from procman.control.protocol import Message
+from procman.errors import UsageError
+from procman.supervisor.home import Home
+
+UNITS = ("B", "K", "M", "G")
+
+
+def home_of(told: Given) -> Home:
+    """The app that the words of the command line mean."""
+    return find_home(text(told, "name") or None, text(told, "app_root") or ".", text(told, "procfile") or "Procfile")
+
+
+def text(told: Given, field: str) -> str:
+    """A field that has a text, or nothing."""
+    value = told.fields.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def ask(told: Given, verb: str, **arguments: object) -> Message:
+    """One request to the supervisor that is meant; refusals are raised."""
+    with connect(home_of(told), text(told, "socket") or None) as client:
+        return succeed(client.call(verb, **arguments))
+
+
+def report(answer: Message, as_json: bool, words: str) -> int:
+    """Say that it is done: in words, or as the answer stands."""
+    if as_json:
+        emit_json(answer)
+    else:
+        emit(words)
+    return 0
+
+
+def start_in(home: Home, words: list[str]) -> int:
+    """`procman start TYPE…` where the app runs already: start those in it."""
+    with connect(home) as client:
+        answer = succeed(client.call("start", dynos=words))
+    return report(answer, False, f"Started {listed(answer['dynos'])} in {home.name}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """"web.1, web.2", or "nothing"."""
+    return ", ".join(names) or "nothing"
+
+
+def ps(told: Given, own: dict[str, bool]) -> int:
+    """Print the formation, once or again and again."""
+    if not told.fields.get("watch"):
+        return show(told, own["json"])
+    from procman.cli.screen import refresh
+
+    return refresh(lambda: "\n".join(table(ask(told, "ps", dynos=list(told.arguments))["dynos"])))
+
+
+def show(told: Given, as_json: bool) -> int:
+    """Print the formation once; a dyno alone at length."""
+    answer = ask(told, "ps", dynos=list(told.arguments))
+    if as_json:
+        emit_json(answer)
+        return 0
+    if [row["dyno"] for row in answer["dynos"]] == list(told.arguments):
+        for row in answer["dynos"]:
+            emit("\n".join(columns((key, str(value)) for key, value in details(row).items())))
+        return 0
+    emit("\n".join(table(answer["dynos"])))
+    return 0
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """A line a dyno, under a heading."""
+    heading = ("DYNO", "STATE", "FOR", "RESTARTS", "LAST EXIT", "NEXT TRY", "MEMORY", "CPU", "PORT", "PID", "COMMAND")
+    body = [tuple(details(row).values()) for row in rows]
+    return columns([heading, *body], indent="") if body else ["No dynos. procman scale web=1"]
+
+
+def details(row: dict[str, Any]) -> dict[str, str]:
+    """What is told about a dyno, in the order of the table's columns."""
+    import time
+
+    share = 100 * row["cpu"] / row["uptime"] if row["uptime"] > 0.1 else 0.0
+    return {
+        "dyno": row["dyno"],
+        "state": row["state"],
+        "for": span(time.time() - row["since"]),
+        "restarts": str(row["restarts"]),
+        "last exit": row["exit"] or "-",
+        "next try": f"in {span(row['next_try'])}" if row["next_try"] is not None else "-",
+        "memory": size(row["memory"]) if row["pid"] else "-",
+        "cpu": f"{share:.0f}%" if row["pid"] else "-",
+        "port": str(row["port"]),
+        "pid": str(row["pid"] or "-"),
+        "command": row["command"],
+    }
+
+
+def span(seconds: float) -> str:
+    """``4s``, ``3m``, ``2h``, ``5d``."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
+
+
+def size(count: float) -> str:
+    """``512K``, ``3.5M``."""
+    unit = 0
+    while count >= 1024 and unit < len(UNITS) - 1:
+        count, unit = count / 1024, unit + 1
+    return f"{count:.0f}{UNITS[unit]}" if count >= 10 or not unit else f"{count:.1f}{UNITS[unit]}"
+
+
+def scale(told: Given, own: dict[str, bool]) -> int:
+    """Set quantities."""
+    formation = {}
+    for word in told.arguments:
+        name, sign, number = next((word.partition(s) for s in "=+-" if s in word.lstrip("-_")), (word, "", ""))
+        if not number:
+            raise UsageError(f"cannot scale '{word}': TYPE=N is wanted", "procman scale web=2 worker+1")
+        formation[name] = number if sign == "=" else sign + number
+    answer = ask(told, "scale", formation=formation, wait=bool(told.fields.get("wait")))
+    now = " ".join(f"{name}={quantity}" for name, quantity in answer["formation"].items())
+    return report(answer, own["json"], f"Formation: {now}")
+
+
+def restart(told: Given, own: dict[str, bool]) -> int:
+    """Replace dynos."""
+    answer = ask(told, "restart", dynos=list(told.arguments), wait=bool(told.fields.get("wait")))
+    return report(answer, own["json"], f"Restarted {listed(answer['dynos'])}")
+
+
+def stop(told: Given, own: dict[str, bool]) -> int:
+    """Stop dynos and keep them down."""
+    answer = ask(told, "stop", dynos=list(told.arguments))
+    return report(answer, own["json"], f"Stopped {listed(answer['dynos'])}")
+
+
+def kill(told: Given, own: dict[str, bool]) -> int:
+    """Signal the root process of dynos."""
+    word = (text(told, "signal") or "TERM").upper().removeprefix("SIG")
+    try:
+        number = int(word) if word.isdigit() else signal.Signals[f"SIG{word}"].value
+        name = signal.Signals(number).name
+    except (KeyError, ValueError):
+        raise UsageError(f"cannot send '{word}': no such signal", "procman kill -s HUP web.1") from None
+    answer = ask(told, "kill", dynos=list(told.arguments), signal=number)
+    return report(answer, own["json"], f"Sent {name} to {listed(answer['signalled'])}")
+
+
+def reload(told: Given, own: dict[str, bool]) -> int:
+    """Have Procfile and env files read again."""
+    answer = ask(told, "reload", wait=bool(told.fields.get("wait")))
+    changed = f"{listed(answer['dynos'])} started anew, {listed(answer['removed'])} removed"
+    return report(answer, own["json"], f"Reloaded: {changed}")
+
+
+def shutdown(told: Given, own: dict[str, bool]) -> int:
+    """End the formation; returns when its supervisor has gone."""
+    home = home_of(told)
+    with connect(home, text(told, "socket") or None) as client:
+        for answer in client.ask("shutdown"):
+            succeed(answer)
+    return report({"ok": True, "name": home.name}, own["json"], f"{home.name} is down")
+
+
+def _later(module: str, function: str) -> Callable[[Given, dict[str, bool]], int]:
+    """A verb whose file is read when it is called."""
+
+    def call(told: Given, own: dict[str, bool]) -> int:
+        from importlib import import_module
+
+        status: int = getattr(import_module(f"procman.cli.{module}"), function)(told, own)
+        return status
+
+    return call
+
+
+VERBS: dict[str, Verb] = {
+    "ps": Verb(
+        "Show the dynos of a running formation.",
+        "State, how long, restarts, why the last life ended, when the next try comes, memory, CPU, port, pid.",
+        ("procman ps", "procman ps web.1", "procman ps --watch", "procman ps --json"),
+        "[DYNO|TYPE]...",
+        ps,
+    ),
+    "scale": Verb(
+        "Set how many dynos of a type run.",
+        "TYPE=N, TYPE+N or TYPE-N. Returns when those to go are gone and those to come are started.",
+        ("procman scale web=3 worker=0", "procman scale web+1", "procman scale web=2 --wait"),
+        "TYPE=N...",
+        scale,
+    ),
+    "restart": Verb(
+        "Replace dynos by new ones.",
+        "All, or those named. Returns when the new ones are started; with --wait when they are up.",
+        ("procman restart", "procman restart web", "procman restart web.2 --wait"),
+        "[DYNO|TYPE]...",
+        restart,
+    ),
+    "stop": Verb(
+        "Stop dynos while the rest goes on.",
+        "They stay down until procman start or restart names them. procman shutdown ends everything.",
+        ("procman stop worker", "procman stop web.2"),
+        "DYNO|TYPE...",
+        stop,
+    ),
+    "kill": Verb(
+        "Send a signal to a dyno's root process.",
+        "SIG is a name or a number.",
+        ("procman kill -s HUP web.1", "procman kill -s KILL worker"),
+        "DYNO|TYPE...",
+        kill,
+    ),
+    "reload": Verb(
+        "Read Procfile, env files and settings again.",
+        "Only what changed is changed. A broken file changes nothing, and it says where it is broken.",
+        ("procman reload", "procman reload --wait"),
+        None,
+        reload,
+    ),
+    "shutdown": Verb(
+        "End a running formation, gracefully.",
+        "Returns when everything has ended.",
+        ("procman shutdown", "procman shutdown --name shop"),
+        None,
+        shutdown,
+    ),
+    "logs": Verb(
+        "Show the log of a formation, running or not.",
+        "As heroku logs does: time, source, dyno, line. With --tail it goes on.",
+        (
+            "procman logs",
+            "procman logs -n 500 --dyno web.1",
+            "procman logs -t --source app --process-type worker",
+            "procman logs --since 5m --grep Traceback",
+        ),
+        None,
+        _later("logs", "logs"),
+    ),
+    "attach": Verb(
+        "Join a dyno's terminal.",
+        "For dynos started with a terminal (procman start --tty, or in one). Ctrl-] detaches; the dyno goes on.",
+        ("procman attach web.1", "procman attach web.1 --detach-key ctrl-q"),
+        "DYNO",
+        _later("attach", "attach"),
+    ),
+    "explain": Verb(
+        "Tell why a dyno is down, or was.",
+        "Its last lives and how they ended, its last lines, when it is tried again, what the kernel says.",
+        ("procman explain web.1", "procman explain web.1 --json"),
+        "DYNO",
+        _later("explain", "explain"),
+    ),
+    "list": Verb(
+        "Show every formation of this user on this host.",
+        "Running ones, and those that have left a log.",
+        ("procman list", "procman list --json"),
+        None,
+        _later("formations", "show_all"),
+    ),
+}

@@ -1,0 +1,22 @@
+"""A listing that is shown anew every second, until Ctrl-C."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
+PERIOD_S = 1.0
+
+
+def refresh(render: Callable[[], str]) -> int:
+    """Show what ``render`` gives, again and again; a terminal is cleared in between, cut to its size."""
+    terminal = sys.stdout.isatty()
+    while True:
+        lines = render().splitlines()
+        if terminal:
+            columns, rows = os.get_terminal_size(1)
+            lines = [line[:columns] for line in lines[: rows - 1]]
+        sys.stdout.write((HOME_AND_CLEAR if terminal else "") + "\n".join(lines) + "\n")
+        sys.stdout.flush()
+        time.sleep(PERIOD_S)

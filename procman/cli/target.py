@@ -1,0 +1,36 @@
+"""Which running formation a command means: by socket, by name, or by the directory one stands in."""
+
+import os
+from collections.abc import Mapping
+
+from procman.control.client import Client, NotRunning
+from procman.control.protocol import Message
+from procman.errors import ProcmanError
+from procman.supervisor.home import Home, apps_dir, default_name
+
+NO_SUPERVISOR = 3  # exit code
+
+
+def find_home(name: str | None, app_root: str, procfile: str) -> Home:
+    """The home of the app that is meant, whether it runs or not."""
+    root = os.path.abspath(app_root)
+    return Home(apps_dir(os.environ), name or default_name(root, procfile))
+
+
+def connect(home: Home, socket: str | None = None) -> Client:
+    """A connection to its supervisor. Raises ProcmanError (exit code 3) when none runs."""
+    try:
+        return Client(socket or home.socket)
+    except NotRunning:
+        where = socket or home.name
+        raise ProcmanError(
+            f"cannot reach {where}: it is not running", "procman start, or procman list for what runs", NO_SUPERVISOR
+        ) from None
+
+
+def succeed(answer: Mapping[str, object]) -> Message:
+    """The answer, if it is not a refusal; ProcmanError otherwise."""
+    if not answer.get("ok"):
+        hint = answer.get("hint")
+        raise ProcmanError(str(answer.get("error")), str(hint) if hint else None)
+    return dict(answer)
