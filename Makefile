@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 .PHONY: start test check lint types bench clean
 
 start: $(STAMP)  ## Set everything up and run the sample app under procman
-	@exec $(BIN)/procman start
+	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
 
 test: $(STAMP)  ## Set everything up and pass the tests
 	$(BIN)/python -m pytest -n 2

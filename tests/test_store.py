@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import resource
+import shutil
 import stat
 import subprocess
 import traceback
@@ -28,7 +29,8 @@ PREFIX = b"2024-05-01T10:00:00.500000+00:00 app[web.1]: "
 ALL = 1 << 30  # more lines than any test writes
 LOST = re.compile(rb"(\d+) lines? \((\d+) bytes\) of log were lost: (.+)")
 
-batches = st.lists(st.lists(st.binary(max_size=12).map(lambda text: text.replace(b"\n", b"\r")), min_size=1, max_size=6))
+lines_of_bytes = st.binary(max_size=12).map(lambda text: text.replace(b"\n", b"\r"))
+batches = st.lists(st.lists(lines_of_bytes, min_size=1, max_size=6))
 
 
 def read_segments(directory) -> list[bytes]:
@@ -273,13 +275,18 @@ def replace(path: str) -> None:
     open(path, "wb").close()
 
 
+def replace_by_a_copy(path: str) -> None:
+    rename(path)
+    shutil.copy(path + ".old", path)
+
+
 def delete_all(path: str) -> None:
     for name in os.listdir(os.path.dirname(path)):
         os.unlink(os.path.join(os.path.dirname(path), name))
     os.rmdir(os.path.dirname(path))
 
 
-INTRUSIONS = [rename, truncate, truncate_within_a_line, os.unlink, replace, delete_all]
+INTRUSIONS = [rename, truncate, truncate_within_a_line, os.unlink, replace, replace_by_a_copy, delete_all]
 
 
 @pytest.mark.parametrize("intrude", INTRUSIONS)
@@ -308,16 +315,12 @@ def test_a_position_taken_after_an_outsider_came_is_where_the_next_line_stands(d
 
 
 def test_copytruncate_every_day_does_not_push_real_segments_out(directory):
-    store = LogStore(directory, keep=3)
-    store.append(WEB, b"early\n", WALL)
-    rename_to_keep = segment_path(directory, 1)
-    os.link(rename_to_keep, rename_to_keep + ".copy")
-    os.unlink(rename_to_keep)
+    store = LogStore(directory, max_bytes=2 * len(PREFIX), keep=3)
+    store.append(WEB, b"early\n" + b"x" * len(PREFIX) + b"\n", WALL)
     for day in range(10):
         store.append(WEB, b"day %d\n" % day, WALL)
         truncate(segment_path(directory, store.position().segment))
-        store.append(WEB, b"rest of day %d\n" % day, WALL)
-    assert [content for content in read_segments(directory) if not content] == []
+    assert messages(b"".join(read_segments(directory)))[0] == b"early"
 
 
 def test_a_renamed_segment_keeps_its_lines(directory):
@@ -525,6 +528,42 @@ def test_a_torn_line_that_cannot_be_cut_off_is_ended(directory, monkeypatch):
         b"1 line (4 bytes) of log were lost: No space left on device",
         b"three",
     ]
+
+
+def test_a_file_truncated_while_the_disk_is_full_gets_no_hole(directory, monkeypatch):
+    store = LogStore(directory)
+    store.append(WEB, b"one\n", WALL)
+
+    def full(_fd, _buffers):
+        truncate(segment_path(directory, 1))
+        refuse(errno.ENOSPC)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", full)
+        patch.setattr(os, "write", lambda _fd, _data: refuse(errno.ENOSPC))
+        store.append(WEB, b"two\n", WALL)
+    store.append(WEB, b"three\n", WALL)
+    text = b"".join(read_segments(directory))
+    assert b"\0" not in text
+    assert messages(text)[-1] == b"three"
+
+
+def test_a_descriptor_gone_stale_is_opened_anew(directory, monkeypatch):
+    store = LogStore(directory)
+    store.append(WEB, b"one\n", WALL)
+    stale = True
+    opened, writev = os.open, os.writev
+
+    def reopen(*args, **options):
+        nonlocal stale
+        stale = False
+        return opened(*args, **options)
+
+    monkeypatch.setattr(os, "open", reopen)
+    monkeypatch.setattr(os, "writev", lambda fd, buffers: refuse(errno.ESTALE) if stale else writev(fd, buffers))
+    store.append(WEB, b"two\n", WALL)
+    assert store.lost_lines == 0
+    assert messages(b"".join(read_segments(directory))) == [b"one", b"two"]
 
 
 def refuse(number: int) -> int:

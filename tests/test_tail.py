@@ -107,6 +107,17 @@ def test_segments_that_go_while_one_reads_are_skipped(store, directory, monkeypa
     assert said(b"".join(last(directory, 10))) == [b"0", b"1", b"4", b"5"]
 
 
+def test_a_segment_truncated_while_one_reads_backwards_gives_whole_lines_still(directory, monkeypatch):
+    store = LogStore(directory)
+    number(store, 0, 30)
+    monkeypatch.setattr(tail, "BLOCK", 200)
+    batches = tail.batches_backwards(directory, end(directory))
+    seen = [next(batches)]
+    os.truncate(segment_path(directory, 1), 20 * (len(PREFIX) + 2) + 5)
+    seen += batches
+    assert all(re.fullmatch(rb"%s\d+" % re.escape(PREFIX), line) for line in b"".join(seen).split(b"\n")[:-1])
+
+
 @given(
     st.lists(st.binary(max_size=40).map(lambda text: text.replace(b"\n", b"\r")), max_size=20),
     st.integers(1, 64),

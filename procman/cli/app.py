@@ -220,6 +220,7 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
         "excluded": settings.excluded,
         "restart": settings.restart,
         "grace": settings.grace,
+        "watch": settings.watch,
         "exit_with": [] if exit_with in {None, "any", "none"} else [str(exit_with)],
     }
     for field, types in asked.items():

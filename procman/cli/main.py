@@ -31,6 +31,10 @@ def _dispatch(argv: list[str]) -> int:
     from procman.cli.options import read_fast, verb_first
 
     words = verb_first(argv)
+    if words[:1] == ["start"] and "--watch" in words:
+        from procman.formats.watch_rules import join_values
+
+        words = join_values(words)
     if words[:1] == ["start"] and (given := read_fast("start", words[1:])) is not None:
         from procman.cli.start import start
 

@@ -86,6 +86,7 @@ _FORMATION = (
     Option("color", ("--color",), None, "Colour the names (default: on a terminal).", off=("--no-color",)),
     Option("tty", ("--tty",), None, "Give dynos a terminal (default: when on one).", off=("--no-tty",)),
     Option("log_format", ("--log-format",), "text|json|heroku", "How lines are written."),
+    Option("watch", ("--watch",), "[TYPE=]GLOB[,…]", "Restart types when their files change; alone: any file.", True),
     Option("name", ("--name",), "NAME", "What this formation is called (default: by its directory)."),
     Option("detach", ("--detach",), None, "Run in the background; prints name and socket."),
 )

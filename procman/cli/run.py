@@ -28,8 +28,10 @@ def run(given: Given, argv: list[str]) -> int:
     env = {**dyno_env(app.env, DynoName(RUN, 1), order, app.base_port), "DYNO": name, "PS": name}
     os.chdir(app.root)
     program = shutil.which(words[0], path=env.get("PATH"))
+    if program is None and "/" in words[0] and os.path.exists(words[0]):
+        raise ProcmanError(f"cannot run {words[0]}: not executable", f"chmod +x {words[0]}", 126)
     if program is None:
-        raise ProcmanError(f"cannot run {words[0]}: command not found", "procman check lists the process types", 127)
+        raise ProcmanError(f"cannot run {words[0]}: command not found", "procman shows the process types", 127)
     try:
         os.execve(program, words, env)
     except OSError as error:

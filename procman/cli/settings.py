@@ -8,7 +8,7 @@ from procman.cli.options import OPTIONS, Given
 from procman.cli.settings_files import Raw, SettingsFileError, place_of, read_layers
 from procman.core.restart import DEV, NAMED, RestartPolicy, limited
 from procman.errors import UsageError
-from procman.formats import duration, formation_arg
+from procman.formats import duration, formation_arg, watch_rules
 from procman.formats.formation_arg import ALL
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     log_format: str = "text"  # text, json, heroku
     name: str | None = None  # None: made from the app root
     detach: bool = False
+    watch: Mapping[str, tuple[str, ...]] = {}  # globs by type; empty: nothing is watched
     origins: Mapping[str, str] = {}  # field name -> where its value came from, for `procman check`
 
 
@@ -90,6 +91,7 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         log_format=values.one("log_format", _log_format) or "text",
         name=values.one("name", _name),
         detach=bool(values.switch("detach")),
+        watch=values.each("watch", watch_rules.parse, {}),
     )
     if not os.path.isdir(settings.app_root):
         raise values.refusal("app_root", f"'{settings.app_root}' is no directory")

@@ -34,6 +34,10 @@ def start(given: Given) -> int:
     settings = app.settings
     home = Home(apps_dir(environ), settings.name or default_name(app.app.root, settings.procfile))
     guard_descriptors()
+    if settings.watch:
+        from procman.supervisor.watch import check_installed
+
+        check_installed()
     try:
         last = home.take()
     except AlreadyRunning as error:
@@ -88,6 +92,10 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
         from procman.supervisor.commands import open_commands
 
         open_commands(supervisor, app, home.socket)
+        if settings.watch:
+            from procman.cli.watching import watch
+
+            watch(supervisor, processes, app)
         ready()
 
     try:

@@ -50,7 +50,7 @@ class Connection:
 
     def write(self, data: bytes) -> None:
         """Raw bytes. A client that leaves too much unread is let go."""
-        if self.closed:
+        if self.closed or not data:
             return
         self._outbox += data
         if len(self._outbox) > OUTBOX_LIMIT:

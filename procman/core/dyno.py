@@ -243,6 +243,8 @@ def note_exit(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     yield Say(dyno.name, f"Process exited with status {event.exit.status}")
     if event.exit.signal and not dyno.asked:
         yield Say(dyno.name, f"Process was {event.exit.words()}")
+    elif event.exit.reason and not dyno.asked:
+        yield Say(dyno.name, f"Status {event.exit.status} means {event.exit.reason}")
     yield from dyno.report()
 
 

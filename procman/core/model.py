@@ -48,7 +48,12 @@ class Profile(NamedTuple):
 
 
 def profile_of(process_type: str, policy: RestartPolicy, grace: float | None = None) -> Profile:
-    """The profile of a type under a policy; only ``web`` has to bind a port (Heroku: dyno-startup-behavior)."""
+    """The profile of a type under a policy. Only ``web`` has to bind a port (Heroku: dyno-startup-behavior).
+
+    ``release`` is done once and never tried again (Heroku: release-phase).
+    """
+    if process_type == RELEASE:
+        policy = policy._replace(limit=0, on_failure_only=True)
     return Profile(
         policy,
         policy.grace if grace is None else grace,

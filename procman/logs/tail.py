@@ -216,16 +216,15 @@ class Follower:
 
     def _starts_over(self) -> bool:
         """The store was emptied while no supervisor held it, and another began anew with lower numbers: go there."""
-        now = self._snapshot()
+        before, now = self._seen, self._snapshot()
+        self._seen = now
         inode, _ = now.get(self._number, (0, 0))
         if self._fd is not None and inode == os.fstat(self._fd).st_ino:
-            self._seen = now
             return False
         for number, (inode, size) in now.items():
-            old_inode, old_size = self._seen.get(number, (0, 0))
+            old_inode, old_size = before.get(number, (0, 0))
             start = old_size if inode == old_inode else 0
             if size > start:
-                self._seen = now
                 self._go_to(number, start)
                 return True
         return False

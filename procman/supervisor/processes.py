@@ -100,6 +100,7 @@ class LocalProcesses:
         self._split_streams = split_streams
         self._window = window
         self._alive: dict[int, Child] = {}  # by pid of the root
+        self.aides: set[int] = set()  # pids of helpers that are no dyno's
         self._lifeline = Lifeline(f"{token}/".encode())
         self._reaper = become_subreaper()
         self._oom: OomCounter | None = None
@@ -197,19 +198,16 @@ class LocalProcesses:
     def ended(self) -> Iterator[tuple[Child, Exit]]:
         """See ``Processes``. Orphans that came back to us are reaped on the way."""
         while True:
-            try:
-                news = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
+            pid, code = next_exit()
+            if not pid:
                 return
-            if news is None:
-                return
-            child = self._alive.get(news.si_pid)
+            child = self._alive.get(pid)
             if child and not child.ended:
                 # Not reaped while it is handled: its pid and group cannot be anybody else's yet.
-                yield child, self._exit_of(news.si_code, news.si_status)
+                yield child, self._exit_of(code)
                 child.ended = True
-            os.waitid(os.P_PID, news.si_pid, os.WEXITED)
-            if news.si_pid == self._lifeline.pid:
+            reap(pid)
+            if pid == self._lifeline.pid:
                 self._lifeline.start()
 
     def emptied(self, children: Iterable[Child]) -> list[Child]:
@@ -255,7 +253,8 @@ class LocalProcesses:
         if root and root.alive:
             return False
         known = self._alive
-        return all(pid == self._lifeline.pid or (pid in known and not known[pid].ended) for pid in children)
+        ours = {self._lifeline.pid, *self.aides}
+        return all(pid in ours or (pid in known and not known[pid].ended) for pid in children)
 
     def _members(self, child: Child, table: Table) -> list[Process]:
         """Every living process of the dyno."""
@@ -279,17 +278,41 @@ class LocalProcesses:
             return []
         return [Process(child.pid, 0, child.pid, child.pid, 0, "S")]
 
-    def _exit_of(self, code: int, status: int) -> Exit:
-        if code == os.CLD_EXITED:
-            signum = status - 128
+    def _exit_of(self, code: int) -> Exit:
+        """``code``: the exit code, or the negative number of the signal that ended it."""
+        if code >= 0:
+            status, signum = code, code - 128
             name = signal_name(signum) if 0 < signum < signal.NSIG else ""
-            reason = "out of memory" if signum == signal.SIGKILL and self._was_oom() else name
-            return Exit(status, reason=reason)
-        reason = "out of memory" if status == signal.SIGKILL and self._was_oom() else ""
-        return Exit(128 + status, signal_name(status), reason)
+            oom = ", out of memory" if signum == signal.SIGKILL and self._was_oom() else ""
+            return Exit(status, reason=f"{name}{oom}")
+        reason = "out of memory" if -code == signal.SIGKILL and self._was_oom() else ""
+        return Exit(128 - code, signal_name(-code), reason)
 
     def _was_oom(self) -> bool:
         return self._oom is not None and self._oom.has_killed()
+
+
+def next_exit() -> tuple[int, int]:
+    """Pid of a child that has ended, and its exit code or minus its signal; pid 0 when there is none now.
+
+    It stays a zombie until ``reap``; before Python 3.13 macOS has no waitid, and there it is reaped at once.
+    """
+    try:
+        if not hasattr(os, "waitid"):
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            return pid, os.waitstatus_to_exitcode(status) if pid else 0
+        news = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0, 0
+    if news is None:
+        return 0, 0
+    return news.si_pid, news.si_status if news.si_code == os.CLD_EXITED else -news.si_status
+
+
+def reap(pid: int) -> None:
+    """Let the zombie go."""
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, pid, os.WEXITED)
 
 
 def signal_group(child: Child, signum: int) -> None:

@@ -112,7 +112,16 @@ def command_of(pid: int) -> str:
 
 
 def signal_process(process: Process, signum: int) -> bool:
-    """Signal exactly this process: the pid is held by a pidfd while its start time is compared."""
+    """Signal exactly this process: the pid is held by a pidfd while its start time is compared.
+
+    Without pidfds (macOS) the group that the process leads is all that can be named.
+    """
+    if not hasattr(os, "pidfd_open"):
+        try:
+            os.killpg(process.group, signum)
+        except OSError:
+            return False
+        return True
     try:
         handle = os.pidfd_open(process.pid)
     except OSError:
@@ -127,3 +136,16 @@ def signal_process(process: Process, signum: int) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def memory_facts() -> dict[str, str]:
+    """What the kernel tells of memory: how much is free, and how often it has killed for the lack of it."""
+    facts: dict[str, str] = {}
+    for path, wanted in (("/proc/meminfo", ("MemTotal", "MemAvailable", "SwapFree")), ("/proc/vmstat", ("oom_kill",))):
+        try:
+            with open(path, encoding="ascii") as file:
+                rows = (line.replace(":", " ").split(None, 1) for line in file)
+                facts.update((row[0], row[1].strip()) for row in rows if row[0] in wanted)
+        except OSError:
+            continue
+    return facts

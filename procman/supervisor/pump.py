@@ -17,6 +17,7 @@ STALLED_S = 2.0  # the same for a line cut off in the middle of a flood: its wri
 FLOOD = 4096  # bytes of a chunk that is no prompt
 LOW_WATER = 256 << 10  # bytes waiting at which reading goes on
 STOPPING_LIMIT = 64 << 20  # while stopping, a paused reader shall not keep dynos from their last words
+SCREENFUL = 4096  # bytes
 LAST_WORDS = 1 << 20  # bytes read at a dyno's end: the most a pipe can hold
 STALL_S = 2.0  # at the end, a reader that takes nothing for so long is not waited for
 
@@ -24,12 +25,13 @@ STALL_S = 2.0  # at the end, a reader that takes nothing for so long is not wait
 class Stream:
     """One descriptor of one life of a dyno."""
 
-    __slots__ = ("fd", "source", "splitter")
+    __slots__ = ("fd", "recent", "source", "splitter")
 
-    def __init__(self, fd: int, source: Source) -> None:
+    def __init__(self, fd: int, source: Source, terminal: bool) -> None:
         self.fd = fd
         self.source = source
         self.splitter = LineSplitter()
+        self.recent = b"" if terminal else None  # the last screenful of a terminal, for who joins it later
 
 
 class Pump:
@@ -56,12 +58,12 @@ class Pump:
         if output.sink.hangup_fd is not None:
             loop.watch(output.sink.hangup_fd, self._hang_up)
 
-    def add(self, dyno: DynoName, outputs: list[tuple[int, str]]) -> list[Stream]:
+    def add(self, dyno: DynoName, outputs: list[tuple[int, str]], terminal: bool = False) -> list[Stream]:
         """Read these descriptors until their end. Whoever asks about them later does so by stream.
 
         Never by descriptor: a number is closed at its end and may at once be another dyno's.
         """
-        streams = [Stream(fd, Source(dyno, "app", name)) for fd, name in outputs]
+        streams = [Stream(fd, Source(dyno, "app", name), terminal) for fd, name in outputs]
         for stream in streams:
             self._inputs.register(stream.fd, selectors.EVENT_READ, stream)
         self._streams.update(streams)
@@ -83,7 +85,8 @@ class Pump:
                 self._drop(stream)
 
     def tap(self, stream: Stream, write: Callable[[bytes], None], close: Callable[[], None]) -> Callable[[], None]:
-        """Copy what comes from a stream, raw, until its end; the answer stops that."""
+        """Copy what came last from a stream, and what comes, raw, until its end; the answer stops that."""
+        write(stream.recent or b"")
         entry = (write, close)
         self._taps.setdefault(stream, []).append(entry)
 
@@ -152,6 +155,8 @@ class Pump:
             self._finish_line(stream)
             self._drop(stream)
             return 0
+        if stream.recent is not None:
+            stream.recent = (stream.recent + chunk)[-SCREENFUL:]
         for write, _ in self._taps.get(stream, ()):
             write(chunk)
         splitter = stream.splitter

@@ -1,5 +1,6 @@
 """The supervisor: asks the engine, performs its effects, and tells it what came of them."""
 
+import re
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -33,7 +34,8 @@ class Supervisor:
     """Keeps one formation.
 
     ``is_bound(port, child)``: whether a process of the dyno listens on the port.
-    ``on_end`` hears of every life that has ended. ``window``: rows and columns of the dynos' terminals, where they have any; asked again when ours is resized.
+    ``on_end`` hears of every life that has ended.
+    ``window``: rows and columns of the dynos' terminals, where they have any; asked again when ours is resized.
     """
 
     def __init__(
@@ -144,7 +146,7 @@ class Supervisor:
             self.post(SpawnFailed(dyno, run, Exit(status, reason=why)))
             return
         self._children[dyno] = child
-        self._streams[child] = self._pump.add(dyno, child.outputs)
+        self._streams[child] = self._pump.add(dyno, child.outputs, child.pty is not None)
         if self.engine.profile(dyno.process_type).boot_timeout is not None:
             self._boot.add(child, int(command.env["PORT"]))
         self.post(Spawned(dyno, run, child.pid))
@@ -198,8 +200,7 @@ class Supervisor:
 
 def shown(command: str, env: Mapping[str, str]) -> str:
     """A command as Heroku logs it: ``$PORT`` expanded, every other variable as written."""
-    port = env.get("PORT", "")
-    return command.replace("${PORT}", port).replace("$PORT", port)
+    return re.sub(r"\$PORT\b|\$\{PORT\}", env.get("PORT", ""), command)
 
 
 def settle_heap() -> None:

@@ -1,0 +1,82 @@
+"""`procman logs`: the stored lines of a formation, and with --tail what comes."""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+
+from procman.cli.listing import emit
+from procman.cli.operate import home_of, text
+from procman.cli.options import Given
+from procman.cli.target import connect
+from procman.control.client import Client
+from procman.errors import ProcmanError, UsageError
+from procman.formats import duration
+from procman.logs.tail import Filter, Follower, end, follow_from, last, parse_line
+from procman.supervisor.home import Home
+
+DEFAULT_LINES = 100  # heroku logs
+
+
+def logs(told: Given, own: dict[str, bool]) -> int:
+    """Print the last lines that are wanted; with ``tail`` until the formation or the reader ends."""
+    home = home_of(told)
+    if not os.path.isdir(home.log):
+        raise ProcmanError(f"cannot show the log of {home.name}: it has never run", "procman list")
+    wants, count = wanted(told), number(text(told, "num"))
+    if not told.fields.get("tail"):
+        show(last(home.log, count, wants), own["json"])
+        return 0
+    # The place is fixed before anything is read, so that no line falls between the past and the present.
+    place = end(home.log)
+    show(last(home.log, count, wants, place), own["json"])
+    return follow(home, text(told, "socket"), follow_from(home.log, place), wants, own["json"])
+
+
+def follow(home: Home, socket: str, follower: Follower, wants: Filter, as_json: bool) -> int:
+    """Read on whenever the supervisor says that there is more."""
+    client: Client = connect(home, socket or None)
+    with client:
+        for _ in client.ask("follow"):
+            while batch := follower.read():
+                show(wants.lines(batch), as_json)
+    while batch := follower.read():  # the last words of a formation that ended
+        show(wants.lines(batch), as_json)
+    return 0
+
+
+def show(lines: Iterable[bytes], as_json: bool) -> None:
+    """Bytes as they are, or an object a line."""
+    if not as_json:
+        sys.stdout.buffer.writelines(lines)
+        sys.stdout.buffer.flush()
+        return
+    for line in lines:
+        when, source, ps, message = parse_line(line)
+        said = message.decode("utf-8", "surrogateescape")
+        emit(json.dumps({"time": when, "source": source, "dyno": ps, "message": said}))
+
+
+def wanted(told: Given) -> Filter:
+    """The flags as a filter. Raises UsageError."""
+    source, since, grep = text(told, "source"), text(told, "since"), text(told, "grep")
+    if source not in ("", "app", "heroku"):
+        raise UsageError(f"cannot use --source {source}: app or heroku is wanted")
+    try:
+        start = time.time() - duration.parse(since) if since else None
+    except ValueError as error:
+        raise UsageError(f"cannot use --since: {error}", "procman logs --since 5m") from None
+    try:
+        pattern = re.compile(grep.encode("utf-8", "surrogateescape")) if grep else None
+    except re.error as error:
+        raise UsageError(f"cannot use --grep '{grep}': {error}") from None
+    return Filter(text(told, "dyno") or None, text(told, "process_type") or None, source or None, start, pattern)
+
+
+def number(word: str) -> int:
+    """How many lines. Raises UsageError."""
+    if word and not (word.isascii() and word.isdigit()):
+        raise UsageError(f"cannot use --num {word}: a number is wanted")
+    return int(word) if word else DEFAULT_LINES
