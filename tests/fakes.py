@@ -5,6 +5,7 @@
 
 import errno
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,7 @@ class FakeProcesses:
         self._lives[child.pid] = Life(child, script, writer, self._clock.now())
         return child
 
-    def terminate(self, children: Sequence[Child]) -> None:
+    def terminate(self, children: Sequence[Child], signum: int = signal.SIGTERM) -> None:
         for life in self._living(children):
             if life.script.on_term:
                 life.end_now(life.script.on_term, self._clock.now())

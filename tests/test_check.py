@@ -1,7 +1,6 @@
 """`procman check` and `procman env`, through the command line: bad files, advice, JSON, no secrets."""
 
 import json
-import shutil
 import subprocess
 
 import pytest
@@ -224,7 +223,6 @@ def test_a_bad_app_json_is_a_warning(procman, content):
     assert [code for _, _, code in codes(procman, **{"app.json": content})] == ["app-json"]
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_an_env_file_tracked_by_git(procman, tmp_path):
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert codes(procman, dot_env=b"A=1\n") == []

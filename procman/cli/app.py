@@ -53,9 +53,11 @@ def load(settings: Settings, environ: Mapping[str, str], procfile_needed: bool =
     examination = examine(settings, environ, procfile_needed)
     errors = examination.errors
     if errors and errors[0].code == "unknown-type":  # slips of the command line need no list of findings
-        raise ProcmanError("\n".join(map(_refusal, errors)))
+        slip = errors[0].file.startswith("-") or errors[0].file == "the command line"
+        raise ProcmanError("\n".join(map(_refusal, errors)), exit_code=2 if slip else 1)
     if len(errors) == 1:
-        raise ProcmanError(_refusal(errors[0]), "procman check")
+        missing = errors[0].code == "no-procfile"
+        raise ProcmanError(_refusal(errors[0]), "procman, which tells how to write one" if missing else "procman check")
     if errors:
         listed = "\n".join(str(error) for error in errors)
         raise ProcmanError(f"cannot use this app: {len(errors)} errors\n{listed}", "procman check")

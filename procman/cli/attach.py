@@ -26,21 +26,22 @@ def attach(told: Given, own: dict[str, bool]) -> int:
     for answer in client.ask("attach", dynos=[dyno], size=window() if terminal else None):
         succeed(answer)
     if not terminal:
-        return join(client.socket.fileno(), key)
+        return join(client.socket.fileno(), key, client.raw())
     before = termios.tcgetattr(0)
     signal.signal(signal.SIGWINCH, lambda *_: resize(told, dyno))
     sys.stderr.write(f"Attached to {dyno}; {text(told, 'detach_key') or DETACH_KEY} detaches.\n")
     try:
         termios.tcsetattr(0, termios.TCSADRAIN, raw(before))
-        status = join(client.socket.fileno(), key)
+        status = join(client.socket.fileno(), key, client.raw())
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
     sys.stderr.write(f"\nDetached from {dyno}.\n" if status == 0 else f"\n{dyno} has ended.\n")
     return status
 
 
-def join(peer: int, key: bytes) -> int:
-    """Copy both ways: 0 when detached by key or by the end of input, 1 when the dyno ended."""
+def join(peer: int, key: bytes, first: bytes) -> int:
+    """Copy both ways, ``first`` what has come already: 0 when detached by key or by the end of input, 1 when the dyno ended."""
+    os.write(1, first)
     sources = [0, peer]
     while True:
         for fd in select.select(sources, [], [])[0]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from procman.errors import ProcmanError
 from procman.supervisor.home import Home
 
-READY = b"ready"
+READY = "ready"
 
 
 def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> int:
@@ -17,6 +17,15 @@ def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> int:
 
     Returns 0 when it is, having printed the name and socket; 1 with the reason when it never came to that.
     """
+    words = launch(home, lambda say: run(lambda: say(READY)))
+    if words != READY:
+        raise ProcmanError(f"cannot start {home.name}: {words}")
+    print(f"{home.name} runs; its socket is {home.socket}")
+    return 0
+
+
+def launch(home: Home, run: Callable[[Callable[[str], None]], int]) -> str:
+    """Run ``run`` so; returns what it said, once, by the function it gets, or how it came to say nothing."""
     reader, writer = os.pipe()
     sys.stdout.flush()
     if not os.fork():
@@ -27,22 +36,19 @@ def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> int:
     words = b""
     while chunk := os.read(reader, 4096):
         words += chunk
-    if words != READY:
-        reason = words.decode("utf-8", "replace").strip() or f"it ended at once; see {home.path}/stderr"
-        raise ProcmanError(f"cannot start {home.name}: {reason}")
-    print(f"{home.name} runs; its socket is {home.socket}")
-    return 0
+    os.close(reader)
+    return words.decode("utf-8", "replace").strip() or f"it ended at once; see {home.path}/stderr"
 
 
-def run_detached(run: Callable[[Callable[[], None]], int], writer: int) -> int:
+def run_detached(run: Callable[[Callable[[str], None]], int], writer: int) -> int:
     """The detached process's life, to its exit status."""
 
-    def ready() -> None:
-        os.write(writer, READY)
+    def say(words: str) -> None:
+        os.write(writer, words.encode("utf-8", "replace"))
         os.close(writer)
 
     try:
-        return run(ready)
+        return run(say)
     except ProcmanError as error:
         os.write(writer, error.what.encode("utf-8", "replace"))
         return error.exit_code

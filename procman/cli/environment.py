@@ -6,6 +6,13 @@ from collections.abc import Mapping, Sequence
 from procman.core.formation import port_of
 from procman.core.model import DynoName
 
+SERVICE_VARS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})  # systemd's words to us alone
+
+
+def callers(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment that we were started in, as far as dynos may inherit it."""
+    return {name: value for name, value in environ.items() if name not in SERVICE_VARS}
+
 
 def shell() -> str:
     """Heroku runs commands with bash; where there is none, sh."""

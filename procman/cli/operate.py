@@ -97,7 +97,7 @@ def details(row: dict[str, Any]) -> dict[str, str]:
         "next try": f"in {span(row['next_try'])}" if row["next_try"] is not None else "-",
         "memory": size(row["memory"]) if row["pid"] else "-",
         "cpu": f"{share:.0f}%" if row["pid"] else "-",
-        "port": str(row["port"]),
+        "port": str(row["port"] or "-"),
         "pid": str(row["pid"] or "-"),
         "command": row["command"],
     }

@@ -6,6 +6,7 @@ from procman.cli.app import Examination, examine
 from procman.cli.listing import columns, counted, emit
 from procman.cli.options import Given
 from procman.cli.settings import Settings, resolve
+from procman.core.formation import list_words
 
 HOW_TO_WRITE_ONE = """\
 A Procfile is a text file in the root of your app. Each line names a process type and its command:
@@ -30,7 +31,7 @@ def overview(given: Given) -> int:
         emit(row)
     start = _words("start", given)
     offers = [
-        (start, f"run {' and '.join(app.formation) or 'nothing'}, with ports from {app.base_port}"),
+        (start, f"run {list_words(app.formation) or 'nothing'}, with ports from {app.base_port}"),
         (f"{start} {app.processes[0][0]}=2", "run two of one type alone"),
         (_words("run", given) + " CMD", "run one command with the same variables"),
         (_words("check", given), "look for mistakes, and for what Heroku would do otherwise"),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from time import time
 
+from procman.cli.environment import callers
 from procman.cli.local_app import LocalApp
 from procman.cli.options import Given
 from procman.cli.settings import Settings, resolve
@@ -29,7 +30,7 @@ STDOUT = 1
 
 def start(given: Given) -> int:
     """Run the app's formation until it ends or is told to; returns the exit status."""
-    environ = dict(os.environ)
+    environ = callers(os.environ)
     app = LocalApp(resolve(given, environ), environ, lambda: resolve(given, environ))
     settings = app.settings
     home = Home(apps_dir(environ), settings.name or default_name(app.app.root, settings.procfile))
@@ -96,6 +97,10 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
             from procman.cli.watching import watch
 
             watch(supervisor, processes, app)
+        if "NOTIFY_SOCKET" in os.environ:
+            from procman.supervisor.notify import notify
+
+            notify(supervisor, os.environ)
         ready()
 
     try:

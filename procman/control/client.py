@@ -7,6 +7,9 @@ from procman.control.protocol import Message, decode_answer, encode
 from procman.control.server import near
 
 
+CHUNK = 1 << 16
+
+
 class NotRunning(ConnectionError):
     """Nobody listens at the socket."""
 
@@ -22,16 +25,25 @@ class Client:
         except OSError as error:
             self.socket.close()
             raise NotRunning(str(error)) from None
-        self._file = self.socket.makefile("rb")
+        self._inbox = b""
 
     def ask(self, verb: str, **arguments: object) -> Iterator[Message]:
         """Send the request; yields every answer, the last of which has ``ok``."""
         self.socket.sendall(encode({"verb": verb, **arguments}))
-        for line in self._file:
-            answer = decode_answer(line)
-            yield answer
-            if "ok" in answer:
-                return
+        while chunk := self.socket.recv(CHUNK):
+            *lines, self._inbox = (self._inbox + chunk).split(b"\n")
+            for at, line in enumerate(lines):
+                answer = decode_answer(line)
+                if "ok" in answer:
+                    self._inbox = b"\n".join((*lines[at + 1 :], self._inbox))
+                yield answer
+                if "ok" in answer:
+                    return
+
+    def raw(self) -> bytes:
+        """What has come behind the last answer: the first bytes of an attached terminal."""
+        rest, self._inbox = self._inbox, b""
+        return rest
 
     def call(self, verb: str, **arguments: object) -> Message:
         """The last answer. A supervisor that ends in the middle counts as a refusal."""
@@ -42,7 +54,6 @@ class Client:
 
     def close(self) -> None:
         """Hang up."""
-        self._file.close()
         self.socket.close()
 
     def __enter__(self) -> "Client":

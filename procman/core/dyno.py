@@ -33,7 +33,7 @@ class State(Enum):
     WAITING = "waiting"  # wanted; a Spawn has been asked for and not been answered
     STARTING = "starting"  # runs, and has a port still to bind
     UP = "up"
-    STOPPING = "stopping"  # SIGTERM sent; the grace runs
+    STOPPING = "stopping"  # SIGTERM (or what the profile says) sent; the grace runs
     KILLING = "killing"  # SIGKILL sent; ends when nothing is left
     CRASHED = "crashed"  # nothing runs; waits for its next try, or for ever
     COMPLETE = "complete"  # nothing runs; ended well under a policy that accepts that
@@ -49,6 +49,7 @@ PUBLIC = {
     State.DOWN: "down",
 }
 AT_REST = frozenset({State.CRASHED, State.COMPLETE, State.DOWN})
+RUNNING = frozenset({State.STARTING, State.UP})
 
 
 class Dyno:
@@ -67,6 +68,7 @@ class Dyno:
         self.unborn = False  # the last run never had a process
         self.started_at = now
         self.crashes = 0  # in a row, each life too short to be forgiven
+        self.spared = False  # the last life was long, and the policy counts no such crash
         self.last_exit: Exit | None = None
         self.overdue = False  # the boot timeout was reported and the dyno left alone
 
@@ -88,7 +90,10 @@ class Dyno:
 
     def cool_off(self) -> float:
         """Seconds from the crash to the next try; ``NEVER`` when the policy has given up."""
-        wait = self.profile.policy.cool_off(self.crashes, f"{self.name}#{self.run}")
+        policy = self.profile.policy
+        if policy.lives is not None and self.run >= policy.lives:
+            return NEVER
+        wait = policy.cool_off(self.crashes, f"{self.name}#{self.run}")
         return max(wait, SPAWN_RETRY_S) if self.unborn else wait
 
     def is_final(self) -> bool:
@@ -135,7 +140,7 @@ def impossible(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
 
 
 def note_wanted(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
-    """Wanted again while it ends: it will be started when it is gone."""
+    """Wanted again: while it ends, it will be started when it is gone; before it began, it may begin after all."""
     dyno.wanted = True
     return ()
 
@@ -168,7 +173,7 @@ def run(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
 def fail_to_start(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     """No process could be made: a crash of a life of no length."""
     assert isinstance(event, SpawnFailed)
-    dyno.unborn, dyno.started_at, dyno.last_exit = True, now, event.exit
+    dyno.unborn, dyno.spared, dyno.started_at, dyno.last_exit = True, False, now, event.exit
     yield Say(dyno.name, f"Process {event.exit.words()}")
     yield from rest(dyno, event, now)
 
@@ -201,7 +206,7 @@ def crash(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
 
 
 def stop(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
-    """SIGTERM to every process of the dyno; the grace begins."""
+    """The stop signal to every process of the dyno; the grace begins."""
     dyno.wanted = False
     return terminate(dyno, now)
 
@@ -230,14 +235,16 @@ def terminate(dyno: Dyno, now: float) -> Iterable[Effect]:
     """The first half of every stop."""
     dyno.asked = True
     yield from dyno.enter(State.STOPPING, now)
-    yield Say(dyno.name, "Stopping all processes with SIGTERM")
-    yield Terminate(dyno.name, dyno.run)
+    yield Say(dyno.name, f"Stopping all processes with {dyno.profile.stop_signal}")
+    yield Terminate(dyno.name, dyno.run, dyno.profile.stop_signal)
 
 
 def note_exit(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     """The root process is gone; others of the dyno have the rest of the grace."""
     assert isinstance(event, Exited)
-    if now - dyno.started_at >= dyno.profile.policy.forgiven_after:
+    long = now - dyno.started_at >= dyno.profile.policy.forgiven_after
+    dyno.spared = long and dyno.profile.policy.spares_long_lives
+    if long:
         dyno.crashes = 0
     dyno.pid, dyno.last_exit = None, event.exit
     yield Say(dyno.name, f"Process exited with status {event.exit.status}")
@@ -255,7 +262,7 @@ def time_out_exit(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     yield Say(
         dyno.name,
         "Error R12 (Exit timeout) -> At least one process failed to exit within "
-        f"{dyno.profile.grace:g} seconds of SIGTERM",
+        f"{dyno.profile.grace:g} seconds of {dyno.profile.stop_signal}",
     )
     yield from kill_remaining(dyno, event, now)
 
@@ -288,7 +295,7 @@ def rest(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     elif dyno.ended_well():
         yield from dyno.enter(State.COMPLETE, now)
     else:
-        dyno.crashes += 1
+        dyno.crashes += not dyno.spared
         yield from dyno.enter(State.CRASHED, now)
         yield from announce_next_try(dyno)
         yield from try_again(dyno, event, now)
@@ -329,7 +336,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.WAITING: {
         Wanted: note_wanted,
         Unwanted: note_unwanted,
-        Replaced: ignore,
+        Replaced: note_wanted,
         Hurried: ignore,
         Spawned: run,
         SpawnFailed: fail_to_start,
@@ -412,7 +419,7 @@ TABLE: dict[State, dict[type, Cell]] = {
     },
     State.DOWN: {
         Wanted: launch,
-        Unwanted: impossible,
+        Unwanted: ignore,
         Replaced: launch_afresh,
         Hurried: impossible,
         Spawned: impossible,

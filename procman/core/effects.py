@@ -13,10 +13,11 @@ class Spawn(NamedTuple):
 
 
 class Terminate(NamedTuple):
-    """SIGTERM (then SIGCONT) to every process of the dyno."""
+    """The signal (then SIGCONT) to every process of the dyno."""
 
     dyno: DynoName
     run: int
+    signal: str = "SIGTERM"
 
 
 class Kill(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from procman.core.dyno import AT_REST, Dyno, State
+from procman.core.dyno import AT_REST, RUNNING, Dyno, State
 from procman.core.effects import Effect, Quit, Say
 from procman.core.events import (
     Command,
@@ -94,10 +94,8 @@ class Engine:
                 effects += dyno.handle(Unwanted(dyno.name), now)
                 continue
             self.held.discard(dyno.name)
-            if isinstance(event, RestartRequested) or dyno.state in AT_REST:
+            if isinstance(event, RestartRequested) or dyno.state not in RUNNING:
                 effects += dyno.handle(Replaced(dyno.name), now)
-            elif not dyno.wanted:
-                effects += dyno.handle(Wanted(dyno.name), now)
         return effects
 
     def _reconcile(self, event: FormationChanged, now: float) -> list[Effect]:

@@ -37,7 +37,7 @@ class Exit(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """What a process type is held to. ``grace``: seconds from SIGTERM to SIGKILL.
+    """What a process type is held to. ``grace``: seconds from ``stop_signal`` to SIGKILL.
 
     ``boot_timeout``: seconds to bind ``$PORT``; None for types that are up as soon as they run (all but web).
     """
@@ -45,6 +45,7 @@ class Profile(NamedTuple):
     policy: RestartPolicy
     grace: float
     boot_timeout: float | None = None
+    stop_signal: str = "SIGTERM"
 
 
 def profile_of(process_type: str, policy: RestartPolicy, grace: float | None = None) -> Profile:

@@ -14,7 +14,8 @@ class RestartPolicy(NamedTuple):
     0: never restarted). ``on_failure_only``: an exit with status 0 completes the dyno instead of crashing it.
     ``stops_all``: the first exit of any dyno ends the whole formation with its status. ``grace``: how long a
     stop waits between SIGTERM and SIGKILL. ``boot_kills``: a web dyno over its boot timeout is killed (Heroku)
-    rather than warned about.
+    rather than warned about. ``lives``: after so many runs in all, those asked for included, none is tried again.
+    ``spares_long_lives``: a life of at least ``forgiven_after`` is no crash of a row at all: the next follows at once.
     """
 
     name: str
@@ -26,6 +27,8 @@ class RestartPolicy(NamedTuple):
     stops_all: bool = False
     grace: float = 10.0
     boot_kills: bool = False
+    lives: int | None = None
+    spares_long_lives: bool = False
 
     def cool_off(self, crashes: int, seed: str) -> float:
         """Seconds to wait after the ``crashes``-th crash of a row (1 is the first); ``NEVER`` when given up.
@@ -35,6 +38,8 @@ class RestartPolicy(NamedTuple):
         """
         if self.limit is not None and crashes > self.limit:
             return NEVER
+        if not crashes:
+            return 0.0  # the end of a life that was spared
         delay = self.delays[min(crashes, len(self.delays)) - 1]
         spread = crc32(seed.encode()) / 0xFFFFFFFF * 2 - 1
         return delay * (1 + self.jitter * spread)

@@ -2,18 +2,26 @@
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from procman.core.model import DynoName
 from procman.logs.formats import LogFormat, Source
 from procman.logs.sink import Sink
 from procman.logs.splitter import LINE_LIMIT
-from procman.logs.store import LogStore
+
+
+class Keeper(Protocol):
+    """What keeps lines for later, such as a ``LogStore``."""
+
+    def append(self, source: Source, data: bytes, wall: float) -> None:
+        """Whole lines, each with its newline. ``wall``: seconds since the epoch. Raises nothing."""
 
 
 class Output:
     """Lines of dynos and of procman itself, in the order they came. ``wall`` is the clock of the stamps.
 
-    ``store``: keeps every line too, whole ones only.
+    ``store``: keeps every line too, whole ones only. ``errors``: takes what does not belong on stdout, if that is
+    somewhere else: what dynos write to their stderr, where it can be told apart, and procman's own lines.
     """
 
     def __init__(
@@ -22,10 +30,12 @@ class Output:
         sink: Sink,
         quiet: frozenset[str] = frozenset(),
         wall: Callable[[], float] = time.time,
-        store: LogStore | None = None,
+        store: Keeper | None = None,
+        errors: Sink | None = None,
     ) -> None:
         self.format = log_format
         self.sink = sink
+        self.sinks = [sink, errors] if errors else [sink]
         self.quiet = quiet
         self.wall = wall
         self.store = store
@@ -41,7 +51,7 @@ class Output:
         if self.store:
             self.store.append(source, self._begun.pop(source, b"") + data, wall)
         if not (source.origin == "app" and source.dyno and source.dyno.process_type in self.quiet):
-            self.sink.put(self.format.lines(source, data, wall))
+            self._sink_of(source).put(self.format.lines(source, data, wall))
 
     def partial(self, source: Source, data: bytes) -> None:
         """Part of a line whose end has not come."""
@@ -51,15 +61,16 @@ class Output:
             if len(begun) > LINE_LIMIT:
                 self.store.append(source, self._begun.pop(source) + b"\n", wall)
         if not (source.dyno and source.dyno.process_type in self.quiet):
-            self.sink.put(self.format.partial(source, data, wall))
+            self._sink_of(source).put(self.format.partial(source, data, wall))
 
     def flush(self) -> None:
         """Write what the reader takes now, and report a gap that a full disk tore once it is over."""
-        self.sink.flush()
-        if self.sink.lost and not self.sink.size:
-            lost, self.sink.lost = self.sink.lost, 0
-            self.say(None, f"{lost} bytes of log were lost: {self.sink.trouble}")
-            self.sink.flush()
+        for sink in self.sinks:
+            sink.flush()
+            if sink.lost and not sink.size:
+                lost, sink.lost = sink.lost, 0
+                self.say(None, f"{lost} bytes of log were lost: {sink.trouble}")
+                self.sinks[-1].flush()
 
     def end_line(self, source: Source) -> None:
         """No more is coming of a line that was begun."""
@@ -70,3 +81,6 @@ class Output:
         """Finish an open line and write what can be written."""
         self.sink.put(self.format.end())
         self.flush()
+
+    def _sink_of(self, source: Source) -> Sink:
+        return self.sink if source.origin == "app" and source.stream != "stderr" else self.sinks[-1]

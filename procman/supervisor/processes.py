@@ -60,8 +60,8 @@ class Processes(Protocol):
     def spawn(self, dyno: DynoName, run: int) -> Child:
         """Start it. Raises OSError when that cannot be."""
 
-    def terminate(self, children: Sequence[Child]) -> None:
-        """SIGTERM to every process of these dynos; stopped ones are continued."""
+    def terminate(self, children: Sequence[Child], signum: int = signal.SIGTERM) -> None:
+        """Signal every process of these dynos; stopped ones are continued."""
 
     def kill(self, children: Sequence[Child]) -> None:
         """SIGKILL to every process of these dynos."""
@@ -163,10 +163,10 @@ class LocalProcesses:
         self._oom = self._oom or OomCounter()
         return child
 
-    def terminate(self, children: Sequence[Child]) -> None:
+    def terminate(self, children: Sequence[Child], signum: int = signal.SIGTERM) -> None:
         """See ``Processes``. The groups at one stroke, then those that left them."""
         for child in children:
-            signal_group(child, signal.SIGTERM)
+            signal_group(child, signum)
         told: set[tuple[int, int]] = set()
         while True:  # again, as one may have forked before its own signal came
             table = snapshot()
@@ -179,7 +179,7 @@ class LocalProcesses:
             if not strangers:
                 break
             for process in strangers:
-                signal_process(process, signal.SIGTERM)
+                signal_process(process, signum)
                 told.add((process.pid, process.start))
         for process in members:
             if process.state == "T":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from procman.core.model import DynoName
 from procman.logs.formats import Source
 from procman.logs.output import Output
-from procman.logs.sink import HIGH_WATER
+from procman.logs.sink import HIGH_WATER, Sink
 from procman.logs.splitter import LINE_LIMIT, LineSplitter
 from procman.supervisor.loop import FOREVER, Loop
 
@@ -50,13 +50,14 @@ class Pump:
         self._unfinished: dict[Stream, float] = {}  # streams holding part of a line, and when to show it
         self._taps: dict[Stream, list[tuple[Callable[[bytes], None], Callable[[], None]]]] = {}
         self._paused = False
-        self._blocked = False  # the sink waits to become writable
+        self._blocked: set[Sink] = set()  # wait to become writable
         self._gone_told = False
         self.limit = HIGH_WATER
         loop.watch(self._inputs.fileno(), self._read_ready)
         loop.on_deadline(self._partial_due, self._show_partials)
-        if output.sink.hangup_fd is not None:
-            loop.watch(output.sink.hangup_fd, self._hang_up)
+        for sink in output.sinks:
+            if sink.hangup_fd is not None:
+                loop.watch(sink.hangup_fd, lambda sink=sink: self._hang_up(sink))  # type: ignore[misc]
 
     def add(self, dyno: DynoName, outputs: list[tuple[int, str]], terminal: bool = False) -> list[Stream]:
         """Read these descriptors until their end. Whoever asks about them later does so by stream.
@@ -98,21 +99,24 @@ class Pump:
 
     def flush(self) -> None:
         """Write what the reader takes, and pause or resume the reading accordingly."""
-        sink = self._output.sink
         self._output.flush()
-        if sink.broken and not self._gone_told:
-            self._gone_told = True
-            self._on_reader_gone()
-        if (sink.size > 0) != self._blocked:
-            self._blocked = sink.size > 0
-            if self._blocked:
-                self._loop.watch(sink.fd, self.flush, writable=True)
-            else:
-                self._loop.unwatch(sink.fd)
-        if not self._paused and sink.size > self.limit:
+        size = 0
+        for sink in self._output.sinks:
+            if sink.broken and not self._gone_told:
+                self._gone_told = True
+                self._on_reader_gone()
+            if (sink.size > 0) != (sink in self._blocked):
+                if sink.size:
+                    self._blocked.add(sink)
+                    self._loop.watch(sink.fd, self.flush, writable=True)
+                else:
+                    self._blocked.remove(sink)
+                    self._loop.unwatch(sink.fd)
+            size += sink.size
+        if not self._paused and size > self.limit:
             self._paused = True
             self._loop.unwatch(self._inputs.fileno())
-        elif self._paused and sink.size <= min(LOW_WATER, self.limit):
+        elif self._paused and size <= min(LOW_WATER, self.limit):
             self._paused = False
             self._loop.watch(self._inputs.fileno(), self._read_ready)
 
@@ -123,17 +127,17 @@ class Pump:
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Hand the rest to the reader: as long as it takes something, and nobody interrupts."""
         self._output.end()
-        sink = self._output.sink
-        with selectors.DefaultSelector() as waiter:
-            if sink.size and not sink.broken:
-                waiter.register(sink.fd, selectors.EVENT_WRITE)
-            while sink.size and not sink.broken and not interrupted() and waiter.select(STALL_S):
-                sink.flush()
+        for sink in self._output.sinks:
+            with selectors.DefaultSelector() as waiter:
+                if sink.size and not sink.broken:
+                    waiter.register(sink.fd, selectors.EVENT_WRITE)
+                while sink.size and not sink.broken and not interrupted() and waiter.select(STALL_S):
+                    sink.flush()
 
-    def _hang_up(self) -> None:
-        assert self._output.sink.hangup_fd is not None
-        self._loop.unwatch(self._output.sink.hangup_fd)
-        self._output.sink.give_up()
+    def _hang_up(self, sink: Sink) -> None:
+        assert sink.hangup_fd is not None
+        self._loop.unwatch(sink.hangup_fd)
+        sink.give_up()
         self.flush()
 
     def _read_ready(self) -> None:

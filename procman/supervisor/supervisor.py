@@ -98,8 +98,12 @@ class Supervisor:
             for effect in effects:
                 self._perform(effect)
             # One look at the process table serves all that stop together.
-            if terms := [self._children[effect.dyno] for effect in effects if isinstance(effect, Terminate)]:
-                self.processes.terminate(terms)
+            terms: dict[str, list[Child]] = {}
+            for effect in effects:
+                if isinstance(effect, Terminate):
+                    terms.setdefault(effect.signal, []).append(self._children[effect.dyno])
+            for name, children in terms.items():
+                self.processes.terminate(children, signal.Signals[name])
             if kills := [self._children[effect.dyno] for effect in effects if isinstance(effect, Kill)]:
                 self.processes.kill(kills)
                 self._ending.update((child.dyno, child) for child in kills)
@@ -193,7 +197,8 @@ class Supervisor:
         self.processes.release()
         self.output.say(None, f"{quit_.why}; exit status {quit_.status}")
         self._pump.finish(lambda: interrupted[0])
-        self.output.sink.close()
+        for sink in self.output.sinks:
+            sink.close()
         self.loop.close()
         return quit_.status
 
