@@ -12,8 +12,8 @@ from procman.core.model import RELEASE, WEB, DynoName, Profile, profile_of
 from procman.errors import ProcmanError
 from procman.logs.store import LogStore
 from procman.supervisor import ports
-from procman.supervisor.commands import Plan
 from procman.supervisor.processes import Command
+from procman.supervisor.supervisor import Plan
 
 LAST_PORT = 65_535
 

@@ -12,17 +12,10 @@ from procman.core.events import FormationChanged, RestartRequested, StartRequest
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
 from procman.supervisor.status import rows
-from procman.supervisor.supervisor import Supervisor
+from procman.supervisor.supervisor import Plan, Supervisor
 from procman.supervisor.terminal import set_size
 
 Verb = Callable[["Commands", Message, Connection], None]
-
-
-class Plan(NamedTuple):
-    """What a reload found: quantities by type in file order, and the types whose dynos must be replaced."""
-
-    formation: Mapping[str, int]
-    changed: frozenset[str]
 
 
 class App(Protocol):

@@ -4,6 +4,7 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
 from procman.core.engine import Engine
@@ -28,6 +29,13 @@ from procman.supervisor.terminal import set_size
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 HEAP = 24 << 20  # bytes; see settle_heap
+
+
+class Plan(NamedTuple):
+    """What a reload found: quantities by type in file order, and the types whose dynos must be replaced."""
+
+    formation: Mapping[str, int]
+    changed: frozenset[str]
 
 
 class Supervisor:
