@@ -13,7 +13,7 @@ from typing import Self
 
 from benchmarks.kernel import descendants
 from benchmarks.peers import App, Manager
-from procman.supervisor.proctable import signal_process
+from procman.supervisor.proctable import read_process, signal_process
 
 ROLL = "roll"
 PRESENT = f"echo $$ >{ROLL}; exec sleep 3600"  # a dyno that reports its pid, then sleeps under the same pid
@@ -37,6 +37,7 @@ class Formation:
         os.mkfifo(self.root / ROLL)
         self._roll = os.open(self.root / ROLL, os.O_RDWR)
         self._heard = b""
+        self._complaints = os.open(self.root / "stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
         self.strays = 0
 
     def __enter__(self) -> Self:
@@ -47,8 +48,8 @@ class Formation:
             cwd=self.root,
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
-            stderr=subprocess.DEVNULL if self._stdout == subprocess.DEVNULL else None,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # honcho's readme asks for it
+            stderr=self._complaints,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "XDG_STATE_HOME": str(self.root / "state")},
             start_new_session=True,
         )
         self.pid = self.process.pid
@@ -57,17 +58,23 @@ class Formation:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
         os.close(self._roll)
-        self._folder.cleanup()
+        os.close(self._complaints)
+        self._folder.cleanup()  # with procman's log store, which XDG_STATE_HOME has put there
 
     def births(self, count: int) -> list[int]:
         """Wait until ``count`` more dynos have reported; their pids."""
         deadline = time.monotonic() + PATIENCE_S
         while (heard := self._heard.count(b"\n")) < count:
             if not select.select([self._roll], [], [], max(deadline - time.monotonic(), 0))[0]:
-                raise TimeoutError(f"{self._manager.name}: {heard} of {count} dynos came up")
+                raise TimeoutError(f"{self._manager.name}: {heard} of {count} came up; {self.complaint()}")
             self._heard += os.read(self._roll, 65_536)
         *lines, self._heard = self._heard.split(b"\n", count)
         return [int(line) for line in lines]
+
+    def complaint(self) -> str:
+        """The last line on the manager's stderr, to say why a measure failed."""
+        said = (self.root / "stderr").read_text(errors="replace").splitlines()
+        return said[-1] if said else "it said nothing"
 
     def stop(self) -> float:
         """End the manager as a user would, with SIGTERM; seconds until it had gone. Then end whatever is left."""
@@ -83,5 +90,8 @@ class Formation:
             self.process.kill()
             self.process.wait()
         took = time.perf_counter() - began
-        self.strays = sum(signal_process(process, signal.SIGKILL) for process in family)
+        left = [found for process in family if (found := read_process(process.pid)) and found.start == process.start]
+        self.strays = sum(process.alive for process in left)
+        for process in left:
+            signal_process(process, signal.SIGKILL)
         return took

@@ -15,7 +15,9 @@ from procman.core.restart import NAMED
 
 ROOT = Path(__file__).parent.parent
 RUNNER = (ROOT / "docs/local-runner.md").read_text()
-GUIDE = "\n".join(page.read_text() for page in sorted(ROOT.glob("docs/*.md")))  # whichever page a verb belongs to
+GENERATED = {ROOT / "docs/commands.md"}  # printed by the program: it documents everything, and explains nothing
+BY_HAND = sorted(set(ROOT.glob("docs/*.md")) - GENERATED)
+GUIDE = "\n".join(page.read_text() for page in BY_HAND)  # whichever page a verb belongs to
 RULES = (ROOT / "docs/dyno-rules.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FLAGS = {flag for option in chain(*OPTIONS.values()) for flag in (*option.flags, *option.off)}

@@ -23,9 +23,12 @@ from procman.core.events import (
     Event,
     Exited,
     FormationChanged,
+    RestartRequested,
     ShutdownRequested,
     Spawned,
     SpawnFailed,
+    StartRequested,
+    StopRequested,
     Tick,
 )
 from procman.core.formation import port_of, wanted_dynos
@@ -52,7 +55,7 @@ class Life(NamedTuple):
     pid: int = 0  # 0: asked for, not made yet
     root: bool = True
     born: float = 0.0
-    asked: bool = False  # to end, by SIGTERM
+    asked: bool = False  # to end, by SIGTERM, or to be followed by another at once
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -66,6 +69,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.over: list[tuple[DynoName, int]] = []
         self.history: list[tuple[Event, float, list[Effect]]] = []
         self.wish: dict[str, int] = {}
+        self.held: set[DynoName] = set()  # of the wish, and stopped by hand
         self.rows: dict[DynoName, tuple[int, float]] = {}  # crashes in a row, and the wait after the latest
         self.pids = iter(range(100, 1_000_000))
         self._cells = counted_cells()
@@ -85,11 +89,42 @@ class EngineMachine(RuleBasedStateMachine):
 
     # -- what the world does: few rules, each rich, as every rule that is switched off halves what can happen --
 
-    @rule(wish=formations)
+    @rule(data=st.data(), command=st.sampled_from([FormationChanged, RestartRequested, StopRequested, StartRequested]))
+    def wish_for(self, data, command):
+        if command is FormationChanged:
+            self.change_formation(data.draw(formations))
+        else:
+            resting = [name for name in self.engine.dynos if name not in self.lives]
+            names = st.sampled_from([*resting, *self.lives, DynoName("web", 3)])
+            self.order(command, data.draw(st.lists(names, min_size=1, max_size=2)))
+
     def change_formation(self, wish):
         if not (self.engine.closing or self.engine.quit):
             self.wish = wish
+            self.held &= set(wanted_dynos(wish))
         self.post(FormationChanged(wish))
+
+    def order(self, command, names):
+        """Somebody orders about dynos, one of which there may not be, or not for long."""
+        obeyed = set() if self.engine.closing or self.engine.quit else set(names) & set(wanted_dynos(self.wish))
+        running = {name for name, dyno in self.engine.dynos.items() if dyno.state in (State.STARTING, State.UP)}
+        away = set(self.engine.dynos) - set(wanted_dynos(self.wish))
+        if command is StopRequested:
+            self.held |= obeyed
+        else:
+            self.held -= obeyed
+            for name in obeyed if command is RestartRequested else obeyed - running:
+                life = self.lives.get(name)
+                if life and not life.pid:
+                    continue  # about to begin: there is nothing to replace
+                self.rows.pop(name, None)
+                if life:
+                    self.lives[name] = life._replace(asked=True)
+        before = {name: vars(dyno).copy() for name, dyno in self.engine.dynos.items() if name not in obeyed}
+        effects = self.post(command(tuple(names)))
+        assert {effect.dyno for effect in about_dynos(effects) if not isinstance(effect, Quit)} <= obeyed
+        assert before == {name: vars(dyno) for name, dyno in self.engine.dynos.items() if name in before}
+        assert not any(self.engine.dynos[name].wanted for name in away), "nothing comes back that is scaled away"
 
     @precondition(lambda self: self.lives)
     @rule(data=st.data(), how=st.sampled_from(EXITS), kindly=st.booleans())
@@ -272,10 +307,12 @@ class EngineMachine(RuleBasedStateMachine):
             assert not dynos
         else:
             assert set(dynos) == set(wanted_dynos(self.wish))
-            assert all(dyno.state is State.UP or dyno.is_final() for dyno in dynos.values())
+            for name, dyno in dynos.items():
+                assert (dyno.state is State.DOWN) == (name in self.held)
+                assert dyno.state is State.UP or dyno.is_final()
             exit_with_none = self.engine.exit_with == "none"
             all_final = bool(dynos) and all(dyno.is_final() for dyno in dynos.values())
-            assert bool(self.engine.quit) == (all_final and not exit_with_none)
+            assert bool(self.engine.quit) == (all_final and not self.held and not exit_with_none)
 
     def let_the_kernel_answer(self) -> bool:
         for name, life in list(self.lives.items()):

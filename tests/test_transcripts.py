@@ -6,6 +6,7 @@ compared. ``pytest --update-transcripts`` rewrites those, so that a new scenario
     policy dev | policy web=heroku      --restart, for all or for one type
     exit-with any, grace 5              --exit-with, --timeout
     SECONDS formation web=2 worker=1    the wish; also: shutdown STATUS WHY, tick (one that nothing is due for)
+    SECONDS restart web.1 web.2         somebody's order about these dynos; also: stop, start
     SECONDS spawned web.1 [run 1]       news of the latest run, or of another; also: bound, emptied,
                                         exited 3 | SIGKILL [WHY], failed STATUS WHY
     SECONDS quiet                       nothing happens until then but what is due
@@ -28,9 +29,12 @@ from procman.core.events import (
     Event,
     Exited,
     FormationChanged,
+    RestartRequested,
     ShutdownRequested,
     Spawned,
     SpawnFailed,
+    StartRequested,
+    StopRequested,
     Tick,
 )
 from procman.core.model import DynoName, Exit, Profile, profile_of
@@ -39,6 +43,7 @@ from tests.fakes import counted_cells
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 INDENT = " " * 10
+COMMANDS = {"restart": RestartRequested, "stop": StopRequested, "start": StartRequested}
 VERBS = {Spawn: "spawn", Terminate: "SIGTERM to", Kill: "SIGKILL to"}
 
 
@@ -112,8 +117,9 @@ def event_of(words: list[str], engine: Engine) -> Event:
         return ShutdownRequested(int(rest[0]), " ".join(rest[1:]))
     if verb == "tick":
         return Tick()
-    kind, _, number = rest.pop(0).partition(".")
-    name = DynoName(kind, int(number))
+    if verb in COMMANDS:
+        return COMMANDS[verb](tuple(map(dyno_name, rest)))
+    name = dyno_name(rest.pop(0))
     run = engine.dynos[name].run if name in engine.dynos else 0
     if rest[:1] == ["run"]:
         run = int(rest[1])
@@ -125,6 +131,11 @@ def event_of(words: list[str], engine: Engine) -> Event:
     if verb == "exited":
         return Exited(name, run, exit_of(*rest))
     return {"bound": Bound, "emptied": Emptied}[verb](name, run)
+
+
+def dyno_name(word: str) -> DynoName:
+    kind, _, number = word.partition(".")
+    return DynoName(kind, int(number))
 
 
 def exit_of(how: str, *why: str) -> Exit:

@@ -40,7 +40,7 @@ def attach(told: Given, own: dict[str, bool]) -> int:
 
 
 def join(peer: int, key: bytes, first: bytes) -> int:
-    """Copy both ways, ``first`` what has come already: 0 when detached by key or by the end of input, 1 when the dyno ended."""
+    """Copy both ways, ``first`` what has come already: 0 when detached by key, 1 when the dyno ended."""
     os.write(1, first)
     sources = [0, peer]
     while True:

@@ -5,11 +5,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 
+from procman.cli.listing import emit
 from procman.errors import ProcmanError
 from procman.supervisor.home import Home
 
 READY = "ready"
+MOST_DESCRIPTORS = 65_536
 
 
 def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> int:
@@ -20,7 +23,7 @@ def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> int:
     words = launch(home, lambda say: run(lambda: say(READY)))
     if words != READY:
         raise ProcmanError(f"cannot start {home.name}: {words}")
-    print(f"{home.name} runs; its socket is {home.socket}")
+    emit(f"{home.name} runs; its socket is {home.socket}")
     return 0
 
 
@@ -29,9 +32,12 @@ def launch(home: Home, run: Callable[[Callable[[str], None]], int]) -> str:
     reader, writer = os.pipe()
     sys.stdout.flush()
     if not os.fork():
-        os.close(reader)
-        leave_terminal(os.path.join(home.path, "stderr"))
-        os._exit(run_detached(run, writer))
+        status = 1
+        try:
+            leave_terminal(os.path.join(home.path, "stderr"), {writer, home.fileno()})
+            status = run_detached(run, writer)
+        finally:
+            os._exit(status)  # whatever happened, our caller's code is not ours to go on with
     os.close(writer)
     words = b""
     while chunk := os.read(reader, 4096):
@@ -42,28 +48,36 @@ def launch(home: Home, run: Callable[[Callable[[str], None]], int]) -> str:
 
 def run_detached(run: Callable[[Callable[[str], None]], int], writer: int) -> int:
     """The detached process's life, to its exit status."""
+    told = False
 
     def say(words: str) -> None:
-        os.write(writer, words.encode("utf-8", "replace"))
-        os.close(writer)
+        nonlocal told
+        if not told:
+            told = True
+            os.write(writer, words.encode("utf-8", "replace"))
+            os.close(writer)
 
     try:
         return run(say)
     except ProcmanError as error:
-        os.write(writer, error.what.encode("utf-8", "replace"))
+        print(error.what, file=sys.stderr)
+        say(error.what)
         return error.exit_code
     except BaseException:
         traceback.print_exc()
         return 1
 
 
-def leave_terminal(errors: str) -> None:
-    """A session of our own; nothing to read, nobody to write to, unexpected words to a file."""
+def leave_terminal(errors: str, kept: set[int]) -> None:
+    """A session of our own; nothing to read, nobody to write to, unexpected words to a file.
+
+    No descriptor stays open but ``kept``: a pipe or lock of our caller's would be held for as long as we live.
+    """
     os.setsid()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
     words = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for fd, target in ((null, 0), (null, 1), (words, 2)):
         os.dup2(fd, target)
-    os.close(null)
-    os.close(words)
+    for low, high in pairwise([2, *sorted(kept), MOST_DESCRIPTORS]):
+        os.closerange(low + 1, high)

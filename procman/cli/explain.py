@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from procman.cli.listing import columns, emit, emit_json
-from procman.cli.operate import home_of, span, text
+from procman.cli.listing import columns, counted, emit, emit_json
+from procman.cli.operate import home_of, span
 from procman.cli.options import Given
 from procman.control.client import Client, NotRunning
 from procman.errors import ProcmanError
@@ -19,8 +19,8 @@ LIVES, LINES = 10, 20
 def explain(told: Given, own: dict[str, bool]) -> int:
     """Print all that is known of one dyno. Works on what is on disk when no supervisor lives."""
     home = home_of(told)
-    for dyno in told.arguments:
-        found = collect(home, dyno, text(told, "socket") or home.socket)
+    for dyno in [name for word in told.arguments for name in dynos_of(home, word)]:
+        found = collect(home, dyno)
         if own["json"]:
             emit_json(found)
         else:
@@ -28,23 +28,32 @@ def explain(told: Given, own: dict[str, bool]) -> int:
     return 0
 
 
-def collect(home: Home, dyno: str, socket: str) -> dict[str, Any]:
-    """State, lives, lines and memory of a dyno."""
-    state = None
+def rows_of(home: Home, word: str) -> list[dict[str, Any]]:
+    """What a running formation says of a dyno or type; nothing when none runs, or it has no such dyno."""
     try:
-        with Client(socket) as client:
-            answer = client.call("ps", dynos=[dyno])
-            state = answer["dynos"][0] if answer.get("ok") and answer["dynos"] else None
+        with Client(home.socket) as client:
+            answer = client.call("ps", dynos=[word])
     except NotRunning:
-        pass
-    lives = list(History(home.history).lives(state["dyno"] if state else dyno))[-LIVES:]
+        return []
+    return list(answer["dynos"]) if answer.get("ok") else []
+
+
+def dynos_of(home: Home, word: str) -> list[str]:
+    """A type means all its dynos."""
+    return [row["dyno"] for row in rows_of(home, word)] or [word]
+
+
+def collect(home: Home, dyno: str) -> dict[str, Any]:
+    """State, lives, lines and memory of a dyno."""
+    state = next(iter(rows_of(home, dyno)), None)
+    lives = list(History(home.history).lives(dyno))[-LIVES:]
     if state is None and not lives:
         raise ProcmanError(f"cannot explain {dyno}: {home.name} has never had such a dyno", "procman ps")
-    name = state["dyno"] if state else dyno
-    lines = last(home.log, LINES, Filter(dyno=name, source="app"))
+    lines = last(home.log, LINES, Filter(dyno=dyno))
     return {
-        "dyno": name,
+        "dyno": dyno,
         "state": state,
+        "running": home.is_running(),
         "lives": lives,
         "lines": [line.decode("utf-8", "backslashreplace").rstrip("\n") for line in lines],
         "memory": memory_facts(),
@@ -59,7 +68,7 @@ def story(found: dict[str, Any]) -> list[str]:
         told += ["", "Its last lives:"]
         rows = [
             (
-                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(life["started"])),
+                time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(life["started"])),
                 f"lived {life['ended'] - life['started']:.1f} s",
                 life["words"],
                 "as asked" if life.get("asked") else "",
@@ -69,16 +78,18 @@ def story(found: dict[str, Any]) -> list[str]:
         told += columns(rows)
     if found["lines"]:
         told += ["", f"Its last {len(found['lines'])} lines:", *(f"  {line}" for line in found["lines"])]
-    return [*told, "", "What the kernel says about memory:", *columns(found["memory"].items())]
+    return [*told, "", "What the kernel says about memory, of the whole host:", *columns(found["memory"].items())]
 
 
 def headline(found: dict[str, Any]) -> str:
     """"web.1 is crashed: exited with status 1 after 0.3 s, 7 crashes in a row; next try in 41 s"."""
     state, lives, dyno = found["state"], found["lives"], found["dyno"]
     if state is None:
-        return f"{dyno} does not run: its formation is down. It last {lives[-1]['words']}"
+        why = "the formation has no such dyno now" if found["running"] else "its formation is down"
+        return f"{dyno} does not run: {why}. Its last life: {lives[-1]['words']}"
     if state["pid"]:
-        return f"{dyno} is {state['state']} since {span(time.time() - state['since'])}, {state['restarts']} restarts"
+        age = span(time.time() - state["since"])
+        return f"{dyno} is {state['state']} since {age}, {counted(state['restarts'], 'restart')}"
     life = lives[-1] if lives else None
     why = f": {life['words']} after {life['ended'] - life['started']:.1f} s" if life else ""
     if state["state"] != "crashed":

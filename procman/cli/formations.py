@@ -6,13 +6,16 @@ import time
 from procman.cli.listing import columns, emit, emit_json
 from procman.cli.operate import span
 from procman.cli.options import Given
-from procman.control.client import Client, NotRunning
+from procman.control.client import Client
 from procman.supervisor.home import Home, apps_dir, homes
+
+PATIENCE_S = 2.0  # one that does not answer shall not hide the others
 
 
 def show_all(told: Given, own: dict[str, bool]) -> int:
     """Print them; those that do not run are named too, as their logs and histories are there to be asked for."""
-    found = [describe(home) for home in homes(apps_dir(os.environ))]
+    known = homes(apps_dir(os.environ))
+    found = [describe(home) for home in known if home.is_running() or os.path.exists(home.log)]
     if own["json"]:
         emit_json({"formations": found})
         return 0
@@ -20,7 +23,7 @@ def show_all(told: Given, own: dict[str, bool]) -> int:
         (
             str(row["name"]),
             "running" if row["running"] else "ended",
-            span(time.time() - float(str(row["since"]))) if row["running"] else "-",
+            span(time.time() - float(str(row["since"]))) if row["since"] else "-",
             str(row["pid"] or "-"),
             str(row["dynos"] or "-"),
             str(row["root"] or "-"),
@@ -37,16 +40,16 @@ def describe(home: Home) -> dict[str, object]:
     up = total = 0
     if facts:
         try:
-            with Client(home.socket) as client:
+            with Client(home.socket, PATIENCE_S) as client:
                 states = [row["state"] for row in client.call("ps").get("dynos", ())]
             up, total = states.count("up"), len(states)
-        except (NotRunning, OSError):
-            pass  # on its way up, or down
+        except OSError:
+            pass  # on its way up, or down, or stopped
     return {
         "name": home.name,
         "running": bool(facts),
         "pid": int(facts["pid"]) if facts else None,
-        "since": float(facts["since"]) if facts else None,
+        "since": float(facts["since"]) if "since" in facts else None,
         "root": facts.get("root"),
         "socket": home.socket if facts else None,
         "dynos": f"{up}/{total} up" if total else None,

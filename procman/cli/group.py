@@ -1,5 +1,6 @@
 """The click group: every verb's help, and the reader of what the fast one in `options` leaves alone."""
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -8,7 +9,7 @@ import click
 
 from procman import __version__
 from procman.cli import operate
-from procman.cli.options import OPTIONS, Given, click_params, given, verb_first
+from procman.cli.options import OPTIONS, Given, click_params, complete, given, verb_first
 from procman.cli.verb import Verb
 
 PROGRAM = "procman"
@@ -17,6 +18,9 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 def run(words: Sequence[str]) -> int:
     """Read the command line with click and do what it says; the exit status, which is 2 for misuse."""
+    if "_PROCMAN_COMPLETE" in os.environ:
+        import procman.cli.complete  # noqa: F401 - click learns from it how bash splits words
+
     try:
         status = build().main(list(words), prog_name=PROGRAM, standalone_mode=False)
     except click.UsageError as error:
@@ -71,7 +75,7 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
-        if word not in _VERBS and not word.startswith("-"):
+        if word not in _VERBS and not word.startswith("-") and not ctx.resilient_parsing:
             near = get_close_matches(word, _VERBS, 1)
             guess = (
                 f"did you mean '{near[0]}'?"
@@ -86,7 +90,10 @@ def _command(name: str, verb: Verb) -> click.Command:
     options = OPTIONS.get(name, ())
     params = click_params(options)
     if verb.words:
-        params.append(click.Argument(["words"], nargs=-1, required=not verb.words.startswith("["), metavar=verb.words))
+        required = not verb.words.startswith("[")
+        params.append(
+            click.Argument(["words"], nargs=-1, required=required, metavar=verb.words, shell_complete=complete)
+        )
 
     def callback(**values: Any) -> int:
         words = values.pop("words", ())
@@ -149,7 +156,11 @@ def _version(_told: Given, _own: dict[str, bool]) -> int:
     return 0
 
 
-def _help(told: Given, _own: dict[str, bool]) -> int:
+def _help(told: Given, own: dict[str, bool]) -> int:
+    if told.fields.get("man") or told.fields.get("markdown"):
+        from procman.cli.manual import show
+
+        return show(told, own)
     return run([*told.arguments[:1], "--help"])
 
 
@@ -204,5 +215,11 @@ _VERBS: dict[str, Verb] = {
     ),
     **operate.VERBS,
     "version": Verb("Print the version.", "", ("procman version",), None, _version),
-    "help": Verb("Explain procman or a verb.", "", ("procman help", "procman help start"), "[VERB]", _help),
+    "help": Verb(
+        "Explain procman or a verb.",
+        "",
+        ("procman help", "procman help start", "procman help --man | man -l -"),
+        "[VERB]",
+        _help,
+    ),
 }

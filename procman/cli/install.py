@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from procman.cli.app import load
 from procman.cli.listing import emit
-from procman.cli.options import OPTIONS, Given
+from procman.cli.options import OPTIONS, PASSED_ON, Given
 from procman.cli.settings import Settings, resolve
 from procman.core.model import profile_of
 from procman.errors import ProcmanError, UsageError
@@ -17,7 +17,6 @@ from procman.formats.systemd_unit import MARKER, Unit, unit_name
 from procman.supervisor.home import Home, apps_dir, default_name
 
 SYSTEM_UNITS = "/etc/systemd/system"
-_PASSED_ON = ("procfile", "env_files", "port", "formation", "restart", "grace")  # flags of `procman start`
 
 
 def install(told: Given, _own: Mapping[str, bool]) -> int:
@@ -58,7 +57,7 @@ def unit_of(told: Given, settings: Settings, name: str, environ: Mapping[str, st
         os.path.abspath(os.path.expanduser(root if isinstance(root, str) else ".")),
         variables(environ, os.path.dirname(procman[0]), system),
         longest_grace(settings, environ),
-        run_as(told, environ) if system else refuse_run_as(told),
+        run_as(told, environ),
         system,
     )
 
@@ -73,11 +72,11 @@ def program() -> list[str]:
 
 
 def flags(told: Given) -> list[str]:
-    """What was said, for `procman start`: one word each, so that no value can be taken for a flag."""
+    """What was said, for a start in the app root: one word each, so that no value can be taken for a flag."""
     words = []
     for option in OPTIONS["start"]:
         value = told.fields.get(option.name)
-        if option.name in _PASSED_ON and value is not None:
+        if option.name in PASSED_ON and option.name != "app_root" and value is not None:
             words += [f"{option.label}={one}" for one in (value if isinstance(value, list) else [str(value)])]
     return words
 
@@ -101,20 +100,19 @@ def longest_grace(settings: Settings, environ: Mapping[str, str]) -> float:
 
 
 def run_as(told: Given, environ: Mapping[str, str]) -> str | None:
-    """The user of a system unit: the one named, or who typed `sudo`."""
-    user = told.fields.get("run_as") or environ.get("SUDO_USER")
-    if not isinstance(user, str):
+    """The user of a system unit: the one named, or who typed `sudo`. A user unit has its user already."""
+    user = told.fields.get("run_as")
+    if not told.fields.get("system"):
+        if user is not None:
+            raise UsageError("cannot use --run-as: a user unit runs as its user", "procman install systemd --system")
+        return None
+    user = user if isinstance(user, str) else environ.get("SUDO_USER")
+    if user is None:
         return None
     try:
         return pwd.getpwnam(user).pw_name
     except KeyError:
         raise UsageError(f"cannot use --run-as: there is no user '{user}'") from None
-
-
-def refuse_run_as(told: Given) -> None:
-    """A user unit has its user already."""
-    if "run_as" in told.fields:
-        raise UsageError("cannot use --run-as: a user unit runs as its user", "procman install systemd --system")
 
 
 def user_units(environ: Mapping[str, str]) -> str:

@@ -63,6 +63,11 @@ class LocalApp:
         """Where the log's next line will stand."""
         return tuple(self.store.position()) if self.store else ()
 
+    def files(self) -> Collection[str]:
+        """The files that say what the app is, relative to its root."""
+        named = self.settings.env_files if self.settings.env_files is not None else (".env",)
+        return {self.settings.procfile, ".procman.toml", *named}
+
     def check_ports(self, formation: Mapping[str, int]) -> None:
         """Refuse when a dyno that will use its port cannot have it; names who holds it."""
         present = self.present()
@@ -93,16 +98,22 @@ class LocalApp:
         if os.path.realpath(app.root) != os.path.realpath(self.app.root):
             raise ProcmanError(f"cannot reload: the app root is now {app.root}", "procman shutdown, then procman start")
         before = {name: self._essence(name) for name in self._texts}
-        was = self.app.formation
+        was, used = (self.settings, self.app), list(self._ports)
         self._set(settings, app)
         changed = frozenset(name for name in self._texts if name in before and before[name] != self._essence(name))
         quantities = {
             # What was scaled by hand stays so, unless the files ask for something else than they did.
             name: formation[name]
-            if name in formation and app.formation.get(name, 0) == was.get(name, 0)
+            if name in formation and app.formation.get(name, 0) == was[1].formation.get(name, 0)
             else app.formation.get(name, 0)
             for name in self._texts
         }
+        try:
+            self.check_ports(quantities)
+        except ProcmanError:
+            self._ports = used
+            self._set(*was)
+            raise
         return Plan(quantities, changed)
 
     def _essence(self, process_type: str) -> tuple[str, dict[str, str], int]:

@@ -39,6 +39,10 @@ def _dispatch(argv: list[str]) -> int:
         from procman.cli.start import start
 
         return start(given)
+    if words[:1] == ["forever"]:  # its words are its script's, which click must not read
+        from procman.cli.forever.actions import forever
+
+        return forever(words[1:])
     from procman.cli.group import run
 
     return run(words)

@@ -1,5 +1,6 @@
 """The verbs that look at a running formation and command it: what they print, and what they ask the supervisor."""
 
+import re
 import signal
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from procman.cli.options import Given
 from procman.cli.target import connect, find_home, succeed
 from procman.cli.verb import Verb
 from procman.control.protocol import Message
-from procman.errors import UsageError
+from procman.errors import ProcmanError, UsageError
 from procman.supervisor.home import Home
 
 UNITS = ("B", "K", "M", "G")
@@ -17,7 +18,7 @@ UNITS = ("B", "K", "M", "G")
 
 def home_of(told: Given) -> Home:
     """The app that the words of the command line mean."""
-    return find_home(text(told, "name") or None, text(told, "app_root") or ".", text(told, "procfile") or "Procfile")
+    return find_home({field: text(told, field) for field in ("name", "app_root", "procfile") if text(told, field)})
 
 
 def text(told: Given, field: str) -> str:
@@ -43,6 +44,9 @@ def report(answer: Message, as_json: bool, words: str) -> int:
 
 def start_in(home: Home, words: list[str]) -> int:
     """`procman start TYPE…` where the app runs already: start those in it."""
+    if quantified := [word for word in words if "=" in word]:
+        named = " ".join(quantified)
+        raise ProcmanError(f"cannot start {named}: {home.name} runs already", f"procman scale {named}")
     with connect(home) as client:
         answer = succeed(client.call("start", dynos=words))
     return report(answer, False, f"Started {listed(answer['dynos'])} in {home.name}")
@@ -68,7 +72,7 @@ def show(told: Given, as_json: bool) -> int:
     if as_json:
         emit_json(answer)
         return 0
-    if [row["dyno"] for row in answer["dynos"]] == list(told.arguments):
+    if told.arguments and [row["dyno"] for row in answer["dynos"]] == list(told.arguments):
         for row in answer["dynos"]:
             emit("\n".join(columns((key, str(value)) for key, value in details(row).items())))
         return 0
@@ -123,10 +127,10 @@ def scale(told: Given, own: dict[str, bool]) -> int:
     """Set quantities."""
     formation = {}
     for word in told.arguments:
-        name, sign, number = next((word.partition(s) for s in "=+-" if s in word.lstrip("-_")), (word, "", ""))
-        if not number:
+        found = re.fullmatch(r"(.+?)(=|\+|-)([0-9]+)", word)  # process types may have dashes
+        if not found:
             raise UsageError(f"cannot scale '{word}': TYPE=N is wanted", "procman scale web=2 worker+1")
-        formation[name] = number if sign == "=" else sign + number
+        formation[found[1]] = found[2].strip("=") + found[3]
     answer = ask(told, "scale", formation=formation, wait=bool(told.fields.get("wait")))
     now = " ".join(f"{name}={quantity}" for name, quantity in answer["formation"].items())
     return report(answer, own["json"], f"Formation: {now}")
@@ -165,11 +169,11 @@ def reload(told: Given, own: dict[str, bool]) -> int:
 
 def shutdown(told: Given, own: dict[str, bool]) -> int:
     """End the formation; returns when its supervisor has gone."""
-    home = home_of(told)
-    with connect(home, text(told, "socket") or None) as client:
+    home, socket = home_of(told), text(told, "socket") or None
+    with connect(home, socket) as client:
         for answer in client.ask("shutdown"):
             succeed(answer)
-    return report({"ok": True, "name": home.name}, own["json"], f"{home.name} is down")
+    return report({"ok": True, "name": socket or home.name}, own["json"], f"{socket or home.name} is down")
 
 
 def _later(module: str, function: str) -> Callable[[Given, dict[str, bool]], int]:
@@ -266,5 +270,29 @@ VERBS: dict[str, Verb] = {
         ("procman list", "procman list --json"),
         None,
         _later("formations", "show_all"),
+    ),
+    "install": Verb(
+        "Write a systemd unit that starts this app at boot.",
+        "Takes what start takes and matters there, and the PATH of now. systemd is told when everything has been "
+        "started, and starts procman again should it end or hang: stop it with systemctl, as procman shutdown ends it "
+        "only until then. Prints what to type next. Replaces only what it wrote itself.",
+        (
+            "procman install systemd",
+            "procman install systemd web=2 worker --restart heroku --print",
+            "sudo procman install systemd --system --run-as deploy -d /srv/shop",
+        ),
+        "systemd [TYPE[=N]]...",
+        _later("install", "install"),
+    ),
+    "completion": Verb(
+        "Print what makes a shell complete procman's words.",
+        "Verbs, flags, process types of the Procfile, dynos that run, formations, policies, signals.",
+        (
+            "procman completion bash > ~/.local/share/bash-completion/completions/procman",
+            'procman completion zsh > "${fpath[1]}/_procman"',
+            "procman completion fish > ~/.config/fish/completions/procman.fish",
+        ),
+        "bash|zsh|fish",
+        _later("complete", "print_script"),
     ),
 }

@@ -96,6 +96,8 @@ _NAME = next(option for option in _FORMATION if option.name == "name")
 _TARGET = (*_APP[:2], _NAME, Option("socket", ("--socket",), "PATH", "Reach the supervisor at this socket."), _JSON)
 _WAIT = Option("wait", ("--wait",), None, "Return when the new dynos are up, with status 1 if they crash.")
 
+PASSED_ON = frozenset({"app_root", "procfile", "env_files", "port", "formation", "grace", "restart"})  # to a unit
+
 OPTIONS: dict[str, tuple[Option, ...]] = {
     "start": (*_APP, *_FORMATION),
     "run": _APP,
@@ -129,6 +131,18 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "explain": _TARGET,
     "list": (_JSON,),
+    "install": (
+        *(option for option in (*_APP, *_FORMATION) if option.name in PASSED_ON),
+        _NAME,
+        Option("system", ("--system",), None, "For this host, or for this user (default).", off=("--user",)),
+        Option("run_as", ("--run-as",), "USER", "Whose processes they are (default: who typed sudo)."),
+        Option("print", ("--print",), None, "Only show the unit."),
+    ),
+    "completion": (),
+    "help": (
+        Option("man", ("--man",), None, "Print the manual page."),
+        Option("markdown", ("--markdown",), None, "Print every verb's help as Markdown."),
+    ),
 }
 GLOBAL = OPTIONS["start"]  # may also stand before the verb, where users of honcho and foreman put them
 STOPS_AT_WORD = frozenset({"run"})  # `procman run ls -l`: the -l belongs to ls
@@ -207,7 +221,7 @@ def verb_first(argv: Sequence[str]) -> list[str]:
     return list(argv)
 
 
-VERBS = (*OPTIONS, "version", "help")
+VERBS = (*OPTIONS, "version")
 
 
 def click_params(options: Sequence[Option]) -> "list[click.Parameter]":
@@ -227,9 +241,19 @@ def click_params(options: Sequence[Option]) -> "list[click.Parameter]":
                     metavar=option.metavar,
                     multiple=option.repeat,
                     help=option.help,
+                    shell_complete=complete,
                 )
             )
     return made
+
+
+def complete(
+    ctx: "click.Context", param: "click.Parameter", incomplete: str
+) -> "list[click.shell_completion.CompletionItem]":
+    """What may stand where the cursor is; read only when somebody has pressed Tab."""
+    from procman.cli.complete import candidates
+
+    return candidates(ctx, param, incomplete)
 
 
 def given(params: Mapping[str, object], arguments: Sequence[str]) -> Given:

@@ -30,7 +30,12 @@ STDOUT = 1
 
 def start(given: Given) -> int:
     """Run the app's formation until it ends or is told to; returns the exit status."""
+    if any("." in word for word in given.arguments):
+        from procman.cli.operate import home_of, start_in
+
+        return start_in(home_of(given), list(given.arguments))  # a dyno by its name: of one that runs
     environ = callers(os.environ)
+    given = anchored(given)
     app = LocalApp(resolve(given, environ), environ, lambda: resolve(given, environ))
     settings = app.settings
     home = Home(apps_dir(environ), settings.name or default_name(app.app.root, settings.procfile))
@@ -55,6 +60,14 @@ def start(given: Given) -> int:
     except ProcmanError:
         home.leave()
         raise
+
+
+def anchored(given: Given) -> Given:
+    """The app root made absolute: it is looked up again at a reload, from inside of it."""
+    root = given.fields.get("app_root")
+    if not isinstance(root, str) or root.startswith("~"):
+        return given
+    return given._replace(fields={**given.fields, "app_root": os.path.abspath(root)})
 
 
 def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] = lambda: None) -> int:
@@ -88,11 +101,18 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
     )
     app.present = lambda: supervisor.engine.dynos
 
+    trouble: list[ProcmanError] = []
+
     def open_control() -> None:
         # Behind the first dynos: sockets and JSON cost 5 ms to import.
         from procman.supervisor.commands import open_commands
 
-        open_commands(supervisor, app, home.socket)
+        try:
+            open_commands(supervisor, app, home.socket)
+        except ProcmanError as error:  # what runs already is not left to itself
+            trouble.append(error)
+            supervisor.shut_down(1, error.what)
+            return
         if settings.watch:
             from procman.cli.watching import watch
 
@@ -104,9 +124,12 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
         ready()
 
     try:
-        return supervisor.run(app.app.formation, open_control)
+        status = supervisor.run(app.app.formation, open_control)
     finally:
         home.leave()
+    if trouble:
+        raise trouble[0]
+    return status
 
 
 def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
@@ -114,14 +137,18 @@ def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
     if not given.arguments:
         raise error
     from procman.cli.operate import start_in
+    from procman.cli.target import NO_SUPERVISOR
 
-    return start_in(home, list(given.arguments))
+    try:
+        return start_in(home, list(given.arguments))
+    except ProcmanError as refusal:
+        raise error if refusal.exit_code == NO_SUPERVISOR else refusal from None  # it is only just starting
 
 
-def remember(home: Home) -> Callable[[Child, Exit], None]:
+def remember(home: Home) -> Callable[[Child, Exit, bool], None]:
     """Keeps the lives that end in the app's history."""
 
-    def on_end(child: Child, ended: Exit) -> None:
+    def on_end(child: Child, ended: Exit, asked: bool) -> None:
         from procman.supervisor.history import History
 
         History(home.history).add(
@@ -132,6 +159,7 @@ def remember(home: Home) -> Callable[[Child, Exit], None]:
                 "ended": time(),
                 "status": ended.status,
                 "words": ended.words(),
+                "asked": asked,
             }
         )
 

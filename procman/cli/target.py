@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 
+from procman.cli.options import Given
+from procman.cli.settings import resolve
 from procman.control.client import Client, NotRunning
 from procman.control.protocol import Message
 from procman.errors import ProcmanError
@@ -11,10 +13,16 @@ from procman.supervisor.home import Home, apps_dir, default_name
 NO_SUPERVISOR = 3  # exit code
 
 
-def find_home(name: str | None, app_root: str, procfile: str) -> Home:
-    """The home of the app that is meant, whether it runs or not."""
-    root = os.path.abspath(app_root)
-    return Home(apps_dir(os.environ), name or default_name(root, procfile))
+def find_home(fields: Mapping[str, str]) -> Home:
+    """The home of the app that is meant by ``name``, or by ``app_root`` and ``procfile``, whether it runs or not.
+
+    What flags leave open is looked up in the settings files, as `procman start` does.
+    """
+    if "name" in fields:
+        return Home(apps_dir(os.environ), fields["name"])
+    settings = resolve(Given(fields), os.environ)
+    name = settings.name or default_name(os.path.abspath(settings.app_root), settings.procfile)
+    return Home(apps_dir(os.environ), name)
 
 
 def connect(home: Home, socket: str | None = None) -> Client:

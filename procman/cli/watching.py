@@ -4,6 +4,7 @@ from procman.cli.local_app import LocalApp
 from procman.core.events import RestartRequested
 from procman.core.formation import list_words, wanted_dynos
 from procman.core.model import RELEASE
+from procman.errors import ProcmanError
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.watch import Watch
@@ -14,6 +15,9 @@ def watch(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> N
     engine, output = supervisor.engine, supervisor.output
 
     def on_change(types: tuple[str, ...] | None, path: str, more: int) -> None:
+        if path in app.files():
+            reload(path)
+            return
         names = tuple(
             name
             for name in wanted_dynos(engine.formation)
@@ -25,6 +29,15 @@ def watch(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> N
             others = f" and {more} more" if more else ""
             output.say(None, f"{path}{others} changed: restarting {list_words(names)}")
             supervisor.post(RestartRequested(names))
+
+    def reload(path: str) -> None:
+        try:
+            plan = app.reload(engine.formation)
+        except ProcmanError as error:
+            output.say(None, f"{path} changed, and cannot be used, so nothing else has: {error.what}")
+            return
+        output.say(None, f"{path} changed: reloaded")
+        supervisor.put_in_force(plan)
 
     watcher = Watch(
         supervisor.loop, app.app.root, app.settings.watch, on_change, lambda text: output.say(None, text)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from procman.control.protocol import Message, decode_answer, encode
 from procman.control.server import near
 
-
 CHUNK = 1 << 16
 
 
@@ -15,10 +14,16 @@ class NotRunning(ConnectionError):
 
 
 class Client:
-    """A connection to a supervisor. Raises NotRunning when there is none at ``path``."""
+    """A connection to a supervisor. Raises NotRunning when there is none at ``path``.
 
-    def __init__(self, path: str) -> None:
+    ``patience``: seconds to wait for anything, then TimeoutError; None: as sockets do by default, which is for ever:
+    an answer may take long to become true.
+    """
+
+    def __init__(self, path: str, patience: float | None = None) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if patience is not None:
+            self.socket.settimeout(patience)
         try:
             with near(path) as short:
                 self.socket.connect(short)
@@ -29,8 +34,11 @@ class Client:
 
     def ask(self, verb: str, **arguments: object) -> Iterator[Message]:
         """Send the request; yields every answer, the last of which has ``ok``."""
-        self.socket.sendall(encode({"verb": verb, **arguments}))
-        while chunk := self.socket.recv(CHUNK):
+        try:
+            self.socket.sendall(encode({"verb": verb, **arguments}))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # what was refused half-way has its answer waiting
+        while chunk := self._receive():
             *lines, self._inbox = (self._inbox + chunk).split(b"\n")
             for at, line in enumerate(lines):
                 answer = decode_answer(line)
@@ -39,6 +47,12 @@ class Client:
                 yield answer
                 if "ok" in answer:
                     return
+
+    def _receive(self) -> bytes:
+        try:
+            return self.socket.recv(CHUNK)
+        except ConnectionResetError:
+            return b""  # it ended without having read all that we said
 
     def raw(self) -> bytes:
         """What has come behind the last answer: the first bytes of an attached terminal."""

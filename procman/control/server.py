@@ -1,6 +1,7 @@
 """The server half: connections on the loop, each bounded in bytes and time, none able to disturb another."""
 
 import os
+import resource
 import socket
 import struct
 from collections.abc import Callable
@@ -8,7 +9,10 @@ from typing import Any, Protocol
 
 from procman.control.protocol import PATIENCE_S, REQUEST_LIMIT, BadRequest, Message, decode_request, encode, refusal
 
-CONNECTIONS = 2_000  # at once; over that the newest is let go
+CONNECTIONS = 2_000  # at once; over that whoever has asked for nothing yet makes room, the longest there first
+SHARE = 4  # of the descriptors we may have, no more than one in so many: dynos need them too
+BREATH_S = 1.0  # without a descriptor for the next client, it is not tried again sooner
+BACKLOG = 128  # clients that knock at the same instant
 OUTBOX_LIMIT = 8 << 20  # bytes a client may leave unread
 FOREVER = float("inf")
 
@@ -25,17 +29,22 @@ class Loop(Protocol):
 class Connection:
     """One client. Whoever handles its request answers with ``send`` and ``finish``, now or later."""
 
-    def __init__(self, server: "ControlServer", peer: socket.socket, now: float) -> None:
+    def __init__(self, server: "ControlServer", peer: socket.socket) -> None:
         self._server = server
         self._peer = peer
         self._inbox = b""
         self._outbox = bytearray()
+        self._asked = False  # from here on the time is the supervisor's
         self._closing = False
         self._writing = False
-        self.expires = now + PATIENCE_S
         self.closed = False
         self.on_bytes: Callable[[bytes], None] | None = None  # raw input, once a terminal is attached
         self.on_close: Callable[[], None] | None = None
+
+    @property
+    def behind(self) -> bool:
+        """The client has not taken all that was sent."""
+        return self._writing
 
     def send(self, message: Message) -> None:
         """One more line of the answer."""
@@ -43,10 +52,19 @@ class Connection:
 
     def finish(self, message: Message | None = None) -> None:
         """The last line of the answer, if there is still one to say; then the connection ends."""
+        self._asked = self._closing = True
         if message is not None:
             self.send(message)
-        self._closing = True
         self._flush()
+        if not self.closed:
+            self._server.hurry(self)  # to read it
+
+    def expire(self) -> None:
+        """The client has had its time, to ask or to read the answer."""
+        if self._closing:
+            self.close()
+        else:
+            self.finish(refusal("cannot wait any longer for the request"))
 
     def write(self, data: bytes) -> None:
         """Raw bytes. A client that leaves too much unread is let go."""
@@ -63,9 +81,6 @@ class Connection:
         if self.closed:
             return
         self.closed = True
-        if self._writing:
-            self._server.loop.unwatch(self._write_fd)
-            os.close(self._write_fd)
         self._server.loop.unwatch(self._peer.fileno())
         self._server.forget(self)
         self._peer.close()
@@ -84,7 +99,7 @@ class Connection:
             self.close()
         elif self.on_bytes:
             self.on_bytes(data)
-        elif self.expires == FOREVER:
+        elif self._asked:
             return  # words behind the request: nobody asked for them
         else:
             self._inbox += data
@@ -96,7 +111,8 @@ class Connection:
             if len(self._inbox) >= REQUEST_LIMIT:
                 self.finish(refusal(f"cannot read the request: over {REQUEST_LIMIT} bytes"))
             return
-        self.expires = FOREVER  # from here on the time is the supervisor's
+        self._asked = True
+        self._server.relieve(self)
         self._inbox = b""
         try:
             request = decode_request(line)
@@ -117,41 +133,60 @@ class Connection:
             del self._outbox[:sent]
         if self.closed:
             return
-        if bool(self._outbox) != self._writing:
-            self._writing = bool(self._outbox)
-            if self._writing:
-                # A descriptor of its own, as one can be watched for one thing only.
-                self._write_fd = os.dup(self._peer.fileno())
-                self._server.loop.watch(self._write_fd, self._flush, writable=True)
-            else:
-                self._server.loop.unwatch(self._write_fd)
-                os.close(self._write_fd)
         if self._closing and not self._outbox:
             self.close()
+        elif bool(self._outbox) != self._writing:
+            # Who does not read is not read either: a descriptor is watched for one thing at a time.
+            self._writing = bool(self._outbox)
+            self._server.loop.unwatch(self._peer.fileno())
+            self._server.loop.watch(self._peer.fileno(), self._flush if self._writing else self.readable, self._writing)
 
 
 class ControlServer:
     """Listens on a Unix socket. ``handle(request, connection)`` is called for each well-formed request of our user.
 
-    The socket is 0600 in a directory that is ours alone, and still every peer's user id is asked of the kernel.
+    The socket is 0600 in a directory that is ours alone, and still every peer's user id is asked of the kernel
+    (``uid_of``).
     """
 
-    def __init__(self, loop: Loop, listener: socket.socket, handle: Callable[[Message, Connection], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        listener: socket.socket,
+        handle: Callable[[Message, Connection], None],
+        uid_of: Callable[[socket.socket], int] | None = None,
+    ) -> None:
         self.loop = loop
         self.handle = handle
         self._listener = listener
+        self._uid_of = uid_of or peer_uid
         self._connections: set[Connection] = set()
+        self._hurried: dict[Connection, float] = {}  # and when their time is over, the earliest first
+        self._deaf_until = FOREVER
         listener.setblocking(False)
         loop.watch(listener.fileno(), self._accept)
         loop.on_deadline(self._next_expiry, self._expire)
+        loop.on_deadline(lambda: self._deaf_until, self._hear_again)
+
+    def hurry(self, connection: Connection) -> None:
+        """From now on the client has so much time."""
+        self._hurried.pop(connection, None)
+        self._hurried[connection] = self.loop.now() + PATIENCE_S
+
+    def relieve(self, connection: Connection) -> None:
+        """The client has done its part."""
+        self._hurried.pop(connection, None)
 
     def forget(self, connection: Connection) -> None:
         """It has closed."""
         self._connections.discard(connection)
+        self.relieve(connection)
 
     def close(self) -> None:
         """No more requests; whoever still waits is let go."""
-        self.loop.unwatch(self._listener.fileno())
+        if self._deaf_until == FOREVER:
+            self.loop.unwatch(self._listener.fileno())
+        self._deaf_until = FOREVER
         self._listener.close()
         for connection in list(self._connections):
             connection.close()
@@ -159,22 +194,46 @@ class ControlServer:
     def _accept(self) -> None:
         try:
             peer, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # gone again
         except OSError:
-            return  # gone again, or no descriptor left: the next turn tries anew
+            # No descriptor left, and the client still in the queue: to be told of it again and again would help nobody.
+            self.loop.unwatch(self._listener.fileno())
+            self._deaf_until = self.loop.now() + BREATH_S
+            return
         peer.setblocking(False)
-        if len(self._connections) >= CONNECTIONS or peer_uid(peer) not in (os.getuid(), 0):
+        if self._uid_of(peer) not in (os.getuid(), 0) or not self._make_room():
             peer.close()
             return
-        connection = Connection(self, peer, self.loop.now())
+        connection = Connection(self, peer)
         self._connections.add(connection)
         self.loop.watch(peer.fileno(), connection.readable)
+        self.hurry(connection)
+
+    def _make_room(self) -> bool:
+        """False when every connection there may be is one that waits for us."""
+        if len(self._connections) >= most_connections():
+            if not self._hurried:
+                return False
+            next(iter(self._hurried)).close()
+        return True
+
+    def _hear_again(self, now: float) -> None:
+        self._deaf_until = FOREVER
+        self.loop.watch(self._listener.fileno(), self._accept)
 
     def _next_expiry(self) -> float:
-        return min((connection.expires for connection in self._connections), default=FOREVER)
+        return next(iter(self._hurried.values()), FOREVER)
 
     def _expire(self, now: float) -> None:
-        for connection in [one for one in self._connections if one.expires <= now]:
-            connection.finish(refusal("cannot wait any longer for the request"))
+        for connection in [one for one, end in self._hurried.items() if end <= now]:
+            connection.expire()
+
+
+def most_connections() -> int:
+    """How many there may be at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else min(CONNECTIONS, soft // SHARE)
 
 
 def listen(path: str) -> socket.socket:
@@ -188,9 +247,12 @@ def listen(path: str) -> socket.socket:
     try:
         with near(path) as short:
             listener.bind(short)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     finally:
         os.umask(mask)
-    listener.listen(128)
     return listener
 
 

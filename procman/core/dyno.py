@@ -37,7 +37,7 @@ class State(Enum):
     KILLING = "killing"  # SIGKILL sent; ends when nothing is left
     CRASHED = "crashed"  # nothing runs; waits for its next try, or for ever
     COMPLETE = "complete"  # nothing runs; ended well under a policy that accepts that
-    DOWN = "down"  # nothing runs; not wanted
+    DOWN = "down"  # nothing runs; not wanted, or stopped by hand
 
 
 PUBLIC = {
@@ -427,6 +427,6 @@ TABLE: dict[State, dict[type, Cell]] = {
         Bound: impossible,
         Exited: impossible,
         Emptied: impossible,
-        Tick: impossible,
+        Tick: ignore,
     },
 }

@@ -29,7 +29,6 @@ class Unit(NamedTuple):
             f"{MARKER}, which replaces it when run again; without this line it will not.",
             "[Unit]",
             f"Description=Procfile formation {one_line(self.name)} (procman)",
-            "Documentation=man:procman(1)",
             *(["Wants=network-online.target", "After=network-online.target"] if self.system else []),
             "StartLimitIntervalSec=0",
             "",

@@ -1,19 +1,22 @@
 """What each verb of the control socket does. An answer is given only when what it says has become true."""
 
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from procman.control.protocol import Message, refusal
+from procman.control.requests import quantity, signal_number, window, wishes, words
 from procman.control.server import Connection, ControlServer, listen
-from procman.core.dyno import AT_REST, Dyno, State
+from procman.core.dyno import AT_REST, RUNNING, Dyno, State
 from procman.core.events import FormationChanged, RestartRequested, StartRequested, StopRequested
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
+from procman.supervisor.loop import FOREVER
 from procman.supervisor.status import rows
 from procman.supervisor.supervisor import Plan, Supervisor
 from procman.supervisor.terminal import set_size
+
+STEADY_S = 1.0  # whoever waits for a dyno without a port to bind is told so much later (supervisord: startsecs)
 
 Verb = Callable[["Commands", Message, Connection], None]
 
@@ -51,33 +54,44 @@ class Commands:
         self.supervisor = supervisor
         self.app = app
         self._waiting: list[Waiting] = []
-        self._position: list[int] = []
-        self.followers: set[Connection] = set()
+        self._followers: dict[Connection, list[int]] = {}  # and what each was last told
+        self._look_at = FOREVER  # when time alone makes an answer true
+        supervisor.loop.on_deadline(lambda: self._look_at, self._look)
 
     def handle(self, request: Message, connection: Connection) -> None:
         """Serve one request. What a client can get wrong is answered, never raised."""
         verb = VERBS.get(request["verb"])
         if verb is None:
-            connection.finish(refusal(f"cannot {request['verb']}: no such verb"))
+            connection.finish(refusal(f"cannot {request['verb']}: no such verb", f"there are {', '.join(VERBS)}"))
             return
         try:
             verb(self, request, connection)
         except ProcmanError as error:
             connection.finish(refusal(error.what, error.hint))
-        except (KeyError, TypeError, ValueError) as error:
-            connection.finish(refusal(f"cannot {request['verb']}: malformed request ({error})"))
+        except Exception as error:  # our own mistake: it must not cost anybody a dyno
+            connection.finish(refusal(f"cannot {request['verb']}: {error!r}", "this is a bug in procman"))
 
     def settle(self) -> None:
         """Answer those whose wish has come true, or cannot any more. Called after every turn of the loop."""
-        for waiting in [one for one in self._waiting if one.connection.closed or self._answer(one)]:
-            self._waiting.remove(waiting)
+        if self._waiting:
+            self._waiting = [one for one in self._waiting if not one.connection.closed and not self._answer(one)]
 
     def notify(self) -> None:
-        """Wake whoever follows the log, if it has grown."""
-        if self.followers and (position := list(self.app.log_position())) != self._position:
-            self._position = position
-            for connection in list(self.followers):
+        """Wake whoever follows the log, if it has grown; who is behind hears when it has caught up."""
+        if not self._followers:
+            return
+        position = list(self.app.log_position())
+        for connection, told in list(self._followers.items()):
+            if told != position and not connection.behind:
+                self._followers[connection] = position
                 connection.send({"position": position})
+
+    def _forget(self, connection: Connection) -> None:
+        del self._followers[connection]
+
+    def _look(self, now: float) -> None:
+        self._look_at = FOREVER
+        self.settle()
 
     def _answer(self, waiting: Waiting) -> bool:
         answer = waiting.check()
@@ -94,90 +108,82 @@ class Commands:
 
     def ps(self, request: Message, connection: Connection) -> None:
         """The formation, a row a dyno; of the named ones, or of all."""
-        names = {str(name) for name in self._named(request)}
-        found = rows(self.supervisor.engine.dynos, self._commands(), self._children(), self.supervisor.now())
-        dynos = [row for row in found if row["dyno"] in names]
-        connection.finish({"ok": True, "dynos": dynos, **self.app.facts()})
+        names = self._named(request, self._present())
+        engine = self.supervisor.engine
+        children = {child.dyno: child for child in self.supervisor.children()}
+        dynos = {name: engine.dynos[name] for name in names}
+        commands = {name: self.supervisor.processes.command(name) for name in names}
+        found = rows(dynos, commands, children, self.supervisor.now())
+        connection.finish({"ok": True, "dynos": found, **self.app.facts()})
 
     def scale(self, request: Message, connection: Connection) -> None:
         """Set quantities: ``{"formation": {"web": "3", "worker": "+1"}}``."""
         formation = dict(self.supervisor.formation)
-        for process_type, text in request["formation"].items():
+        for process_type, text in wishes(request).items():
             if process_type not in self.app.types():
                 raise ProcmanError(
                     f"cannot scale {process_type}: no such process type", f"there are {', '.join(self.app.types())}"
                 )
             formation[process_type] = quantity(text, formation.get(process_type, 0), process_type)
-        present = set(self.supervisor.engine.dynos)
-        self._post_formation(formation)
-        engine = self.supervisor.engine
-        fresh = {name: dyno.run for name, dyno in engine.dynos.items() if name not in present}
-        surplus = [name for name in present if name.number > formation.get(name.process_type, 0)]
-
-        def check() -> Message | None:
-            if any(name in engine.dynos for name in surplus):
-                return None
-            answer = self._started(fresh, bool(request.get("wait")))
-            return answer and {**answer, "formation": formation}
-
-        self._wait(connection, check)
+        gone, targets = self._form(formation)
+        self._wait(connection, lambda: self._formed(gone, targets, bool(request.get("wait"))))
 
     def restart(self, request: Message, connection: Connection) -> None:
-        """Replace the named dynos, or all."""
-        targets = {name: self._dyno(name).run + 1 for name in self._named(request)}
+        """Replace the named dynos, or all but those that were stopped by hand."""
+        names = self._named(request, self._kept())
+        if not request.get("dynos"):
+            names = [name for name in names if name not in self.supervisor.engine.held]
+        targets = {name: self._dyno(name).run + 1 for name in names}
         self.supervisor.post(RestartRequested(tuple(targets)))
         self._wait(connection, lambda: self._started(targets, bool(request.get("wait"))))
 
     def start(self, request: Message, connection: Connection) -> None:
         """Start dynos that were stopped or have ended; a type with none is scaled to one."""
         formation = dict(self.supervisor.formation)
-        for word in request.get("dynos", ()):
+        for word in words(request):
             if word in self.app.types() and not formation.get(word):
                 formation[word] = 1
         if formation != self.supervisor.formation:
             self._post_formation(formation)
-        names = self._named(request)
-        targets = {name: dyno.run + (dyno.pid is None or dyno.asked) for name in names if (dyno := self._dyno(name))}
-        self.supervisor.post(StartRequested(tuple(names)))
+        targets = {name: next_run(self._dyno(name)) for name in self._named(request, self._kept())}
+        self.supervisor.post(StartRequested(tuple(targets)))
         self._wait(connection, lambda: self._started(targets, bool(request.get("wait"))))
 
     def stop(self, request: Message, connection: Connection) -> None:
         """Stop the named dynos and keep them down while the rest goes on."""
-        names = self._named(request)
-        before = {name: self._dyno(name).run for name in names}
+        names = self._named(request, self._kept())
         self.supervisor.post(StopRequested(tuple(names)))
-        self._wait(connection, lambda: self._stopped(before))
+        self._wait(connection, lambda: self._stopped(names))
 
     def kill(self, request: Message, connection: Connection) -> None:
         """Signal the root process of the named dynos."""
-        signum = request["signal"]
-        children = [child for name in self._named(request) if (child := self.supervisor.child_of(name))]
+        signum = signal_number(request)
+        found = [self.supervisor.child_of(name) for name in self._named(request, self._present())]
+        children = [child for child in found if child and not child.ended]
         if not children:
             raise ProcmanError("cannot signal: none of these dynos runs", "procman ps")
         for child in children:
-            if not child.ended:
-                os.kill(child.pid, signal.Signals(signum))
+            try:
+                os.kill(child.pid, signum)  # not reaped yet, so nobody else's number
+            except OSError as error:
+                raise ProcmanError(f"cannot signal {child.dyno}: {error.strerror}") from None
         connection.finish({"ok": True, "signalled": [str(child.dyno) for child in children]})
 
     def reload_files(self, request: Message, connection: Connection) -> None:
-        """Read Procfile and env again; change what changed."""
-        plan = self.app.reload(self.supervisor.formation)
+        """Read Procfile and env again; change what changed. What was stopped by hand stays down."""
         engine = self.supervisor.engine
-        before = {name: dyno.run for name, dyno in engine.dynos.items()}
-        self._post_formation(plan.formation)
-        removed = [name for name in before if name.number > plan.formation.get(name.process_type, 0)]
-        stale = [name for name in before if name.process_type in plan.changed and name not in removed]
+        plan = self.app.reload(self.supervisor.formation)
+        engine.reprofile()
+        gone, targets = self._form(plan.formation)
+        stale = [
+            name
+            for name in self._kept()
+            if name.process_type in plan.changed and name not in targets and name not in engine.held
+        ]
+        targets |= {name: self._dyno(name).run + 1 for name in stale}
         self.supervisor.post(RestartRequested(tuple(stale)))
-        targets = {name: before[name] + 1 for name in stale}
-        targets |= {name: dyno.run for name, dyno in engine.dynos.items() if name not in before}
-
-        def check() -> Message | None:
-            if any(name in engine.dynos for name in removed):
-                return None
-            answer = self._started(targets, bool(request.get("wait")))
-            return answer and {**answer, "removed": [str(name) for name in removed]}
-
-        self._wait(connection, check)
+        removed = [str(name) for name in gone]
+        self._wait(connection, lambda: self._formed(gone, targets, bool(request.get("wait")), removed=removed))
 
     def shutdown(self, request: Message, connection: Connection) -> None:
         """End everything; the connection closes when the supervisor does."""
@@ -185,13 +191,14 @@ class Commands:
 
     def follow(self, request: Message, connection: Connection) -> None:
         """Say where the log stands, then a line whenever it has grown."""
-        connection.send({"position": list(self.app.log_position())})
-        self.followers.add(connection)
-        connection.on_close = lambda: self.followers.discard(connection)
+        self._followers[connection] = []
+        connection.on_close = lambda: self._forget(connection)
+        self.notify()
 
     def attach(self, request: Message, connection: Connection) -> None:
         """Join the client to the dyno's terminal."""
-        (name,) = self._named(request)
+        size = window(request)
+        name = self._single(request)
         child = self.supervisor.child_of(name)
         if child is None or child.ended:
             raise ProcmanError(f"cannot attach to {name}: it is not running", f"procman explain {name}")
@@ -200,18 +207,19 @@ class Commands:
                 f"cannot attach to {name}: it runs without a terminal", "start the formation with procman start --tty"
             )
         pty = child.pty
-        if size := request.get("size"):
+        if size:
             set_size(pty, *size)
         connection.send({"ok": True, "pid": child.pid})
-        connection.on_bytes = lambda data: write_input(pty, data)
-        connection.on_close = self.supervisor.tap(child, connection.write, connection.close)
+        if not connection.closed:
+            connection.on_bytes = lambda data: write_input(pty, data)
+            connection.on_close = self.supervisor.tap(child, connection.write, connection.finish)
 
     def resize(self, request: Message, connection: Connection) -> None:
         """The terminal of whoever is attached has another size now."""
-        (name,) = self._named(request)
-        child = self.supervisor.child_of(name)
-        if child is not None and child.pty is not None and not child.ended:
-            set_size(child.pty, *request["size"])
+        size = window(request)
+        child = self.supervisor.child_of(self._single(request))
+        if size and child is not None and child.pty is not None and not child.ended:
+            set_size(child.pty, *size)
         connection.finish({"ok": True})
 
     # -- what has come true ---------------------------------------------------------------------------------
@@ -222,57 +230,96 @@ class Commands:
         self.app.check_ports(ordered)
         self.supervisor.post(FormationChanged(ordered))
 
+    def _form(self, formation: Mapping[str, int]) -> tuple[list[DynoName], dict[DynoName, int]]:
+        """Wish for other quantities. The dynos that are to go, and the runs that are to come."""
+        engine = self.supervisor.engine
+        present = list(engine.dynos)
+        settled = {name for name, dyno in engine.dynos.items() if dyno.wanted} | engine.held
+        self._post_formation(formation)
+        kept = self._kept()
+        gone = [name for name in present if name not in kept]
+        return gone, {name: next_run(self._dyno(name)) for name in kept if name not in settled}
+
+    def _formed(
+        self, gone: Sequence[DynoName], targets: Mapping[DynoName, int], wait: bool, **facts: object
+    ) -> Message | None:
+        """Whether the formation is as it was wished for."""
+        engine = self.supervisor.engine
+        left = [name for name in gone if name in engine.dynos]
+        if again := [name for name in left if is_of(name, engine.formation)]:
+            return refusal(f"{again[0]} was started again meanwhile")
+        answer = self._started(targets, wait)
+        if left and (answer is None or answer["ok"]):
+            return None
+        return answer and {**answer, "formation": engine.formation, **facts}
+
     def _started(self, targets: Mapping[DynoName, int], wait: bool) -> Message | None:
-        """Whether every dyno has come to its run: spawned, or with ``wait`` up."""
+        """Whether every dyno has come to its run, or a later one that was asked for: spawned, or with ``wait`` up."""
         engine = self.supervisor.engine
         if engine.closing:
             return refusal("the formation was shut down meanwhile")
+        pending = False
         for name, run in targets.items():
             dyno = engine.dynos.get(name)
             if dyno is None or not dyno.wanted:
                 return refusal(f"{name} was stopped meanwhile")
-            if dyno.run < run or dyno.state is State.WAITING:
-                return None
-            if dyno.state in AT_REST or dyno.run > run:
+            if dyno.state in AT_REST or (dyno.run > run and dyno.crashes):
                 why = dyno.last_exit.words() if dyno.last_exit else "it is down"
                 return refusal(f"{name} did not stay up: {why}", f"procman explain {name}")
-            if wait and dyno.state is not State.UP:
-                return None
-        return {"ok": True, "dynos": [str(name) for name in targets]}
+            pending = pending or dyno.run < run or dyno.state not in RUNNING or (wait and not self._is_steady(dyno))
+        return None if pending else {"ok": True, "dynos": [str(name) for name in targets]}
 
-    def _stopped(self, before: Mapping[DynoName, int]) -> Message | None:
-        engine = self.supervisor.engine
-        for name, run in before.items():
-            dyno = engine.dynos.get(name)
-            if dyno is not None and dyno.run == run and dyno.state not in AT_REST:
-                return None
-        return {"ok": True, "dynos": [str(name) for name in before]}
+    def _is_steady(self, dyno: Dyno) -> bool:
+        """Up, and for a while where being up is all that can be seen from outside."""
+        if dyno.state is not State.UP or dyno.profile.boot_timeout is not None:
+            return dyno.state is State.UP
+        steady_at = dyno.started_at + STEADY_S
+        if self.supervisor.now() >= steady_at:
+            return True
+        self._look_at = min(self._look_at, steady_at)
+        return False
+
+    def _stopped(self, names: Sequence[DynoName]) -> Message | None:
+        """Whether nothing of these dynos is left."""
+        dynos = self.supervisor.engine.dynos
+        if again := [name for name in names if name in dynos and dynos[name].wanted]:
+            return refusal(f"{again[0]} was started again meanwhile")
+        if any(name in dynos and dynos[name].state not in AT_REST for name in names):
+            return None
+        return {"ok": True, "dynos": [str(name) for name in names]}
 
     # -- who is meant ---------------------------------------------------------------------------------------
 
-    def _named(self, request: Message) -> list[DynoName]:
+    def _present(self) -> list[DynoName]:
+        """Every dyno there is, in the Procfile's order; those whose type has left it last."""
+        order = {process_type: position for position, process_type in enumerate(self.app.types())}
+        found = self.supervisor.engine.dynos
+        return sorted(found, key=lambda name: (order.get(name.process_type, len(order)), name.number))
+
+    def _kept(self) -> list[DynoName]:
+        """Those of the formation, without any that is being scaled away."""
+        formation = self.supervisor.formation
+        return [name for name in self._present() if is_of(name, formation)]
+
+    def _named(self, request: Message, among: Sequence[DynoName]) -> list[DynoName]:
         """The dynos that the words mean: types, dynos, or without words all."""
-        words = request.get("dynos") or []
-        present = list(self.supervisor.engine.dynos)
-        if not words:
-            return present
         found: list[DynoName] = []
-        for word in words:
-            meant = [name for name in present if word in (str(name), name.process_type)]
+        for word in words(request):
+            meant = [name for name in among if word in (str(name), name.process_type)]
             if not meant:
-                listed = ", ".join(str(name) for name in present) or "none"
+                listed = ", ".join(map(str, among)) or "none"
                 raise ProcmanError(f"cannot find {word}: no such dyno or process type", f"there are {listed}")
             found += [name for name in meant if name not in found]
-        return found
+        return found or list(among)
+
+    def _single(self, request: Message) -> DynoName:
+        names = self._named(request, self._present())
+        if len(names) != 1:
+            raise ProcmanError(f"cannot {request['verb']}: that means {len(names)} dynos, and one is wanted")
+        return names[0]
 
     def _dyno(self, name: DynoName) -> Dyno:
         return self.supervisor.engine.dynos[name]
-
-    def _commands(self) -> dict[DynoName, Any]:
-        return {name: self.supervisor.processes.command(name) for name in self.supervisor.engine.dynos}
-
-    def _children(self) -> dict[DynoName, Any]:
-        return {child.dyno: child for child in self.supervisor.children()}
 
 
 VERBS: dict[str, Verb] = {
@@ -290,17 +337,14 @@ VERBS: dict[str, Verb] = {
 }
 
 
-def quantity(text: str, present: int, process_type: str) -> int:
-    """``3``, ``+1`` or ``-1`` (Heroku: ps:scale). Raises ProcmanError."""
-    digits = text.lstrip("+-")
-    if not digits.isascii() or not digits.isdigit() or len(text) - len(digits) > 1:
-        raise ProcmanError(f"cannot scale {process_type} to {text!r}: not a number", f"procman scale {process_type}=2")
-    number = int(digits)
-    if text[0] in "+-":
-        number = max(present + (number if text[0] == "+" else -number), 0)
-    if number > 1000:
-        raise ProcmanError(f"cannot scale {process_type} to {number}: over 1000 dynos")
-    return number
+def next_run(dyno: Dyno) -> int:
+    """The run of a dyno that is to run: the present one, or the one after its end."""
+    return dyno.run + (dyno.state not in RUNNING)
+
+
+def is_of(name: DynoName, formation: Mapping[str, int]) -> bool:
+    """Whether the formation has this dyno."""
+    return name.number <= formation.get(name.process_type, 0)
 
 
 def write_input(pty: int, data: bytes) -> None:
@@ -312,7 +356,11 @@ def write_input(pty: int, data: bytes) -> None:
 
 
 def open_commands(supervisor: Supervisor, app: App, path: str) -> None:
-    """Serve the control socket at ``path`` from the supervisor's loop."""
+    """Serve the control socket at ``path`` from the supervisor's loop. Raises ProcmanError when that cannot be."""
     commands = Commands(supervisor, app)
-    ControlServer(supervisor.loop, listen(path), commands.handle)
+    try:
+        listener = listen(path)
+    except OSError as error:
+        raise ProcmanError(f"cannot open the control socket {path}: {error.strerror or error}") from None
+    ControlServer(supervisor.loop, listener, commands.handle)
     supervisor.after_turn += [commands.settle, commands.notify]

@@ -50,7 +50,7 @@ class History:
         aside = f"{self._path}.new"
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:
-            file.write(data[data.index(b"\n", len(data) // 2) + 1 :])
+            file.write(data[data.find(b"\n", len(data) // 2) + 1 :])
             file.flush()
             os.fsync(fd)
         os.replace(aside, self._path)

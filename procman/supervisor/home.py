@@ -6,22 +6,36 @@ it is held for its whole life and the kernel gives it back, however it ends. The
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from zlib import crc32
 
 from procman.errors import ProcmanError
 from procman.supervisor.proctable import read_process
 
+PATIENCE_S, LOOK_S = 1.0, 0.005  # for whoever has just got the lock to say who it is
+
 
 def apps_dir(environ: Mapping[str, str]) -> str:
-    """The directory that holds the home of every app of this user."""
+    """The directory that holds the home of every app of this user: one for temporary files if there is no other."""
     state = environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(state, "procman", "apps")
+    apps = os.path.join(state, "procman", "apps")
+    if os.path.isdir(apps):
+        return apps
+    mask = os.umask(0o077)
+    try:
+        os.makedirs(apps)
+    except OSError:
+        return os.path.join(environ.get("TMPDIR") or "/tmp", f"procman-{os.getuid()}", "apps")  # noqa: S108 - checked
+    finally:
+        os.umask(mask)
+    return apps
 
 
 def default_name(root: str, procfile: str = "Procfile") -> str:
     """What an app is called unless it is given a name: its directory's name, and what tells it from its namesakes."""
-    place = os.path.join(os.path.realpath(root), "" if procfile == "Procfile" else procfile)
+    root, procfile = os.path.realpath(root), os.path.normpath(procfile)
+    place = os.path.join(root, "" if procfile == "Procfile" else procfile)
     base = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in os.path.basename(root) or "app")
     return f"{base}-{crc32(place.encode('utf-8', 'surrogateescape')):08x}"
 
@@ -43,23 +57,46 @@ class Home:
         self._fd = -1
 
     def take(self) -> dict[str, str]:
-        """Become the app's supervisor. Returns what the last one had written about itself; {} after a clean end.
+        """Become the app's supervisor. Returns pid and start time of one that was killed; {} after a clean end.
 
-        Raises AlreadyRunning when a living one holds the lock, naming it.
+        Raises AlreadyRunning when a living one holds the lock, naming it. Who we are is written at once, with whom we
+        still have to clear up after, should we be killed on the way.
         """
-        os.makedirs(self.path, mode=0o700, exist_ok=True)
+        self._make()
         fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        facts = self.facts()
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            raise AlreadyRunning(
-                f"cannot start {self.name}: it runs already (pid {facts.get('pid', 'unknown')})",
-                f"procman ps --name {self.name}; or start a second one with another --name",
-            ) from None
+        deadline = time.monotonic() + PATIENCE_S
+        while not try_lock(fd):
+            # Between getting the lock and writing, or between its last words and its end, the holder is nobody yet.
+            if self.is_running() or time.monotonic() > deadline:
+                os.close(fd)
+                raise AlreadyRunning(
+                    f"cannot start {self.name}: it runs already (pid {self.facts().get('pid', 'unknown')})",
+                    f"procman logs -t --name {self.name}, or procman shutdown; a second one needs --name and --port",
+                )
+            time.sleep(LOOK_S)
         self._fd = fd
-        return facts
+        last = self.facts()
+        left = last.get("left") or "-".join(last[key] for key in ("pid", "started") if key in last)
+        me = read_process(os.getpid())
+        self.write({"pid": os.getpid(), "started": me.start if me else 0, "left": left})
+        pid, _, started = left.partition("-")
+        return {"pid": pid, "started": started} if pid.isdecimal() and started.isdecimal() else {}
+
+    def _make(self) -> None:
+        """The directory and those above it, ours alone. Raises ProcmanError when that cannot be."""
+        mask = os.umask(0o077)
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            owner = os.stat(os.path.dirname(os.path.dirname(self.path))).st_uid
+        except OSError as error:
+            raise ProcmanError(
+                f"cannot keep the state of {self.name} in {self.path}: {error.strerror}",
+                "XDG_STATE_HOME=~/somewhere procman start",
+            ) from None
+        finally:
+            os.umask(mask)
+        if owner != os.getuid():
+            raise ProcmanError(f"cannot keep the state of {self.name} in {self.path}: another user owns it")
 
     def write(self, facts: Mapping[str, object]) -> None:
         """Say who the supervisor is, a line a fact, in one write: others read it at any time."""
@@ -68,13 +105,20 @@ class Home:
         os.pwrite(self._fd, data + b"\n" * max(0, os.fstat(self._fd).st_size - len(data)), 0)
 
     def leave(self) -> None:
-        """A clean end: nobody is here and nothing is left to look after."""
+        """A clean end: nobody is here and nothing is left to look after. May be said twice."""
+        if self._fd < 0:
+            return
         try:
             os.unlink(self.socket)
-        except FileNotFoundError:
-            pass
+        except OSError:
+            pass  # there is none, or somebody has taken the directory away
         os.ftruncate(self._fd, 0)
         os.close(self._fd)
+        self._fd = -1
+
+    def fileno(self) -> int:
+        """The lock's descriptor: for as long as any process has it open, the lock is held."""
+        return self._fd
 
     def facts(self) -> dict[str, str]:
         """What the holder of the lock says about itself; {} when there is none."""
@@ -88,8 +132,18 @@ class Home:
     def is_running(self) -> bool:
         """Whether a supervisor lives: the very process that wrote the facts, by pid and start time."""
         facts = self.facts()
-        row = read_process(int(facts.get("pid", "0")))
+        pid = facts.get("pid", "")
+        row = read_process(int(pid)) if pid.isdecimal() else None
         return row is not None and row.alive and str(row.start) == facts.get("started")
+
+
+def try_lock(fd: int) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def homes(apps: str) -> Iterator[Home]:

@@ -1,6 +1,7 @@
 """What systemd is told: that the formation is started, that it ends, and that our loop still turns (sd_notify(3))."""
 
 import os
+import socket
 from collections.abc import Mapping
 
 from procman.supervisor.loop import FOREVER, Loop
@@ -42,8 +43,6 @@ class Notifier:
     """Datagrams to the service manager, in order. ``every``: seconds between signs of life; FOREVER for none."""
 
     def __init__(self, address: bytes, loop: Loop, every: float = FOREVER) -> None:
-        import socket
-
         self._address = address
         self._loop = loop
         self._every = every

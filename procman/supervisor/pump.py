@@ -161,7 +161,7 @@ class Pump:
             return 0
         if stream.recent is not None:
             stream.recent = (stream.recent + chunk)[-SCREENFUL:]
-        for write, _ in self._taps.get(stream, ()):
+        for write, _ in list(self._taps.get(stream, ())):
             write(chunk)
         splitter = stream.splitter
         whole = splitter.feed(chunk)

@@ -14,6 +14,7 @@ from procman.core.events import (
     Event,
     Exited,
     FormationChanged,
+    RestartRequested,
     ShutdownRequested,
     Spawned,
     SpawnFailed,
@@ -42,7 +43,7 @@ class Supervisor:
     """Keeps one formation.
 
     ``is_bound(port, child)``: whether a process of the dyno listens on the port.
-    ``on_end`` hears of every life that has ended.
+    ``on_end`` hears of every life that has ended, and whether that was asked for.
     ``window``: rows and columns of the dynos' terminals, where they have any; asked again when ours is resized.
     """
 
@@ -54,7 +55,7 @@ class Supervisor:
         loop: Loop,
         is_bound: Callable[[int, Child], bool],
         window: Callable[[], tuple[int, int]] | None = None,
-        on_end: Callable[[Child, Exit], None] = lambda child, ended: None,
+        on_end: Callable[[Child, Exit, bool], None] = lambda child, ended, asked: None,
     ) -> None:
         self.engine = engine
         self.processes = processes
@@ -172,7 +173,8 @@ class Supervisor:
             self._pump.drain(self._streams[child])
             self._ending[child.dyno] = child
             self.post(Exited(child.dyno, child.run, ended))
-            self._on_end(child, ended)
+            dyno = self.engine.dynos.get(child.dyno)
+            self._on_end(child, ended, dyno is not None and dyno.asked)
         self._settle_ending()
 
     def _settle_ending(self) -> None:
@@ -193,6 +195,13 @@ class Supervisor:
 
     def _reader_gone(self) -> None:
         self.shut_down(128 + signal.SIGPIPE, "the reader of the output has gone")
+
+    def put_in_force(self, plan: Plan) -> None:
+        """Change what a reload found changed. What was stopped by hand stays down."""
+        before = [name for name in self.engine.dynos if name not in self.engine.held]
+        self.engine.reprofile()
+        self.post(FormationChanged(plan.formation))
+        self.post(RestartRequested(tuple(name for name in before if name.process_type in plan.changed)))
 
     def shut_down(self, status: int, why: str) -> None:
         """End everything gracefully; a second time, at once."""

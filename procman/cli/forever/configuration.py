@@ -44,7 +44,7 @@ KEYS: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "path": ("path", str),
 }
 # A text, or a comment outside of one.
-TOKEN = r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/'
+LEXEME = r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/'
 
 
 class Entry(NamedTuple):
@@ -82,7 +82,7 @@ def without_comments(text: str) -> str:
         token = found[0]
         return token if token.startswith('"') else re.sub(r"[^\n]", " ", token)
 
-    return re.sub(TOKEN, blank, text, flags=re.DOTALL)
+    return re.sub(LEXEME, blank, text, flags=re.DOTALL)
 
 
 def entry(item: Mapping[str, Any], path: str, text: str) -> Entry:

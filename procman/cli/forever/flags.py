@@ -120,6 +120,13 @@ def take_flag(word: str, rest: list[str], fields: dict[str, Value]) -> None:
         fields[option.name] = attached
 
 
+def named(asked: Asked) -> list[str]:
+    """The words that say who is meant. Raises UsageError when there are none."""
+    if not asked.words:
+        raise UsageError(f"cannot {asked.action}: who is meant?", f"procman forever {asked.action} UID; {HINT}")
+    return asked.words
+
+
 def help_text() -> str:
     """What ``--help`` prints."""
     lines = [

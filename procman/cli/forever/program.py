@@ -64,9 +64,10 @@ def program(
         raise ProcmanError(f"cannot run in {cwd}: no such directory", "--workingDir DIR")
     if not words:
         raise UsageError("cannot run: no script is named", "procman forever app.js, or procman forever --help")
-    run = literal_words(words) if literal else script_words(text("command"), words, source_dir)
+    run = literal_words(words) if literal else script_words(text("command"), words, source_dir, cwd)
     uid = text("uid")
-    if uid and (uid.isdecimal() or not uid.replace("-", "").replace("_", "").replace(".", "").isalnum() or uid[0] in "-."):
+    plain = all(letter.isalnum() or letter in "-_." for letter in uid)
+    if uid and (uid.isdecimal() or not plain or uid[0] in "-."):
         raise UsageError(
             f"cannot use --uid '{uid}': letters, digits, - _ and . are wanted, and not digits alone", "--uid shop"
         )
@@ -77,7 +78,7 @@ def program(
         words=run,
         command="" if literal else " ".join(run[: len(run) - len(words)]),
         script=" ".join(words) if literal else words[0],
-        source="\0".join((cwd, *words)) if literal else os.path.realpath(run[len(run) - len(words)]),
+        source="\0".join((cwd, *words)) if literal else os.path.realpath(os.path.join(source_dir, words[0])),
         cwd=cwd,
         env=env or {},
         uid=uid,
@@ -135,7 +136,7 @@ def literal_words(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def script_words(command: str, words: Sequence[str], source_dir: str) -> tuple[str, ...]:
+def script_words(command: str, words: Sequence[str], source_dir: str, cwd: str) -> tuple[str, ...]:
     """A script with what runs it in front."""
     path = os.path.join(source_dir, words[0])
     if not os.path.exists(path):
@@ -147,13 +148,14 @@ def script_words(command: str, words: Sequence[str], source_dir: str) -> tuple[s
         require(by[0] if by else command)
     else:
         by = interpreter(path)
-    return (*by, path, *words[1:])
+    name = words[0] if source_dir == cwd else path
+    return (*by, name if by or "/" in name else f"./{name}", *words[1:])
 
 
 def interpreter(path: str) -> Sequence[str]:
     """By the suffix; an executable runs itself; a directory, or a script of node's, is node's."""
     found = INTERPRETERS.get(os.path.splitext(path)[1])
-    if not found and os.path.isdir(path):
+    if not found and (os.path.isdir(path) or is_nodes(path)):
         found = INTERPRETERS[".js"]
     if found:
         there = [name for name in found if which(name)]
@@ -162,11 +164,19 @@ def interpreter(path: str) -> Sequence[str]:
         return there[:1]
     if os.access(path, os.X_OK):
         return ()
-    with open(path, "rb") as file:
-        first = file.readline(200)
-    if first.startswith(b"#!") and b"node" in first:
-        return interpreter(".js")
     raise ProcmanError(f"cannot run {path}: it is not executable, and has no suffix that says how", "-c COMMAND")
+
+
+def is_nodes(path: str) -> bool:
+    """A script that names node itself and cannot be executed, such as Express's ``bin/www``."""
+    if os.access(path, os.X_OK):
+        return False
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(200)
+    except OSError:
+        return False
+    return first.startswith(b"#!") and b"node" in first
 
 
 def require(name: str) -> None:

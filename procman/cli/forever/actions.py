@@ -1,0 +1,142 @@
+"""What each action of `procman forever` does."""
+
+import os
+import sys
+
+from procman.cli.forever.flags import ACTIONS, GONE, RUN, Asked, help_text, read
+from procman.cli.forever.program import Program, program
+from procman.cli.forever.roll import apps, enrol, status
+from procman.cli.listing import emit
+from procman.errors import ProcmanError, UsageError
+
+
+def forever(argv: list[str]) -> int:
+    """Do what the words behind `procman forever` say; returns the exit status."""
+    asked = read(argv)
+    if asked.fields.get("help") or asked.action == "help" or not (asked.action or asked.words or asked.fields):
+        emit(help_text())
+        return 0
+    if asked.fields.get("version"):
+        from procman import __version__
+
+        emit(f"procman {__version__}")
+        return 0
+    if asked.action in GONE:
+        raise ProcmanError(f"cannot {asked.action}: {GONE[asked.action]}")
+    if asked.action in (RUN, "start"):
+        return (start if asked.action else foreground)(asked)
+    from procman.cli.forever import listings, orders
+
+    others = {
+        "stop": orders.stop,
+        "stopbypid": orders.stop_by_pid,
+        "stopall": orders.stop_all,
+        "restart": orders.restart,
+        "restartall": orders.restart_all,
+        "list": listings.show_list,
+        "logs": listings.logs,
+        "cleanlogs": listings.clean_logs,
+    }
+    return others[asked.action](asked, directory(asked))
+
+
+def directory(asked: Asked) -> str:
+    """Where this user's programs are listed."""
+    path = asked.fields.get("path")
+    return apps(path if isinstance(path, str) else "", os.environ)
+
+
+def programs(asked: Asked) -> list[Program]:
+    """What is to run: one, or those of a JSON file; there the command line has the last word."""
+    if asked.literal or not asked.words or not asked.words[0].endswith(".json"):
+        if asked.action == RUN and asked.words and not asked.literal and not os.path.exists(asked.words[0]):
+            refuse_word(asked)
+        return [program(asked.fields, asked.words, asked.literal)]
+    from procman.cli.forever import configuration
+
+    found = configuration.read(asked.words[0])
+    return [
+        program({**entry.fields, **asked.fields}, [entry.script, *entry.args, *asked.words[1:]], env=entry.env)
+        for entry in found
+    ]
+
+
+def refuse_word(asked: Asked) -> None:
+    """A word that is neither an action nor a file may be a misspelt action."""
+    from difflib import get_close_matches
+
+    if "source_dir" not in asked.fields and (near := get_close_matches(asked.words[0], ACTIONS, 1)):
+        raise UsageError(f"cannot run {asked.words[0]}: no such file or action", f"did you mean '{near[0]}'?")
+
+
+def foreground(asked: Asked) -> int:
+    """Keep one alive here until it is stopped."""
+    from procman.cli.forever.keep import keep
+    from procman.supervisor.sweep import sweep
+
+    wanted = programs(asked)
+    if len(wanted) > 1:
+        raise ProcmanError(
+            f"cannot run {len(wanted)} programs in the foreground",
+            f"procman forever start {asked.words[0]}; or a Procfile",
+        )
+    check(wanted[0])
+    try:
+        entry, last = enrol(wanted[0], directory(asked), foreground=True)
+    except OSError:  # a container's read-only home: it runs all the same, and is on no list
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="procman-") as place:
+            entry, last = enrol(wanted[0], place, foreground=True)
+            return keep(wanted[0], entry.home, sweep(last))
+    return keep(wanted[0], entry.home, sweep(last))
+
+
+def check(wanted: Program) -> None:
+    """What can be told before anything starts."""
+    if wanted.watched is not None:
+        from procman.cli.forever.watching import rules
+        from procman.supervisor.watch import check_installed
+
+        check_installed()
+        rules(wanted)
+
+
+def start(asked: Asked) -> int:
+    """Keep them alive in the background; the status is 1 if one does not come up. It is then tried again."""
+    wanted = programs(asked)
+    for one in wanted:
+        check(one)
+    status = 0
+    for one in wanted:
+        try:
+            status |= launch_one(one, directory(asked))
+        except ProcmanError as error:
+            if len(wanted) == 1:
+                raise
+            print(f"procman: {error.what}\n  hint: {error.hint}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def launch_one(wanted: Program, where: str) -> int:
+    """Start one and say how that went."""
+    from procman.cli.detach import launch
+    from procman.cli.forever.keep import UP, keep
+    from procman.supervisor.sweep import sweep
+
+    entry, last = enrol(wanted, where, foreground=False)
+    words = launch(entry.home, lambda say: keep(wanted, entry.home, sweep(last), say))
+    if words == UP:
+        pid, child = entry.home.facts().get("pid", "-"), status(entry).get("pid") or "-"
+        emit(
+            f"Started {entry.facts['script']}: uid {entry.uid}, index {entry.facts['index']}, name {entry.home.name}, "
+            f"forever pid {pid}, pid {child}, log {entry.facts['logfile']}"
+        )
+        return 0
+    if entry.home.is_running():
+        raise ProcmanError(
+            f"{entry.label()} does not stay up: {words}; it is tried again until it does",
+            f"procman forever logs {entry.uid}; procman forever stop {entry.uid}",
+        )
+    raise ProcmanError(f"cannot start {entry.label()}: {words}", f"procman forever logs {entry.uid}")

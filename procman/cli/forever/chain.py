@@ -1,0 +1,40 @@
+"""Behind `npm run`: npm and its shell end at once when they are signalled, and tell nobody.
+
+`npm run production` is npm, a shell, and procman. SIGTERM to npm alone ends the first two; procman would live on with
+nobody above it, and the program with it. So the end of either is taken for the signal that it was. (yarn and pnpm set
+the same variable.) Elsewhere a parent's end means nothing: `nohup procman forever app.js &`, and the terminal closes.
+"""
+
+import os
+import signal
+from collections.abc import Mapping
+
+from procman.supervisor.proctable import read_process
+from procman.supervisor.supervisor import Supervisor
+
+VARIABLE = "npm_lifecycle_event"
+
+
+def end_with_npm(supervisor: Supervisor, environ: Mapping[str, str]) -> None:
+    """Stop gracefully when one of the two that started us has gone."""
+    if VARIABLE not in environ or not hasattr(os, "pidfd_open"):
+        return
+    parent = read_process(os.getppid())
+    handles: list[int] = []
+
+    def stop() -> None:
+        if not handles:
+            return  # both went at once; a second word would mean: at once
+        for handle in handles:
+            supervisor.loop.unwatch(handle)
+            os.close(handle)
+        handles.clear()
+        supervisor.shut_down(128 + signal.SIGTERM, f"{environ[VARIABLE]}: npm has gone")
+
+    for pid in {os.getppid(), parent.parent if parent else 0} - {0, 1}:
+        try:
+            handle = os.pidfd_open(pid)
+        except OSError:
+            continue
+        handles.append(handle)
+        supervisor.loop.watch(handle, stop)

@@ -1,0 +1,43 @@
+"""Where an app's state is kept, and what happens when it cannot be."""
+
+import os
+import signal
+
+import pytest
+
+from procman.errors import ProcmanError
+from procman.supervisor.home import Home, apps_dir, default_name
+
+
+def test_the_state_is_ours_alone(tmp_path):
+    home = Home(apps_dir({"XDG_STATE_HOME": str(tmp_path / "state")}), "app")
+    assert home.take() == {}
+    for path in (tmp_path / "state/procman", tmp_path / "state/procman/apps", tmp_path / "state/procman/apps/app"):
+        assert path.stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "state/procman/apps/app/lock").stat().st_mode & 0o777 == 0o600
+    home.leave()
+
+
+def test_a_home_that_cannot_be_written_is_replaced(tmp_path):
+    found = apps_dir({"XDG_STATE_HOME": "/proc/nothing", "TMPDIR": str(tmp_path)})
+    assert found == f"{tmp_path}/procman-{os.getuid()}/apps"
+
+
+def test_without_any_place_that_is_one_clear_line():
+    with pytest.raises(ProcmanError, match=r"cannot keep the state of app in /proc/1/x/apps/app: .*"):
+        Home("/proc/1/x/apps", "app").take()
+
+
+def test_namesakes_in_other_places_have_other_names():
+    names = {default_name("/a/shop"), default_name("/b/shop"), default_name("/a/shop", "Procfile.dev")}
+    assert len(names) == 3
+    assert all(name.startswith("shop-") for name in names)
+
+
+def test_a_start_without_a_home_works(workshop):
+    workshop.procfile("a: echo ready; exec sleep 1000\n")
+    env = {"XDG_STATE_HOME": "/proc/nothing", "TMPDIR": str(workshop.directory)}
+    running = workshop.start(env=env)
+    running.wait_for(r"\| ready")
+    assert '"state": "up"' in workshop.call("ps", "--json", env=env).stdout
+    running.finish(signal.SIGTERM)
