@@ -6,22 +6,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("procman", "pyproject.toml", "README.md", "LICENSE")
+NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "benchmarks")
 EXTRA_PEERS = ("supervisor",)  # honcho comes with procman
 
 
 def install(folder: Path) -> Path:
     """Make the venv in ``folder``; returns its ``bin``. The repository is left as it is."""
     venv, copy = folder / "venv", folder / "source"
-    copy.mkdir()
-    for name in SOURCES:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy(source, copy)
-    if not (copy / "README.md").exists():
-        (copy / "README.md").write_text("procman\n")
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, copy], check=True)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from procman.core.dyno import TABLE, State
+from procman.core.dyno import State
 from procman.core.model import DynoName, Exit
+from procman.core.table import TABLE
 from procman.supervisor.processes import Child, Command
 
 FOREVER = float("inf")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.core import dyno as dyno_module
-from procman.core.dyno import AT_REST, PUBLIC, TABLE, Dyno, State, describe, impossible
+from procman.core import table as table_module
+from procman.core.dyno import AT_REST, PUBLIC, Dyno, State
 from procman.core.effects import Say, Spawn
 from procman.core.engine import Engine
 from procman.core.events import (
@@ -38,6 +38,7 @@ from procman.core.restart import (
     RestartPolicy,
     limited,
 )
+from procman.core.table import TABLE, describe, handle, impossible
 
 WEB, WORKER = DynoName("web", 1), DynoName("worker", 1)
 MINUTE = 60.0
@@ -50,7 +51,7 @@ def test_every_state_has_a_named_cell_for_every_event():
     assert list(TABLE) == list(State)
     for row in TABLE.values():
         assert set(row) == set(get_args(DynoEvent))
-        assert all(getattr(dyno_module, cell.__name__) is cell for cell in row.values())
+        assert all(getattr(table_module, cell.__name__) is cell for cell in row.values())
 
 
 def test_every_cell_function_says_what_it_does():
@@ -81,7 +82,7 @@ def test_the_impossible_changes_nothing(state):
             dyno = Dyno(WEB, profile_of("web", DEV), 0.0)
             dyno.state = state
             before = dict(vars(dyno))
-            assert dyno.handle(events[kind], 5.0) == []
+            assert handle(dyno, events[kind], 5.0) == []
             assert vars(dyno) == before
 
 
@@ -162,16 +163,16 @@ def test_grace_is_the_policys_unless_given_and_only_web_has_to_boot():
 def crash_after(policy: RestartPolicy, *lives: float) -> float:
     """The cool-off after lives of these lengths, each ended by a crash."""
     dyno, now = Dyno(WORKER, profile_of("worker", policy._replace(jitter=0.0)), 0.0), 0.0
-    dyno.handle(Wanted(WORKER), now)
+    handle(dyno, Wanted(WORKER), now)
     for life in lives:
-        dyno.handle(Spawned(WORKER, dyno.run, 1), now)
+        handle(dyno, Spawned(WORKER, dyno.run, 1), now)
         now += life
-        dyno.handle(Exited(WORKER, dyno.run, Exit(1)), now)
-        dyno.handle(Emptied(WORKER, dyno.run), now)
+        handle(dyno, Exited(WORKER, dyno.run, Exit(1)), now)
+        handle(dyno, Emptied(WORKER, dyno.run), now)
         wait = dyno.cool_off()
         if dyno.state is State.CRASHED:
             now = dyno.deadline()
-            dyno.handle(Tick(), now)
+            handle(dyno, Tick(), now)
     return wait
 
 
@@ -331,10 +332,10 @@ def test_an_engine_without_a_wish_just_waits():
 
 def test_waits_are_told_with_the_reason():
     dyno = Dyno(WORKER, profile_of("worker", limited(1)), 0.0)
-    dyno.handle(Wanted(WORKER), 0.0)
+    handle(dyno, Wanted(WORKER), 0.0)
     for run in (1, 2):
-        dyno.handle(Spawned(WORKER, run, 9), 0.0)
-        dyno.handle(Exited(WORKER, run, Exit(137, "SIGKILL", "out of memory")), 0.0)
-        effects = dyno.handle(Emptied(WORKER, run), 0.0)
+        handle(dyno, Spawned(WORKER, run, 9), 0.0)
+        handle(dyno, Exited(WORKER, run, Exit(137, "SIGKILL", "out of memory")), 0.0)
+        effects = handle(dyno, Emptied(WORKER, run), 0.0)
     said = [effect.text for effect in effects if isinstance(effect, Say)]
     assert said == ["Not restarted (policy max=1): killed by SIGKILL (out of memory)"]

@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from procman.core.dyno import AT_REST, TABLE, State, impossible
+from procman.core.dyno import AT_REST, State
 from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
 from procman.core.engine import Engine
 from procman.core.events import (
@@ -34,6 +34,7 @@ from procman.core.events import (
 from procman.core.formation import port_of, wanted_dynos
 from procman.core.model import DynoName, Exit, profile_of
 from procman.core.restart import ALWAYS, DEV, FOREMAN, HEROKU, NEVER, NEVER_RESTART, ON_FAILURE, limited
+from procman.core.table import TABLE, impossible
 from tests.fakes import FakeClock, counted_cells
 
 TYPES = ["web", "worker", "clock"]

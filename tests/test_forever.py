@@ -151,6 +151,21 @@ def test_2_what_does_not_listen_is_killed_after_the_grace(forever, workshop):
     assert "Error R12 (Exit timeout)" in running.errors()
 
 
+def test_2_the_same_signal_from_several_sides_hurries_nobody(forever, workshop):
+    """Whoever stops a chain of processes signals each of them, and some pass it on."""
+    script(workshop, "trap 'echo asked; read x < fifo; echo done; exit 0' TERM; echo up; while :; do sleep 1000 & wait; done\n")
+    os.mkfifo(workshop.directory / "fifo")
+    running = forever.run("app.sh")
+    running.wait_for("^up$")
+    running.signal(signal.SIGTERM)
+    running.wait_for("^asked$")
+    running.signal(signal.SIGTERM)
+    assert forever("list").returncode == 0  # it has seen the second one
+    (workshop.directory / "fifo").write_text("\n")
+    assert running.finish() == 143
+    assert running.text() == "up\nasked\ndone\n"
+
+
 def test_2_other_signals_are_the_programs(forever, workshop):
     script(workshop, "trap 'echo hello' USR2; echo up; while :; do sleep 1000 & wait; done\n")
     running = forever.run("app.sh")

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from procman.core.dyno import TABLE, impossible
 from procman.core.effects import Kill, Quit, Say, Spawn, Terminate
 from procman.core.engine import Engine
 from procman.core.events import (
@@ -39,6 +38,7 @@ from procman.core.events import (
 )
 from procman.core.model import DynoName, Exit, Profile, profile_of
 from procman.core.restart import NAMED, RestartPolicy, limited
+from procman.core.table import TABLE, impossible
 from tests.fakes import counted_cells
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))

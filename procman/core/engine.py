@@ -24,6 +24,7 @@ from procman.core.events import (
 from procman.core.formation import list_words, reconcile, wanted_dynos
 from procman.core.model import DynoName, Profile
 from procman.core.restart import NEVER
+from procman.core.table import handle
 
 REMIND_S = 2.0  # whoever waits for a stop hears again after this long whom it is waiting for
 
@@ -60,13 +61,13 @@ class Engine:
             effects = self._shut_down(event, now)
         elif isinstance(event, Tick):
             for dyno in list(self.dynos.values()):
-                effects += dyno.handle(event, now)
+                effects += handle(dyno, event, now)
             effects += self._remind(now)
         else:
             dyno_or_none = self.dynos.get(event.dyno)
             if dyno_or_none is None or dyno_or_none.run != event.run:
                 return []  # late news of an earlier run
-            effects = dyno_or_none.handle(event, now)
+            effects = handle(dyno_or_none, event, now)
             if isinstance(event, (Exited, SpawnFailed)):
                 effects += self._judge(dyno_or_none, now)
         return effects + self._finish()
@@ -91,11 +92,11 @@ class Engine:
         for dyno in [self.dynos[name] for name in event.dynos if name in self.dynos and name in wanted]:
             if isinstance(event, StopRequested):
                 self.held.add(dyno.name)
-                effects += dyno.handle(Unwanted(dyno.name), now)
+                effects += handle(dyno, Unwanted(dyno.name), now)
                 continue
             self.held.discard(dyno.name)
             if isinstance(event, RestartRequested) or dyno.state not in RUNNING:
-                effects += dyno.handle(Replaced(dyno.name), now)
+                effects += handle(dyno, Replaced(dyno.name), now)
         return effects
 
     def _reconcile(self, event: FormationChanged, now: float) -> list[Effect]:
@@ -107,12 +108,12 @@ class Engine:
         starts, stops = reconcile(event.formation, present)
         effects: list[Effect] = []
         for name in stops:
-            effects += self.dynos[name].handle(Unwanted(name), now)
+            effects += handle(self.dynos[name], Unwanted(name), now)
         for name in starts:
             if name not in self.dynos:
                 last_run = self._last_runs.get(name, 0)
                 self.dynos[name] = Dyno(name, self.profile(name.process_type), now, last_run)
-            effects += self.dynos[name].handle(Wanted(name), now)
+            effects += handle(self.dynos[name], Wanted(name), now)
         return effects
 
     def _judge(self, dyno: Dyno, now: float) -> list[Effect]:
@@ -142,7 +143,7 @@ class Engine:
             effects.append(Say(None, f"{event.why}; stopping {names}, up to {grace:g} s"))
         for dyno in list(self.dynos.values()):
             order: DynoEvent = Hurried(dyno.name) if again else Unwanted(dyno.name)
-            effects += dyno.handle(order, now)
+            effects += handle(dyno, order, now)
         return effects
 
     def _remind(self, now: float) -> list[Effect]:

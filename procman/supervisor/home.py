@@ -24,7 +24,7 @@ def apps_dir(environ: Mapping[str, str]) -> str:
         return apps
     mask = os.umask(0o077)
     try:
-        os.makedirs(apps)
+        os.makedirs(apps, exist_ok=True)  # another start may be making it just now
     except OSError:
         return os.path.join(environ.get("TMPDIR") or "/tmp", f"procman-{os.getuid()}", "apps")  # noqa: S108 - checked
     finally:
