@@ -5,13 +5,16 @@ BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
 export PATH := $(BIN):$(PATH)
 
-.PHONY: start test check lint types bench clean
+.PHONY: start test parts check lint types bench clean
 
 start: $(STAMP)  ## Set everything up and run the sample app under procman
 	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
 
-test: $(STAMP)  ## Set everything up and pass the tests
+test: $(STAMP) parts  ## Set everything up and pass the tests
 	$(BIN)/python -m pytest -n 2
+
+parts:  # Node, whose programs the tests keep alive: from Debian where it is missing
+	@command -v npm >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet nodejs npm; }
 
 check: lint types test  ## What CI runs
 

@@ -13,11 +13,14 @@ from typing import Self
 
 from benchmarks.kernel import descendants
 from benchmarks.peers import App, Manager
-from procman.supervisor.proctable import read_process, signal_process
+from procman.supervisor.proctable import Process, signal_process, snapshot
 
 ROLL = "roll"
+GATE = "gate"
+WAIT_FOR_GATE = f"echo $$ >{ROLL}; : <{GATE}"  # a dyno that reports, then waits until the gate is opened
 PRESENT = f"echo $$ >{ROLL}; exec sleep 3600"  # a dyno that reports its pid, then sleeps under the same pid
 PATIENCE_S = 60.0  # for a formation to come up
+SETTLE_S = 0.3  # for the last dyno to get from its report to the gate, and the manager to be at rest
 STOP_S = 20.0  # for one to stop; the peers' own limit is 5 s
 
 
@@ -31,10 +34,14 @@ class Formation:
     def __init__(self, manager: Manager, command: str = PRESENT, count: int = 1, stdout: int | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="procman-bench-")
         self.root = Path(self._folder.name)
-        self._app = App(self.root, command.replace(f">{ROLL}", f">{self.root / ROLL}"), count)
+        for name in (f">{ROLL}", f"<{GATE}"):
+            command = command.replace(name, f"{name[0]}{self.root}/{name[1:]}")
+        self._app = App(self.root, command, count)
         self._manager = manager
         self._stdout = subprocess.DEVNULL if stdout is None else stdout
         os.mkfifo(self.root / ROLL)
+        os.mkfifo(self.root / GATE)
+        self._gate: int | None = None
         self._roll = os.open(self.root / ROLL, os.O_RDWR)
         self._heard = b""
         self._complaints = os.open(self.root / "stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
@@ -59,6 +66,8 @@ class Formation:
         self.stop()
         os.close(self._roll)
         os.close(self._complaints)
+        if self._gate is not None:
+            os.close(self._gate)
         self._folder.cleanup()  # with procman's log store, which XDG_STATE_HOME has put there
 
     def births(self, count: int) -> list[int]:
@@ -71,6 +80,14 @@ class Formation:
         *lines, self._heard = self._heard.split(b"\n", count)
         return [int(line) for line in lines]
 
+    def open_gate(self) -> float:
+        """Let all dynos go that wait for it; the moment."""
+        self.births(self._app.count)
+        time.sleep(SETTLE_S)
+        now = time.perf_counter()
+        self._gate = os.open(self.root / GATE, os.O_WRONLY)
+        return now
+
     def complaint(self) -> str:
         """The last line on the manager's stderr, to say why a measure failed."""
         said = (self.root / "stderr").read_text(errors="replace").splitlines()
@@ -80,7 +97,7 @@ class Formation:
         """End the manager as a user would, with SIGTERM; seconds until it had gone. Then end whatever is left."""
         if self.process.returncode is not None:
             return 0.0
-        family = descendants(self.pid)
+        known = {(process.pid, process.start) for process in descendants(self.pid)}
         began = time.perf_counter()
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -90,8 +107,18 @@ class Formation:
             self.process.kill()
             self.process.wait()
         took = time.perf_counter() - began
-        left = [found for process in family if (found := read_process(process.pid)) and found.start == process.start]
-        self.strays = sum(process.alive for process in left)
-        for process in left:
-            signal_process(process, signal.SIGKILL)
+        left = self._left(known)
+        self.strays = len(left)
+        while left:  # again: a shell that loops starts one more before its own turn comes
+            for process in left:
+                signal_process(process, signal.SIGKILL)
+            left = self._left(known)
         return took
+
+    def _left(self, known: set[tuple[int, int]]) -> list[Process]:
+        """Who still lives of those known, or in the manager's session."""
+        return [
+            row
+            for row in snapshot().rows.values()
+            if row.alive and (row.session == self.pid or (row.pid, row.start) in known)
+        ]

@@ -34,8 +34,9 @@ def judge(manager: Manager, source: Path, expected: bytes) -> lines.Verdict:
     """Run it and read everything."""
     reader, writing = os.pipe()
     verdict = lines.Verdict(expected, DYNOS)
-    with Formation(manager, writer(source), DYNOS, stdout=writing):
+    with Formation(manager, writer(source), DYNOS, stdout=writing) as formation:
         os.close(writing)
+        formation.open_gate()
         while verdict.ended < DYNOS and (chunk := os.read(reader, lines.TAKE)):
             verdict.read(chunk)
         lines.drain(reader)

@@ -3,6 +3,7 @@
 import mmap
 import os
 import re
+import select
 import threading
 from pathlib import Path
 
@@ -19,11 +20,13 @@ def make(path: Path, count: int) -> bytes:
     return data
 
 
-def read_to_the_end(reader: int, dynos: int) -> int:
+def read_to_the_end(reader: int, dynos: int, limit_s: float) -> int:
     """Read until every dyno's last line was seen, looking at nothing else; bytes read."""
     taken = ended = 0
     buffer = bytearray(TAKE)
     while ended < dynos:
+        if not select.select([reader], [], [], limit_s)[0]:
+            raise TimeoutError(f"the lines of {dynos - ended} dynos stopped coming")
         count = os.readv(reader, [buffer])
         if not count:
             raise EOFError(f"the manager ended after {ended} of {dynos} dynos")

@@ -49,14 +49,22 @@ def number(value: float) -> str:
 
 
 def ratio(row: Row, peers: Iterable[str]) -> str:
-    """How many times better procman is than the best of these peers, and which one that is."""
+    """How many times better procman is than honcho, its model, and than the best peer if that is another."""
     ours = row.value("procman")
     theirs = {name: value for name in peers if (value := row.value(name)) is not None}
     if ours is None or not theirs:
         return ""
     best = max(theirs, key=lambda name: theirs[name] if row.more_is_better else -theirs[name])
-    above, below = (ours, theirs[best]) if row.more_is_better else (theirs[best], ours)
-    return f"{number(above / below)} x {best}" if below else f"∞ x {best}" if above else f"= {best}"
+    named = [name for name in dict.fromkeys(("honcho", best)) if name in theirs]
+    return ", ".join(times(ours, theirs[name], row.more_is_better) + f" {name}" for name in named)
+
+
+def times(ours: float, theirs: float, more_is_better: bool) -> str:
+    """ "2.5 x", or "=" where both have none."""
+    above, below = (ours, theirs) if more_is_better else (theirs, ours)
+    if below:
+        return f"{number(above / below)} x"
+    return "∞ x" if above else "="
 
 
 def table(rows: Sequence[Row], managers: Sequence[Manager]) -> str:

@@ -5,11 +5,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from benchmarks import lines
 from benchmarks.bench import Bench
-from benchmarks.formation import Formation
+from benchmarks.formation import WAIT_FOR_GATE, Formation
 from benchmarks.kernel import cpu_seconds, manager_pids
 from benchmarks.peers import App, Manager
 from benchmarks.report import ALONE, Row, warn
@@ -49,7 +49,7 @@ def measure(bench: Bench) -> Iterator[Row]:
                     except TimeoutError as error:
                         if manager.name == "procman":
                             raise
-                        bench.notes.append(f"Stuck in one run, which is not counted: {error}")
+                        bench.notes.append(f"{manager.name}, to a {place}, stuck in an uncounted run: {error}")
                         warn(bench.notes[-1])
             what = f"4 dynos, lines to a {place}"
             mark = "50 x honcho; 3.9 M" if place == "pipe" else "7.9 M"
@@ -58,7 +58,7 @@ def measure(bench: Bench) -> Iterator[Row]:
             yield Row(what, "CPU-s/GB", {k: v for k, v in pick(flows, 1).items() if k != ALONE}, mark="0.94")
     bench.notes.append(
         f"Throughput: each of {DYNOS} dynos is a `cat` of {full:,} numbered lines of 100 bytes; honcho and foreman get "
-        f"{SCALED['honcho']} times fewer. From spawn to the last dyno's last line, start-up included; bytes are the "
+        f"{SCALED['honcho']} times fewer. From the moment all may write to the last line; bytes are the "
         "dynos', without prefixes. The floor is four `cat` on one pipe, which tear each other's lines."
     )
 
@@ -73,7 +73,7 @@ def writer(source: Path) -> str:
 
     The end mark is written in octal, as managers that show the command must not show the mark.
     """
-    return f"cat {source}; printf '\\{ord(lines.END):03o}\\n'; exec sleep 3600"
+    return f"{WAIT_FOR_GATE}; cat {source}; printf '\\{ord(lines.END):03o}\\n'; exec sleep 3600"
 
 
 def no_manager() -> Manager:
@@ -90,10 +90,12 @@ def to_pipe(manager: Manager, source: Path, count: int) -> Flow:
     reader, writing = os.pipe()
     with Formation(manager, writer(source), DYNOS, stdout=writing) as formation:
         os.close(writing)
-        lines.read_to_the_end(reader, DYNOS)
-        flow = flow_of(formation, count, time.perf_counter())
-        lines.drain(reader)
-    return flow
+        start = Start.of(formation)
+        try:
+            lines.read_to_the_end(reader, DYNOS, LIMIT_S)
+            return start.flow(count, time.perf_counter())
+        finally:
+            lines.drain(reader)
 
 
 def to_file(manager: Manager, source: Path, count: int) -> Flow:
@@ -105,22 +107,37 @@ def to_file(manager: Manager, source: Path, count: int) -> Flow:
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
     try:
         with Formation(manager, writer(source), DYNOS, stdout=log) as formation:
-            size, grown = 0, time.perf_counter()
-            while time.perf_counter() - formation.started < LIMIT_S:
+            start = Start.of(formation)
+            size, grown = 0, start.at
+            while time.perf_counter() - start.at < LIMIT_S:
                 time.sleep(WAIT_S)
                 now, found = time.perf_counter(), os.fstat(log).st_size
                 if found != size:
                     size, grown = found, now
                 elif size and now - grown > QUIET_S and lines.ended_in_file(path) == DYNOS:
-                    return flow_of(formation, count, grown)
-            raise TimeoutError(f"{manager.name}, to a file: the last lines did not come; {formation.complaint()}")
+                    return start.flow(count, grown)
+            raise TimeoutError(f"the last lines did not come; {formation.complaint()}")
     finally:
         os.close(log)
         path.unlink()
 
 
-def flow_of(formation: Formation, count: int, ended: float) -> Flow:
-    """What it was, from the dynos' point of view."""
-    cpu, took = cpu_seconds(manager_pids(formation.pid)), ended - formation.started
-    written = DYNOS * count * lines.LINE_BYTES
-    return Flow(DYNOS * count / took, cpu / (written / 1e9), written / took / 1e6)
+class Start(NamedTuple):
+    """The moment the gate opened, and what the manager had used until then."""
+
+    at: float
+    cpu: float
+    pids: list[int]
+
+    @classmethod
+    def of(cls, formation: Formation) -> Self:
+        """Open the gate."""
+        at = formation.open_gate()
+        pids = manager_pids(formation.pid)
+        return cls(at, cpu_seconds(pids), pids)
+
+    def flow(self, count: int, ended: float) -> Flow:
+        """What it came to, from the dynos' point of view."""
+        cpu, took = cpu_seconds(self.pids) - self.cpu, ended - self.at
+        written = DYNOS * count * lines.LINE_BYTES
+        return Flow(DYNOS * count / took, cpu / (written / 1e9), written / took / 1e6)

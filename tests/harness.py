@@ -15,9 +15,17 @@ MARK = "PROCMAN_TEST"
 
 
 class Running:
-    """One ``procman start``, its stdout a pipe (or a pty, or whatever ``stdout`` says)."""
+    """One ``procman start``, its stdout a pipe (or a pty, or whatever ``stdout`` says); or another ``program``."""
 
-    def __init__(self, args, cwd: Path, env: dict[str, str], stdout=subprocess.PIPE, columns: int | None = None):
+    def __init__(
+        self,
+        args,
+        cwd: Path,
+        env: dict[str, str],
+        stdout=subprocess.PIPE,
+        columns: int | None = None,
+        program=(sys.executable, "-m", "procman"),
+    ):
         self.terminal = None
         if columns is not None:
             from procman.supervisor.terminal import set_size
@@ -25,7 +33,7 @@ class Running:
             self.terminal, stdout = pty.openpty()
             set_size(self.terminal, 24, columns)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "procman", *args],
+            [*program, *args],
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,

@@ -76,7 +76,7 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if word not in _VERBS and not word.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(word, _VERBS, 1)
+            near = get_close_matches(word, _VERBS, 1, 0.65)
             guess = (
                 f"did you mean '{near[0]}'?"
                 if near
@@ -151,6 +151,12 @@ def _env(told: Given, own: dict[str, bool]) -> int:
     return show(told, explain=own["explain"], reveal=own["reveal"], as_json=own["json"])
 
 
+def _forever(told: Given, _own: dict[str, bool]) -> int:
+    from procman.cli.forever.actions import forever
+
+    return forever(list(told.arguments))
+
+
 def _version(_told: Given, _own: dict[str, bool]) -> int:
     click.echo(f"{PROGRAM} {__version__}")
     return 0
@@ -214,6 +220,20 @@ _VERBS: dict[str, Verb] = {
         _env,
     ),
     **operate.VERBS,
+    "forever": Verb(
+        "Keep one program alive without a Procfile, with the words of forever.",
+        "In the foreground, or with start in the background; then stop, restart, list, logs, stopall, restartall and "
+        "cleanlogs. Its flags are forever's: procman forever --help.",
+        (
+            "procman forever app.js",
+            "procman forever -- gunicorn --bind 0.0.0.0:8000 app:app",
+            "procman forever start -l app.log -a --uid shop app.js",
+            "procman forever list",
+            "procman forever stop shop",
+        ),
+        "[ARGS]...",
+        _forever,
+    ),
     "version": Verb("Print the version.", "", ("procman version",), None, _version),
     "help": Verb(
         "Explain procman or a verb.",

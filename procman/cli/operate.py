@@ -171,8 +171,7 @@ def shutdown(told: Given, own: dict[str, bool]) -> int:
     """End the formation; returns when its supervisor has gone."""
     home, socket = home_of(told), text(told, "socket") or None
     with connect(home, socket) as client:
-        for answer in client.ask("shutdown"):
-            succeed(answer)
+        succeed(client.shut_down())
     return report({"ok": True, "name": socket or home.name}, own["json"], f"{socket or home.name} is down")
 
 

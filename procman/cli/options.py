@@ -145,6 +145,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
 }
 GLOBAL = OPTIONS["start"]  # may also stand before the verb, where users of honcho and foreman put them
+OWN_FLAGS = frozenset({"forever"})  # in which `-p` is no port
 STOPS_AT_WORD = frozenset({"run"})  # `procman run ls -l`: the -l belongs to ls
 
 
@@ -212,7 +213,8 @@ def verb_first(argv: Sequence[str]) -> list[str]:
     while at < len(argv):
         word = argv[at]
         if not word.startswith("-") or word == "-":
-            return [word, *argv[:at], *argv[at + 1 :]] if word in VERBS else list(argv)
+            takes = word in VERBS and word not in OWN_FLAGS
+            return [word, *argv[:at], *argv[at + 1 :]] if takes else list(argv)
         flag, value = _split(word)
         if flag not in table:
             break
@@ -221,7 +223,7 @@ def verb_first(argv: Sequence[str]) -> list[str]:
     return list(argv)
 
 
-VERBS = (*OPTIONS, "version")
+VERBS = (*OPTIONS, "forever", "version")
 
 
 def click_params(options: Sequence[Option]) -> "list[click.Parameter]":

@@ -1,10 +1,13 @@
 """The client half: one request, its answers, blocking."""
 
+import os
+import select
 import socket
+import struct
 from collections.abc import Iterator
 
-from procman.control.protocol import Message, decode_answer, encode
-from procman.control.server import near
+from procman.control.protocol import Message, decode_answer, encode, refusal
+from procman.control.server import credentials, near
 
 CHUNK = 1 << 16
 
@@ -22,14 +25,18 @@ class Client:
 
     def __init__(self, path: str, patience: float | None = None) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        if patience is not None:
-            self.socket.settimeout(patience)
+        patience = self.socket.gettimeout() if patience is None else patience
         try:
+            # Who knocks with a time limit of Python's is sent away when others knock too: the kernel's makes it wait.
+            self.socket.setblocking(True)
+            if patience:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(patience) + 1, 0))
             with near(path) as short:
                 self.socket.connect(short)
         except OSError as error:
             self.socket.close()
             raise NotRunning(str(error)) from None
+        self.socket.settimeout(patience)
         self._inbox = b""
 
     def ask(self, verb: str, **arguments: object) -> Iterator[Message]:
@@ -61,10 +68,24 @@ class Client:
 
     def call(self, verb: str, **arguments: object) -> Message:
         """The last answer. A supervisor that ends in the middle counts as a refusal."""
-        last: Message = {"ok": False, "error": "the supervisor ended before it answered", "hint": None}
         for answer in self.ask(verb, **arguments):
-            last = answer
-        return last if "ok" in last else {"ok": False, "error": "the supervisor ended before it answered"}
+            if "ok" in answer:
+                return answer
+        return refusal("the supervisor ended before it answered")
+
+    def shut_down(self) -> Message:
+        """Ask for the end of everything. Returns when the supervisor's process has gone, or with its refusal."""
+        found = credentials(self.socket)
+        try:
+            handle = os.pidfd_open(found[0]) if found else None
+        except OSError:
+            handle = None
+        for answer in self.ask("shutdown"):
+            return answer
+        if handle is not None:
+            select.select([handle], [], [])  # its last words are not yet its end
+            os.close(handle)
+        return {"ok": True}
 
     def close(self) -> None:
         """Hang up."""

@@ -146,7 +146,7 @@ class ControlServer:
     """Listens on a Unix socket. ``handle(request, connection)`` is called for each well-formed request of our user.
 
     The socket is 0600 in a directory that is ours alone, and still every peer's user id is asked of the kernel
-    (``uid_of``).
+    (``uid_of``). ``most``: how many connections there may be at once.
     """
 
     def __init__(
@@ -155,11 +155,13 @@ class ControlServer:
         listener: socket.socket,
         handle: Callable[[Message, Connection], None],
         uid_of: Callable[[socket.socket], int] | None = None,
+        most: Callable[[], int] | None = None,
     ) -> None:
         self.loop = loop
         self.handle = handle
         self._listener = listener
         self._uid_of = uid_of or peer_uid
+        self._most = most or most_connections
         self._connections: set[Connection] = set()
         self._hurried: dict[Connection, float] = {}  # and when their time is over, the earliest first
         self._deaf_until = FOREVER
@@ -212,7 +214,7 @@ class ControlServer:
 
     def _make_room(self) -> bool:
         """False when every connection there may be is one that waits for us."""
-        if len(self._connections) >= most_connections():
+        if len(self._connections) >= self._most():
             if not self._hurried:
                 return False
             next(iter(self._hurried)).close()
@@ -277,8 +279,14 @@ class near:  # noqa: N801 - used as a function
 
 def peer_uid(peer: socket.socket) -> int:
     """The user at the other end, by the kernel's word; our own where it has none to give."""
+    found = credentials(peer)
+    return os.getuid() if found is None else found[1]  # macOS: the directory's mode has to do
+
+
+def credentials(peer: socket.socket) -> tuple[int, int] | None:
+    """Process and user id at the other end, by the kernel's word, where it has one to give."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return os.getuid()  # macOS: the directory's mode has to do
-    _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, option, 12))
-    return int(uid)
+        return None
+    pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, option, 12))
+    return pid, uid

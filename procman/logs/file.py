@@ -23,7 +23,6 @@ class LogFile:
         self._keep = keep
         self._fd = -1
         self._identity = (0, 0)
-        self._size = 0
         self._torn = False
         if not append and os.path.isfile(path) and os.path.getsize(path):
             self._rotate()
@@ -31,22 +30,22 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         """Whole lines, each with its newline. Raises nothing."""
-        if self.lost:
-            data = f"procman: {self.lost} bytes of log were lost: {self.trouble}\n".encode() + data
-        begun = 0
+        report = f"procman: {self.lost} bytes of log were lost: {self.trouble}\n".encode() if self.lost else b""
+        text, done = report + data, 0
         try:
-            if self._settle(len(data)):
+            if self._settle(len(text)):
                 if self._torn:
                     os.write(self._fd, b"\n")
                     self._torn = False
-                while begun < len(data):
-                    begun += os.write(self._fd, memoryview(data)[begun:])
-                self.lost = 0
-                return
+                while done < len(text):
+                    done += os.write(self._fd, memoryview(text)[done:])
         except OSError as error:
             self.trouble = error.strerror or str(error)
-            self._torn = self._torn or (begun > 0 and data[begun - 1 : begun] != b"\n")
-        self.lost += len(data) - begun
+            self._torn = self._torn or (done > 0 and text[done - 1 : done] != b"\n")
+        if done >= len(report):
+            self.lost = len(text) - done
+        else:
+            self.lost += len(data)
 
     def _settle(self, coming: int) -> bool:
         """Have the file open that stands under the name, with room for what is coming."""

@@ -4,6 +4,7 @@ One directory an app under XDG_STATE_HOME, ours alone (0700). The lock is the tr
 it is held for its whole life and the kernel gives it back, however it ends. The files say only who it is.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -13,6 +14,7 @@ from zlib import crc32
 from procman.errors import ProcmanError
 from procman.supervisor.proctable import read_process
 
+NOT_FOR_US = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR})
 PATIENCE_S, LOOK_S = 1.0, 0.005  # for whoever has just got the lock to say who it is
 
 
@@ -25,7 +27,9 @@ def apps_dir(environ: Mapping[str, str]) -> str:
     mask = os.umask(0o077)
     try:
         os.makedirs(apps, exist_ok=True)  # another start may be making it just now
-    except OSError:
+    except OSError as error:
+        if error.errno not in NOT_FOR_US:
+            return apps  # a full disk may have room again: only with one and the same home no app runs twice
         return os.path.join(environ.get("TMPDIR") or "/tmp", f"procman-{os.getuid()}", "apps")  # noqa: S108 - checked
     finally:
         os.umask(mask)

@@ -87,6 +87,7 @@ class Supervisor:
         if self._window:
             self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
         self.post(FormationChanged(formation))
+        self._pump.flush()  # the first lines do not wait for what is imported now
         settle_heap()
         on_started()
         while self._quit is None:

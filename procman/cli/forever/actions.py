@@ -22,7 +22,7 @@ def forever(argv: list[str]) -> int:
         emit(f"procman {__version__}")
         return 0
     if asked.action in GONE:
-        raise ProcmanError(f"cannot {asked.action}: {GONE[asked.action]}")
+        raise ProcmanError(f"cannot use {asked.action}: {GONE[asked.action]}")
     if asked.action in (RUN, "start"):
         return (start if asked.action else foreground)(asked)
     from procman.cli.forever import listings, orders

@@ -3,11 +3,9 @@
 Whoever stops the chain signals every link, and some links pass the signal on: it comes more than once, and means the
 same each time. (Ctrl-C twice still means: at once.)
 
-Behind `npm run`: npm and its shell end at once when they are signalled, and tell nobody.
-
-`npm run production` is npm, a shell, and procman. SIGTERM to npm alone ends the first two; procman would live on with
-nobody above it, and the program with it. So the end of either is taken for the signal that it was. (yarn and pnpm set
-the same variable.) Elsewhere a parent's end means nothing: `nohup procman forever app.js &`, and the terminal closes.
+`npm run production` is npm, a shell, and procman. SIGTERM to npm alone ends the first two, and they tell nobody;
+procman would live on with nobody above it, and the program with it. So the end of either is taken for the signal that
+it was. (yarn and pnpm set the same variable.) Elsewhere a parent's end means nothing: `nohup procman forever app.js &`.
 """
 
 import os
