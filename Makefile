@@ -13,8 +13,11 @@ start: $(STAMP)  ## Set everything up and run the sample app under procman
 test: $(STAMP) parts  ## Set everything up and pass the tests
 	$(BIN)/python -m pytest -n 2
 
-parts:  # Node, whose programs the tests keep alive: from Debian where it is missing
-	@command -v npm >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet nodejs npm; }
+parts:  # What the tests run beside Python: Node programs, two shells' completion, the manual. From Debian if missing
+	@missing=; for part in node:nodejs npm:npm zsh:zsh fish:fish mandoc:mandoc; do \
+	  command -v $${part%:*} >/dev/null || missing="$$missing $${part#*:}"; \
+	done; \
+	test -z "$$missing" || { apt-get update -qq && apt-get install --yes -qq $$missing; }
 
 check: lint types test  ## What CI runs
 
