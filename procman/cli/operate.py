@@ -1,5 +1,6 @@
 """The verbs that look at a running formation and command it: what they print, and what they ask the supervisor."""
 
+import os
 import re
 import signal
 from collections.abc import Callable, Iterable
@@ -17,7 +18,10 @@ UNITS = ("B", "K", "M", "G")
 
 
 def home_of(told: Given) -> Home:
-    """The app that the words of the command line mean."""
+    """The app that the words of the command line mean: the one whose home a socket lies in, or by its name."""
+    if socket := text(told, "socket"):
+        apps, name = os.path.split(os.path.dirname(os.path.abspath(socket)))
+        return Home(apps, name)
     return find_home({field: text(told, field) for field in ("name", "app_root", "procfile") if text(told, field)})
 
 
