@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import sys
 
@@ -90,6 +91,7 @@ def test_a_killed_lifeline_is_replaced(workshop):
     lifeline = lifeline_of(running, {dyno})
     handle = os.pidfd_open(lifeline)
     os.kill(lifeline, signal.SIGKILL)
+    assert select.select([handle], [], [], 20)[0]
     os.kill(dyno, signal.SIGKILL)  # its restart is the sign that procman has heard of both
     dyno = int(running.wait_for(r"ready (\d+)")[1])
     os.close(handle)
