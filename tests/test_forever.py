@@ -500,16 +500,17 @@ def test_one_file_for_both_and_one_that_cannot_be(forever, workshop):
 
 
 def test_a_log_that_is_moved_away_goes_on_under_its_name(forever, workshop):
-    os.mkfifo(workshop.directory / "fifo")
-    script(workshop, "echo one; read x < fifo; echo two; read x < fifo; echo three; exit 0\n")
+    for gate in ("first", "second"):  # one each: a reader of the next must not meet the writer of the last
+        os.mkfifo(workshop.directory / gate)
+    script(workshop, "echo one; read x < first; echo two; read x < second; echo three; exit 0\n")
     running = forever.run("-m", "1", "-o", "app.log", "app.sh")
     log = workshop.directory / "app.log"
     running.wait_for("^one$")
     log.rename(workshop.directory / "moved.log")
-    (workshop.directory / "fifo").write_text("\n")
+    (workshop.directory / "first").write_text("\n")
     running.wait_for("^two$")
     log.unlink()
-    (workshop.directory / "fifo").write_text("\n")
+    (workshop.directory / "second").write_text("\n")
     assert running.finish() == 0
     assert ((workshop.directory / "moved.log").read_text(), log.read_text()) == ("one\n", "three\n")
 
