@@ -1,5 +1,8 @@
 """`start --watch`: joins the file watcher to the supervisor."""
 
+import os
+from collections.abc import Mapping, Sequence
+
 from procman.cli.local_app import LocalApp
 from procman.core.events import RestartRequested
 from procman.core.formation import list_words, wanted_dynos
@@ -39,12 +42,18 @@ def watch(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> N
         output.say(None, f"{path} changed: reloaded")
         supervisor.put_in_force(plan)
 
-    watcher = Watch(
-        supervisor.loop, app.app.root, app.settings.watch, on_change, lambda text: output.say(None, text)
-    )
+    rules = without(app.settings.watch, app.app.root, os.path.dirname(os.path.dirname(app.said["socket"])))
+    watcher = Watch(supervisor.loop, app.app.root, rules, on_change, lambda text: output.say(None, text))
     try:
         watcher.start()
     except OSError as error:
         output.say(None, f"cannot watch: {error.strerror}; the formation goes on unwatched")
         return
     supervisor.after_turn.append(lambda: processes.aides.add(watcher.pid))  # it may have been started again
+
+
+def without(rules: Mapping[str, Sequence[str]], root: str, state: str) -> dict[str, Sequence[str]]:
+    """The rules, less our own logs and history where they lie within the app: each restart would cause the next."""
+    inside = os.path.relpath(os.path.realpath(state), os.path.realpath(root))
+    spared = () if inside.startswith("..") else (f"!{inside}/**",)
+    return {name: (*globs, *spared) for name, globs in rules.items()}

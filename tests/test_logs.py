@@ -1,0 +1,82 @@
+"""`procman logs`, `explain` and `start --watch`, from a second process or by a changed file."""
+
+import json
+import os
+import re
+import signal
+
+
+def test_logs_shows_what_was_and_goes_on_with_what_comes(workshop):
+    workshop.procfile("a: echo one; read x < go.a; echo two; exec sleep 1000\nb: echo other; exec sleep 1000\n")
+    os.mkfifo(workshop.directory / "go.a")
+    running = workshop.start()
+    for _ in range(2):
+        running.wait_for(r"(a\.1 .*\| one|b\.1 .*\| other)")
+    shown = workshop.call("logs", "--dyno", "a.1", "--source", "app").stdout
+    assert shown.endswith(" app[a.1]: one\n")
+    assert shown.count("\n") == 1
+    assert " app[b.1]: other\n" in workshop.call("logs", "--process-type", "b", "--grep", "oth").stdout
+    assert workshop.call("logs", "--grep", "nothing like it").stdout == ""
+    tail = workshop.procman("logs", "-t", "-n", "1", "--dyno", "a.1", "--source", "app")
+    tail.wait_for(r"app\[a\.1\]: one")
+    (workshop.directory / "go.a").write_text("\n")
+    tail.wait_for(r"app\[a\.1\]: two")
+    running.finish(signal.SIGTERM)
+    assert tail.finish() == 0
+    entry = json.loads(workshop.call("logs", "-n", "1", "--dyno", "a.1", "--source", "app", "--json").stdout)
+    assert (entry["dyno"], entry["source"], entry["message"]) == ("a.1", "app", "two")
+
+
+def test_logs_refuses_what_it_cannot_read(workshop):
+    done = workshop.call("logs")
+    assert (done.returncode, done.stderr.startswith("procman: cannot show the log of ")) == (1, True)
+    workshop.procfile("a: echo x\n")
+    workshop.start("--restart", "never").finish()
+    for flags in (["--since", "soon"], ["--grep", "("], ["-n", "many"], ["--source", "me"]):
+        assert workshop.call("logs", *flags).returncode == 2
+
+
+def test_explain_tells_why_a_dyno_is_down_also_when_all_is(workshop):
+    workshop.procfile("a: echo oh no; exit 3\n")
+    running = workshop.start("--restart", "max=1")
+    assert running.finish() == 3
+    told = workshop.call("explain", "a.1").stdout
+    assert told.startswith("a.1 does not run: its formation is down. Its last life: exited with status 3\n")
+    assert told.count("exited with status 3\n") >= 2
+    assert "app[a.1]: oh no" in told
+    found = json.loads(workshop.call("explain", "a.1", "--json").stdout)
+    assert [(life["status"], life["asked"]) for life in found["lives"]] == [(3, False)] * 2
+    assert workshop.call("explain", "b.1").returncode == 1
+
+
+def test_explain_of_a_crash_loop_names_the_next_try(workshop):
+    workshop.procfile("a: exit 4\n")
+    running = workshop.start("--restart", "heroku")
+    running.wait_for("Next try in 10 min")
+    told = workshop.call("explain", "a").stdout
+    assert "exited with status 4" in told.splitlines()[0]
+    assert re.search(r"2 crashes in a row; next try in (9|10)m, or now: procman restart a\.1$", told.splitlines()[0])
+    running.finish(signal.SIGTERM)
+
+
+def test_watch_restarts_only_the_type_concerned(workshop):
+    (workshop.directory / "jobs").mkdir()
+    workshop.procfile("web: echo life; exec sleep 1000\nworker: echo life; exec sleep 1000\n")
+    running = workshop.start("--watch", "worker=jobs/*.py")
+    running.wait_for("Watching for changes")
+    (workshop.directory / "jobs" / "x.py").write_text("1")
+    running.wait_for(r"jobs/x\.py changed: restarting worker\.1")
+    running.wait_for(r"worker\.1 .*\| life")
+    running.finish(signal.SIGTERM)
+    assert running.lines("web.1") == ["life"]
+    assert running.lines("worker.1") == ["life", "life"]
+
+
+def test_watch_reads_a_changed_procfile_again(workshop):
+    workshop.procfile("a: echo old; exec sleep 1000\n")
+    running = workshop.start("--watch")
+    running.wait_for("Watching for changes")
+    workshop.procfile("a: echo new; exec sleep 1000\n")
+    running.wait_for("Procfile changed: reloaded")
+    running.wait_for(r"a\.1 .*\| new")
+    running.finish(signal.SIGTERM)
