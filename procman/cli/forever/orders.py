@@ -1,6 +1,5 @@
 """The actions that end or renew programs: each returns when what it says is true."""
 
-import os
 import sys
 from collections.abc import Callable
 
@@ -41,27 +40,13 @@ def end(those: list[Entry]) -> int:
 
 def shut_down(entry: Entry) -> str:
     """Ask the supervisor to end, and wait until it has."""
-    import select
-
     from procman.control.client import Client, NotRunning
 
-    pid = int(entry.home.facts().get("pid", "0"))
-    try:
-        handle = os.pidfd_open(pid) if pid and hasattr(os, "pidfd_open") else -1
-    except OSError:
-        return ""  # gone meanwhile
     try:
         with Client(entry.home.socket) as client:
-            for answer in client.ask("shutdown"):
-                return str(answer.get("error", ""))
+            return str(client.shut_down().get("error", ""))
     except NotRunning:
-        if entry.home.is_running():
-            return "it does not answer"
-    finally:
-        if handle >= 0:
-            select.select([handle], [], [])
-            os.close(handle)
-    return ""
+        return "it does not answer" if entry.home.is_running() else ""  # gone meanwhile
 
 
 def restart(asked: Asked, where: str) -> int:
