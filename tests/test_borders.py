@@ -15,6 +15,14 @@ MAY_IMPORT = {
     "logs": {"core", "formats"},
     "control": {"core", "formats"},
     "supervisor": {"core", "formats", "logs", "control"},
+    "store": {"core"},
+    "builds": {"core", "formats"},
+    "runtimes": {"core", "control", "formats"},
+    "platform": {"core", "formats", "store", "builds", "runtimes"},
+    "api": {"core", "platform", "logs"},
+    "rendezvous": {"core", "control"},
+    "gitpush": {"core"},
+    "router": {"core", "formats", "logs"},
     "cli": {"core", "formats", "logs", "control", "supervisor"},
 }
 EVERYBODY = {"errors"}

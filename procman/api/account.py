@@ -1,0 +1,34 @@
+"""The caller's account, and what every client asks on the way."""
+
+from procman.api import serialize
+from procman.api.call import Answer, Call, Right, Route
+from procman.platform.refusals import missing
+
+
+async def show(call: Call) -> Answer:
+    """``GET /account``."""
+    return Answer(serialize.account(call.user))
+
+
+async def features(call: Call) -> Answer:
+    """``GET /account/features``: there are none of the account's own."""
+    return Answer([])
+
+
+async def feature(call: Call) -> Answer:
+    """``GET /account/features/F``: so that the client looks among the app's (Heroku client: labs:enable)."""
+    raise missing("account feature")
+
+
+async def rate_limits(call: Call) -> Answer:
+    """``GET /account/rate-limits``: calls are not counted here."""
+    return Answer({"remaining": 4500})
+
+
+ROUTES = (
+    Route("GET", "/account", show, Right.USER),
+    Route("GET", "/users/~", show, Right.USER),
+    Route("GET", "/account/features", features, Right.USER),
+    Route("GET", "/account/features/{feature}", feature, Right.USER),
+    Route("GET", "/account/rate-limits", rate_limits, Right.USER),
+)

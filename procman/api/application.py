@@ -1,0 +1,164 @@
+"""The ASGI application: from a request to a handler's answer, every refusal in Heroku's shape."""
+
+import base64
+import binascii
+import logging
+import uuid
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from procman.api.call import Answer, Call, Right, Route, Stream
+from procman.platform.host import Host
+from procman.platform.refusals import Refusal, forbidden
+from procman.platform.users import Login, find_app, log_in, unauthorized
+
+VERSION = "application/vnd.heroku+json; version=3"
+log = logging.getLogger(__name__)
+
+
+class Api:
+    """The API of one host."""
+
+    def __init__(self, host: Host, routes: Iterable[Route]) -> None:
+        self._host = host
+        self._routes: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
+        for route in routes:
+            words = tuple(route.path.strip("/").split("/"))
+            self._routes.setdefault(len(words), []).append((words, route))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request = Request(scope, receive)
+        identity = request_id(request)
+        try:
+            response = await self._serve(request)
+        except Refusal as refusal:
+            response = refused(refusal)
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("request=%s method=%s", identity, request.method)
+            response = refused(Refusal("internal_server_error", f"Internal server error (request {identity})."))
+        response.headers["Request-Id"] = identity
+        await response(scope, receive, send)
+
+    async def _serve(self, request: Request) -> Response:
+        route, params = self._find(request.method, raw_segments(request.scope))
+        call = Call(self._host, request, params)
+        if route.right is not Right.ANYBODY:
+            call.login = await self._log_in(request)
+        if "app" in params and route.right is not Right.ANYBODY:
+            call.of_app(await self._host.db.run(lambda tx: find_app(tx, call.user, params["app"])))
+        check_right(route.right, call)
+        check_version(request.headers.get("accept", ""))
+        if not route.raw:
+            await call.read_body()
+        return rendered(await route.handler(call))
+
+    def _find(self, method: str, segments: tuple[str, ...]) -> tuple[Route, dict[str, str]]:
+        """The route; literal words win over names. Raises Refusal."""
+        allowed = False
+        best: tuple[int, Route, dict[str, str]] | None = None
+        for words, route in self._routes.get(len(segments), ()):
+            params = match(words, segments)
+            if params is None:
+                continue
+            allowed = True
+            if route.method == method and (best is None or len(params) < best[0]):
+                best = len(params), route, params
+        if best:
+            return best[1], best[2]
+        if allowed:
+            raise Refusal("method_not_allowed", f"{method} is not possible here.")
+        raise Refusal("not_found", "The requested API endpoint was not found. Are you using the right HTTP verb?")
+
+    async def _log_in(self, request: Request) -> Login:
+        login = await log_in(self._host, key_of(request.headers.get("authorization", "")))
+        if login is None:
+            raise unauthorized()
+        return login
+
+
+def request_id(request: Request) -> str:
+    """Ours to trace by; the client's own last one if it looks like one."""
+    told = request.headers.get("request-id", "").rpartition(",")[2].strip()
+    return told if 0 < len(told) <= 64 and told.replace("-", "").isalnum() else str(uuid.uuid4())
+
+
+def raw_segments(scope: Scope) -> tuple[str, ...]:
+    """The path's segments, each decoded by itself. Raises Refusal."""
+    raw = scope.get("raw_path") or scope["path"].encode()
+    try:
+        segments = tuple(unquote(part, errors="strict") for part in raw.decode("ascii").split("?")[0].split("/")[1:])
+    except UnicodeDecodeError:
+        raise Refusal("bad_request", "The path of the request is not UTF-8.") from None
+    if any("\0" in segment for segment in segments):
+        raise Refusal("bad_request", "The path of the request contains a NUL.")
+    return segments[:-1] if len(segments) > 1 and segments[-1] == "" else segments
+
+
+def match(words: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] | None:
+    """What the names of a route stand for; None when it is not this route."""
+    params = {}
+    for word, segment in zip(words, segments, strict=True):
+        if word.startswith("{"):
+            params[word[1:-1]] = segment
+        elif word != segment:
+            return None
+    return params
+
+
+def key_of(authorization: str) -> str:
+    """The key of ``Bearer KEY`` or, as git and old tools send it, ``Basic BASE64(anything:KEY)``."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    return basic(authorization)[1]
+
+
+def basic(authorization: str) -> tuple[str, str]:
+    """User and password of basic authorisation; empty when it is none."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(rest, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return user, password
+
+
+def check_right(right: Right, call: Call) -> None:
+    """Raises Refusal when the caller is not who he must be."""
+    if right is Right.OWNER and not (call.user.admin or call.app.owner_id == call.user.id):
+        raise forbidden(f"You do not have access to the app {call.app.name}: only its owner may do this.")
+    if right is Right.ADMIN and not call.user.admin:
+        raise forbidden("Only an administrator of this server may do this.")
+
+
+def check_version(accept: str) -> None:
+    """Raises Refusal for another version of the API than 3 and its variants (``3.sdk``, ``3.webhooks``)."""
+    if "application/vnd.heroku+json" in accept and "version=3" not in accept.replace(" ", ""):
+        raise Refusal("not_acceptable", f"Please specify a supported version: Accept: {VERSION}")
+
+
+def refused(refusal: Refusal) -> Response:
+    """``{id, message}``."""
+    body = {"id": refusal.identity, "message": refusal.message}
+    if refusal.resource:
+        body["resource"] = refusal.resource
+    headers = {"WWW-Authenticate": 'Basic realm="procman"'} if refusal.status == 401 else {}
+    return JSONResponse(body, refusal.status, headers)
+
+
+def rendered(answer: Answer | Stream) -> Response:
+    """As Starlette sends it."""
+    if isinstance(answer, Stream):
+        headers: Mapping[str, str] = {"Cache-Control": "no-store"}
+        return StreamingResponse(answer.chunks, answer.status, headers, media_type=answer.media_type)
+    headers = {"Cache-Control": "no-store", "RateLimit-Remaining": "4500", **answer.headers}
+    return JSONResponse(answer.body, answer.status, dict(headers))

@@ -1,0 +1,127 @@
+"""One call of the API: who calls, about which app, with which body; and what is answered."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+
+from procman.core.records import App, User
+from procman.platform.host import Host
+from procman.platform.refusals import Refusal, invalid
+from procman.platform.users import Login
+
+BODY_LIMIT = 1 << 20  # bytes of a JSON body
+
+
+class Right(Enum):
+    """What a caller must be."""
+
+    ANYBODY = "anybody"
+    USER = "user"  # anybody with a key
+    APP = "app"  # may use the app that the path names
+    OWNER = "owner"  # owns it
+    ADMIN = "admin"
+
+
+class Call:
+    """Handed to every handler. ``params``: what the path holds, decoded; ``app``: of routes under ``/apps/{app}``."""
+
+    def __init__(self, host: Host, request: Request, params: Mapping[str, str]) -> None:
+        self.host = host
+        self.request = request
+        self.params = params
+        self.login: Login | None = None
+        self._app: App | None = None
+        self._body: Any = None
+
+    @property
+    def user(self) -> User:
+        """Who calls; only for routes that need somebody."""
+        assert self.login is not None
+        return self.login.user
+
+    @property
+    def app(self) -> App:
+        """The app that the path names; only for routes that name one."""
+        assert self._app is not None
+        return self._app
+
+    def of_app(self, app: App) -> None:
+        """The application has found it."""
+        self._app = app
+
+    async def read_body(self) -> None:
+        """Read the JSON body, if there is one. Raises Refusal."""
+        data = b""
+        async for chunk in self.request.stream():
+            data += chunk
+            if len(data) > BODY_LIMIT:
+                raise Refusal("payload_too_large", f"The request body is over {BODY_LIMIT} bytes.")
+        if not data.strip():
+            return
+        try:
+            self._body = json.loads(data)
+        except (ValueError, RecursionError):
+            raise Refusal("bad_request", "Unable to parse the JSON of the request body.") from None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body, an object; empty when none was sent. Raises Refusal."""
+        if self._body is None:
+            return {}
+        if not isinstance(self._body, dict):
+            raise Refusal("bad_request", "The request body must be a JSON object.")
+        return self._body
+
+    def text(self, key: str, required: bool = True) -> str | None:
+        """A string of the body. Raises Refusal."""
+        value = self.body.get(key)
+        if value is None and not required:
+            return None
+        if not isinstance(value, str):
+            raise invalid(f"{key} must be a string.")
+        return value
+
+    def must(self, key: str) -> str:
+        """A string of the body that has to be there. Raises Refusal."""
+        value = self.text(key)
+        assert value is not None
+        return value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """A boolean of the body. Raises Refusal."""
+        value = self.body.get(key, default)
+        if not isinstance(value, bool):
+            raise invalid(f"{key} must be true or false.")
+        return value
+
+
+class Answer(NamedTuple):
+    """A JSON answer."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+class Stream(NamedTuple):
+    """An answer that comes bit by bit."""
+
+    chunks: AsyncIterator[bytes]
+    media_type: str
+    status: int = 200
+
+
+Handler = Callable[[Call], Awaitable[Answer | Stream]]
+
+
+class Route(NamedTuple):
+    """A row of the API. ``path``: with ``{names}``; ``raw``: the handler reads the body itself."""
+
+    method: str
+    path: str
+    handler: Handler
+    right: Right
+    raw: bool = False

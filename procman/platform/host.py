@@ -1,0 +1,111 @@
+"""The host: everything that use cases need, handed in by the composition root."""
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from procman.core.records import App
+from procman.platform.layout import Layout
+from procman.runtimes.base import Runtime, Stream
+from procman.store.database import Database
+
+if TYPE_CHECKING:
+    from procman.platform.rollouts import Rollouts
+
+
+class Settings(NamedTuple):
+    """How this server is set up. ``urls``: how it is reached, for answers and messages."""
+
+    api_url: str = "http://127.0.0.1:5000"
+    git_host: str = "127.0.0.1:5001"
+    rendezvous_address: str = "127.0.0.1:5002"
+    router_port: int = 5080
+    domain: str = "localhost"  # apps are reached at NAME.DOMAIN
+    stack: str = "heroku-24"
+    region: str = "local"
+    first_port: int = 20_000
+    ports_per_app: int = 200
+    last_port: int = 60_000
+    first_uid: int | None = None  # None: everything runs as the server's own user
+    push_creates_apps: bool = False
+    mount: str | None = None  # "/app" where dynos may have file systems of their own
+    attach_timeout: float = 30.0
+    drain_s: float = 30.0
+    release_timeout: float = 3600.0
+    build_timeout: float = 900.0
+
+
+class AppLog(Protocol):
+    """The server's own lines in an app's log."""
+
+    def write(self, app_id: str, source: str, ps: str, text: str) -> None:
+        """One line, of ``app[api]`` or ``heroku[run.1234]``."""
+
+    def forget(self, app_id: str) -> None:
+        """The app is gone."""
+
+
+class Traffic(Protocol):
+    """The router, as the platform needs it."""
+
+    async def route(self, app_id: str) -> None:
+        """Send the app's requests to its current generation, and only to that."""
+
+    async def drain(self, app_id: str, generation: int, seconds: float) -> None:
+        """Return when older generations have no request in hand, or after so long."""
+
+
+class Rendezvous(Protocol):
+    """Where clients join attached one-off dynos."""
+
+    def expect(self, start: Callable[[], Awaitable[Stream]], on_timeout: Callable[[], None], seconds: float) -> str:
+        """A client may come within ``seconds``; ``start`` makes the stream it is joined to. Returns the attach URL."""
+
+
+class NoTraffic:
+    """No router: dynos are reached at their ports."""
+
+    async def route(self, app_id: str) -> None:
+        """Nothing to do."""
+
+    async def drain(self, app_id: str, generation: int, seconds: float) -> None:
+        """Nothing to wait for."""
+
+
+class Host:
+    """One server's parts. Nothing here decides; use cases take it as their first argument."""
+
+    rollouts: "Rollouts"
+
+    def __init__(
+        self,
+        db: Database,
+        runtime: Runtime,
+        layout: Layout,
+        log: AppLog,
+        settings: Settings,
+        traffic: Traffic | None = None,
+        rendezvous: Rendezvous | None = None,
+        now: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.db = db
+        self.runtime = runtime
+        self.layout = layout
+        self.log = log
+        self.settings = settings
+        self.traffic: Traffic = traffic or NoTraffic()
+        self.rendezvous = rendezvous
+        self.now = now
+        self.new_id = new_id
+        self.on_change: list[Callable[[str, str, App], None]] = []  # (event, action, app): webhooks, router
+
+    def say(self, app_id: str, text: str) -> None:
+        """A line of ``app[api]``."""
+        self.log.write(app_id, "app", "api", text)
+
+    def tell(self, event: str, action: str, app: App) -> None:
+        """Something about an app has changed: ``api:release``, ``create``."""
+        for listener in self.on_change:
+            listener(event, action, app)

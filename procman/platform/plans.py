@@ -1,0 +1,86 @@
+"""From a release and a formation to the plan that a supervisor runs. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from procman.core.plan import Health, Plan, TypePlan
+from procman.core.records import App, FormationType, Release, Slug
+from procman.core.sizes import DEFAULT_SIZE, SIZES
+from procman.platform.host import Settings
+
+
+def make_plan(
+    settings: Settings,
+    app: App,
+    release: Release,
+    slug: Slug,
+    directory: str,
+    formation: Sequence[FormationType],
+    features: Mapping[str, bool],
+    generation: int,
+) -> Plan:
+    """What a generation of the app shall be. ``directory``: the unpacked slug."""
+    wished = {row.type: row for row in formation}
+    types = {}
+    for name, command in slug.process_types.items():
+        row = wished.get(name)
+        size = row.size if row else DEFAULT_SIZE
+        types[name] = TypePlan(
+            command, row.quantity if row else 0, SIZES[size], overlaps(slug.facts, name), health(slug.facts, name)
+        )
+    return Plan(
+        app_id=app.id,
+        app_name=app.name,
+        generation=generation,
+        release_id=release.id,
+        version=release.version,
+        directory=directory,
+        types=types,
+        env=environment(settings, app, release, slug, features),
+        ports=(app.first_port, settings.ports_per_app),
+        mount=settings.mount,
+        rollout="preboot" if features.get("preboot", True) else "restart",
+        runtime_metrics=features.get("log-runtime-metrics", False),
+    )
+
+
+def environment(
+    settings: Settings, app: App, release: Release, slug: Slug, features: Mapping[str, bool]
+) -> dict[str, str]:
+    """Config vars, and the dyno metadata if that feature is on (Heroku: dyno-metadata)."""
+    env = {"LANG": "C.UTF-8", **release.config}
+    if features.get("runtime-dyno-metadata"):
+        commit = slug.commit_hash or ""
+        env |= {
+            "HEROKU_APP_ID": app.id,
+            "HEROKU_APP_NAME": app.name,
+            "HEROKU_APP_DEFAULT_DOMAIN_NAME": f"{app.name}.{settings.domain}",
+            "HEROKU_RELEASE_CREATED_AT": stamp(release.created_at),
+            "HEROKU_RELEASE_VERSION": f"v{release.version}",
+            "HEROKU_SLUG_COMMIT": commit,
+            "HEROKU_SLUG_DESCRIPTION": release.description,
+            "HEROKU_BUILD_COMMIT": commit,
+            "HEROKU_BUILD_DESCRIPTION": release.description,
+        }
+    return env
+
+
+def overlaps(facts: Mapping[str, Any], process_type: str) -> bool:
+    """Whether old and new dynos of the type may run side by side: unless the app says ``overlap: false``."""
+    said = facts.get("overlap", {})
+    return bool(said.get(process_type, True)) if isinstance(said, Mapping) else True
+
+
+def health(facts: Mapping[str, Any], process_type: str) -> Health | None:
+    """The HTTP check that app.json asks for, of web only."""
+    said = facts.get("health", {})
+    check = said.get(process_type) if isinstance(said, Mapping) else None
+    if not isinstance(check, Mapping) or "path" not in check:
+        return None
+    return Health(str(check["path"]), float(check.get("timeout", 5.0)), float(check.get("within", 60.0)))
+
+
+def stamp(seconds: float) -> str:
+    """``2015-04-02T18:00:42Z``: the API's and the metadata's form of a time."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
