@@ -14,15 +14,19 @@ HEROKU_LINE_BYTES = 10_000  # Dev Center "limits": dyno output lines over 10,000
 
 
 class Source(NamedTuple):
-    """Who wrote: a dyno's program (``app``), or its keeper (``heroku``). ``dyno`` None: procman itself."""
+    """Who wrote: a dyno's program (``app``), or its keeper (``heroku``).
+
+    ``dyno`` None: procman itself, or the part of it that ``ps`` names, such as ``router``.
+    """
 
     dyno: DynoName | None
     origin: str  # "app" or "heroku"
     stream: str = "stdout"  # "stdout", "stderr" or "system"
+    ps: str = "procman"
 
     def label(self) -> str:
         """``web.1``, or ``procman`` for the manager's own lines."""
-        return str(self.dyno) if self.dyno else "procman"
+        return str(self.dyno) if self.dyno else self.ps
 
 
 class LogFormat(Protocol):

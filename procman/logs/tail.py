@@ -4,8 +4,10 @@ Needs only the files, no supervisor. Every read is of whole lines; blocks are bo
 Errors of the disk and of permissions are raised as ``OSError``; segments that go while one reads are not errors.
 """
 
+import errno
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +17,7 @@ from procman.logs.formats import heroku_lines, stamp
 from procman.logs.store import PROCMAN, Position, segment_path, segments
 
 BLOCK = 1 << 20  # bytes of one read
+LARGEST = 64 << 20  # bytes; no segment and no line of ours comes near, so what is larger is somebody's trap
 STAMP = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"
 STAMP_BYTES = 32
 LINE = re.compile(rb"(%s) ([^\s\[]+)\[([^\s\]]+)\]: " % STAMP)
@@ -152,6 +155,10 @@ class Follower:
             elif not self._starts_over():
                 return b""
 
+    def position(self) -> Position:
+        """Behind what ``read`` has given out: where another follower can go on."""
+        return Position(self._number, self._offset)
+
     def close(self) -> None:
         """Give the descriptor back."""
         if self._fd is not None:
@@ -188,6 +195,9 @@ class Follower:
             if len(chunk) < size:
                 self._rest = chunk
                 return b""
+            if size >= LARGEST:
+                self._offset += size
+                return chunk + b"\n"
             size *= 2  # a long line
 
     def _tell_missed(self) -> bytes:
@@ -278,8 +288,21 @@ def whole_bytes(fd: int) -> int:
 
 
 def open_segment(directory: str, number: int) -> int | None:
-    """A descriptor to read from; None if the segment is not there (any more)."""
+    """A descriptor to read from; None if the segment is not there (any more), or is no file.
+
+    Dynos may be able to write to the directory of their app: nothing that they put there holds up a reader.
+    """
     try:
-        return os.open(segment_path(directory, number), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(segment_path(directory, number), flags)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
+            return None
+        raise
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
+        return fd
+    os.close(fd)
+    return None
