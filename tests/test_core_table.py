@@ -12,6 +12,7 @@ from procman.core.dyno import AT_REST, PUBLIC, Dyno, State
 from procman.core.effects import Say, Spawn
 from procman.core.engine import Engine
 from procman.core.events import (
+    Adopted,
     Bound,
     DynoEvent,
     Emptied,
@@ -20,6 +21,7 @@ from procman.core.events import (
     Hurried,
     Spawned,
     SpawnFailed,
+    Superseded,
     Tick,
     Unwanted,
     Wanted,
@@ -36,6 +38,7 @@ from procman.core.restart import (
     NEVER_RESTART,
     ON_FAILURE,
     RestartPolicy,
+    cycle_s,
     limited,
 )
 from procman.core.table import TABLE, describe, handle, impossible
@@ -69,7 +72,9 @@ def test_the_impossible_changes_nothing(state):
     events = {
         Wanted: Wanted(WEB),
         Unwanted: Unwanted(WEB),
+        Superseded: Superseded(WEB, False),
         Hurried: Hurried(WEB),
+        Adopted: Adopted(WEB, 1, 9, 1.0, True),
         Spawned: Spawned(WEB, 0, 9),
         SpawnFailed: SpawnFailed(WEB, 0, Exit(127)),
         Bound: Bound(WEB, 0),
@@ -296,7 +301,7 @@ def test_lists_read_as_a_person_would_say_them(names, words):
 
 
 def engine_of(policy: RestartPolicy, exit_with: str | None = None) -> Engine:
-    return Engine(lambda process_type: profile_of(process_type, policy), exit_with)
+    return Engine(lambda dyno: profile_of(dyno.process_type, policy), exit_with)
 
 
 def spawns(effects: list) -> list[Spawn]:
@@ -315,6 +320,32 @@ def test_run_numbers_go_on_when_a_dyno_is_scaled_away_and_back():
     before = engine.snapshot()
     assert engine.handle(Spawned(WORKER, 1, 8), 3.0) == []
     assert engine.snapshot() == before
+
+
+def test_a_generation_that_was_given_up_leaves_nothing_to_remember():
+    engine = engine_of(DEV)
+    engine.handle(FormationChanged({"worker": 1}, 7), 0.0)
+    worker = WORKER._replace(generation=7)
+    engine.handle(SpawnFailed(worker, 1, Exit(127)), 0.0)
+    engine.handle(FormationChanged({}, 7), 1.0)
+    assert (engine.formations, engine.dynos, engine.generation) == ({}, {}, 0)
+    assert spawns(engine.handle(FormationChanged({"worker": 1}, 7), 2.0)) == [Spawn(worker, 1)]
+
+
+def test_dynos_of_two_generations_go_by_one_name_and_are_told_apart():
+    old, new = DynoName("web", 1, 4), DynoName("web", 1, 5)
+    assert str(old) == str(new) == "web.1"
+    assert (old.full(), new.full(), WEB.full()) == ("web.1@4", "web.1@5", "web.1")
+
+
+@given(st.text(max_size=5), st.integers(1, 100))
+def test_a_dyno_is_cycled_after_24_hours_and_at_most_216_minutes_more(salt, number):
+    assert 86_400 <= cycle_s(f"{salt}/web.{number}#1") <= 86_400 + 216 * MINUTE
+
+
+def test_the_daily_restarts_are_spread_over_the_dynos():
+    drawn = {cycle_s(f"app/web.{number}#1") // (24 * MINUTE) for number in range(1, 101)}
+    assert len(drawn) >= 8
 
 
 def test_a_thousand_dynos_start_at_once_and_in_order():

@@ -5,7 +5,10 @@ compared. ``pytest --update-transcripts`` rewrites those, so that a new scenario
 
     policy dev | policy web=heroku      --restart, for all or for one type
     exit-with any, grace 5              --exit-with, --timeout
+    cycle SALT                          the daily restart; the type ``run`` is of one-off dynos
     SECONDS formation web=2 worker=1    the wish; also: shutdown STATUS WHY, tick (one that nothing is due for)
+    SECONDS formation@5 web=2           that of a generation; succeed@5: which takes the place of the older ones
+    SECONDS one-off run.1               also: adopted web.1@5 run 3 age 60 [up]
     SECONDS restart web.1 web.2         somebody's order about these dynos; also: stop, start
     SECONDS spawned web.1 [run 1]       news of the latest run, or of another; also: bound, emptied,
                                         exited 3 | SIGKILL [WHY], failed STATUS WHY
@@ -23,11 +26,13 @@ import pytest
 from procman.core.effects import Kill, Quit, Say, Spawn, Terminate
 from procman.core.engine import Engine
 from procman.core.events import (
+    Adopted,
     Bound,
     Emptied,
     Event,
     Exited,
     FormationChanged,
+    OneOffRequested,
     RestartRequested,
     ShutdownRequested,
     Spawned,
@@ -54,6 +59,7 @@ class Scenario:
         self.policies = {"*": NAMED["dev"]}
         self.grace: float | None = None
         self.exit_with: str | None = None
+        self.cycle: str | None = None
 
     def set(self, setting: str, value: str) -> None:
         if setting == "policy":
@@ -61,12 +67,16 @@ class Scenario:
             self.policies[kind if equals else "*"] = policy_of(name if equals else value)
         elif setting == "grace":
             self.grace = float(value)
+        elif setting == "cycle":
+            self.cycle = value
         else:
             assert setting == "exit-with", setting
             self.exit_with = value
 
-    def profile(self, process_type: str) -> Profile:
-        return profile_of(process_type, self.policies.get(process_type, self.policies["*"]), self.grace)
+    def profile(self, dyno: DynoName) -> Profile:
+        process_type = dyno.process_type
+        profile = profile_of(process_type, self.policies.get(process_type, self.policies["*"]), self.grace)
+        return profile._replace(cycle=self.cycle, one_off=process_type == "run")
 
     def engine(self) -> Engine:
         return Engine(self.profile, self.exit_with)
@@ -111,8 +121,12 @@ def ticks(engine: Engine, until: float) -> Iterator[str]:
 
 def event_of(words: list[str], engine: Engine) -> Event:
     verb, *rest = words
-    if verb == "formation":
-        return FormationChanged({kind: int(count) for kind, _, count in (word.partition("=") for word in rest)})
+    verb, _, generation = verb.partition("@")
+    if verb in ("formation", "succeed"):
+        formation = {kind: int(count) for kind, _, count in (word.partition("=") for word in rest)}
+        return FormationChanged(formation, int(generation or 0), verb == "succeed")
+    if verb == "one-off":
+        return OneOffRequested(dyno_name(rest[0]))
     if verb == "shutdown":
         return ShutdownRequested(int(rest[0]), " ".join(rest[1:]))
     if verb == "tick":
@@ -124,6 +138,8 @@ def event_of(words: list[str], engine: Engine) -> Event:
     if rest[:1] == ["run"]:
         run = int(rest[1])
         del rest[:2]
+    if verb == "adopted":
+        return Adopted(name, run, 100 * run + name.number, float(rest[1]), rest[2:] == ["up"])
     if verb == "spawned":
         return Spawned(name, run, 100 * run + name.number)
     if verb == "failed":
@@ -134,8 +150,9 @@ def event_of(words: list[str], engine: Engine) -> Event:
 
 
 def dyno_name(word: str) -> DynoName:
-    kind, _, number = word.partition(".")
-    return DynoName(kind, int(number))
+    name, _, generation = word.partition("@")
+    kind, _, number = name.partition(".")
+    return DynoName(kind, int(number), int(generation or 0))
 
 
 def exit_of(how: str, *why: str) -> Exit:
@@ -159,7 +176,7 @@ def indented(engine: Engine, event: Event, now: float) -> Iterator[str]:
         elif isinstance(effect, Quit):
             yield f"{INDENT}quit with status {effect.status}: {effect.why}"
         else:
-            yield f"{INDENT}{VERBS[type(effect)]} {effect.dyno}, run {effect.run}"
+            yield f"{INDENT}{VERBS[type(effect)]} {effect.dyno.full()}, run {effect.run}"
     if not effects and before == after:
         yield f"{INDENT}nothing"
 

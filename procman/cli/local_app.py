@@ -10,6 +10,7 @@ from procman.cli.settings import Settings
 from procman.core.formation import port_of, wanted_dynos
 from procman.core.model import RELEASE, WEB, DynoName, Profile, profile_of
 from procman.errors import ProcmanError
+from procman.logs.scribe import Scribe
 from procman.logs.store import LogStore
 from procman.supervisor import ports
 from procman.supervisor.processes import Command
@@ -27,6 +28,7 @@ class LocalApp:
         self._program = shell()
         self._ports: list[str] = []
         self.store: LogStore | None = None
+        self.scribe: Scribe | None = None
         self.present: Callable[[], Collection[DynoName]] = tuple
         self.said: dict[str, Any] = {}
         self._set(settings, load(settings, environ))
@@ -45,9 +47,9 @@ class LocalApp:
         env = dyno_env(self._base, dyno, self._ports, self.app.base_port)
         return Command(self._texts.get(dyno.process_type, ""), env, self._program)
 
-    def profile(self, process_type: str) -> Profile:
-        """What the settings hold a type to."""
-        restart, grace = self.settings.restart, self.settings.grace
+    def profile(self, dyno: DynoName) -> Profile:
+        """What the settings hold its type to."""
+        restart, grace, process_type = self.settings.restart, self.settings.grace, dyno.process_type
         policy = restart.get(process_type, restart["*"])
         return profile_of(process_type, policy, grace.get(process_type, grace.get("*")))
 
@@ -57,11 +59,11 @@ class LocalApp:
 
     def facts(self) -> Mapping[str, Any]:
         """What is said of the formation as a whole."""
-        return self.said
+        return {**self.said, "log": log_facts(self.scribe, self.store)}
 
     def log_position(self) -> Sequence[int]:
         """Where the log's next line will stand."""
-        return tuple(self.store.position()) if self.store else ()
+        return tuple(self.store.place()) if self.store else ()
 
     def files(self) -> Collection[str]:
         """The files that say what the app is, relative to its root."""
@@ -120,3 +122,11 @@ class LocalApp:
         """What makes a dyno of this type what it is: neighbours' ports do not."""
         port = port_of(DynoName(process_type, 1), self._ports, self.app.base_port)
         return self._texts[process_type], dict(self._base), port
+
+
+def log_facts(scribe: Scribe | None, store: LogStore | None) -> dict[str, Any]:
+    """What is said of the log's writing: bytes that wait for the disk, and the gap that it will have to tell of."""
+    if not scribe or not store:
+        return {}
+    waiting, lines, size, why = scribe.losses(store.lost_lines, store.lost_bytes, store.trouble)
+    return {"waiting": waiting, "lost_lines": lines, "lost_bytes": size, "trouble": why if lines else ""}

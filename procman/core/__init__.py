@@ -8,5 +8,6 @@ supervisor performs; what comes of them (a process id, a failure, an exit) comes
 wished (the formation) and what is (the dynos) are different data. A dyno's state changes only in ``table.py``, one
 total table of states and events. There are no timers: ``Engine.deadline()`` is worked out from state, the time it was
 entered and the policy, and a ``Tick`` makes due what is due. Every spawn has a run number; news of an earlier run is
-dropped in ``Engine.handle``. Times are seconds of a monotonic clock.
+dropped in ``Engine.handle``. A rollout is a second set of dynos beside the first: the generation is part of a dyno's
+name, and ``rollout.py`` says when which set is wished for. Times are seconds of a monotonic clock.
 """

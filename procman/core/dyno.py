@@ -8,7 +8,7 @@ from enum import Enum
 
 from procman.core.effects import Effect, Say
 from procman.core.model import DynoName, Exit, Profile
-from procman.core.restart import NEVER
+from procman.core.restart import NEVER, cycle_s
 
 KILL_AGAIN_S = 5.0  # a process in uninterruptible sleep takes the signal when it wakes; say so now and then
 SPAWN_RETRY_S = 0.5  # a failure to start is never retried at once, whatever the policy: the machine is in trouble
@@ -69,6 +69,8 @@ class Dyno:
             return self.since + KILL_AGAIN_S
         if self.state is State.CRASHED:
             return self.since + self.cool_off()
+        if self.state is State.UP and self.profile.cycle is not None:
+            return self.started_at + cycle_s(f"{self.profile.cycle}/{self.name}#{self.run}")
         return NEVER
 
     def cool_off(self) -> float:
@@ -91,11 +93,11 @@ class Dyno:
         """Heroku's word for the state. While it ends, that of where it is going, as Heroku's log has it."""
         if self.state in PUBLIC:
             return PUBLIC[self.state]
-        if self.asked:
+        if self.asked and not self.profile.one_off:
             return "starting" if self.wanted else "down"
         if self.pid is not None:
             return self.said
-        return "complete" if self.ended_well() else "crashed"
+        return "complete" if self.profile.one_off or self.ended_well() else "crashed"
 
     def enter(self, state: State, now: float) -> Iterable[Effect]:
         """Change the state, and say so if the public word changes."""

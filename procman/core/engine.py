@@ -1,27 +1,30 @@
 """The formation's engine: events in, effects out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from procman.core.dyno import AT_REST, RUNNING, Dyno, State
 from procman.core.effects import Effect, Quit, Say
 from procman.core.events import (
+    Adopted,
     Command,
     DynoEvent,
     Event,
     Exited,
     FormationChanged,
     Hurried,
+    OneOffRequested,
     Replaced,
     RestartRequested,
     ShutdownRequested,
     SpawnFailed,
     StartRequested,
     StopRequested,
+    Superseded,
     Tick,
     Unwanted,
     Wanted,
 )
-from procman.core.formation import list_words, reconcile, wanted_dynos
+from procman.core.formation import list_words, reconcile
 from procman.core.model import DynoName, Profile
 from procman.core.restart import NEVER
 from procman.core.table import handle
@@ -30,16 +33,16 @@ REMIND_S = 2.0  # whoever waits for a stop hears again after this long whom it i
 
 
 class Engine:
-    """Decides for one app. ``profile`` tells what a process type is held to.
+    """Decides for one app. ``profile`` tells what a dyno is held to.
 
     ``exit_with``: a process type, "any" or "none" — whose exit ends everything with its status; None leaves it
     to the policy (``stops_all``). With "none" the engine goes on even when nothing is left to run.
     """
 
-    def __init__(self, profile: Callable[[str], Profile], exit_with: str | None = None) -> None:
+    def __init__(self, profile: Callable[[DynoName], Profile], exit_with: str | None = None) -> None:
         self.profile = profile
         self.exit_with = exit_with
-        self.formation: dict[str, int] = {}
+        self.formations: dict[int, dict[str, int]] = {}  # by generation
         self.held: set[DynoName] = set()  # of the formation, but stopped by hand
         self.dynos: dict[DynoName, Dyno] = {}
         self.closing: ShutdownRequested | None = None
@@ -54,7 +57,9 @@ class Engine:
         if self.quit:
             return []  # nothing comes after that
         if isinstance(event, FormationChanged):
-            effects = self._reconcile(event, now)
+            effects = self._change(event, now)
+        elif isinstance(event, (Adopted, OneOffRequested)):
+            effects = self._admit(event, now)
         elif isinstance(event, (RestartRequested, StopRequested, StartRequested)):
             effects = self._command(event, now)
         elif isinstance(event, ShutdownRequested):
@@ -77,19 +82,36 @@ class Engine:
         return min([self._remind_at, *(dyno.deadline() for dyno in self.dynos.values())])
 
     def snapshot(self) -> dict[str, tuple[str, int, int | None]]:
-        """State, run and pid of every dyno by name, for tests and for whoever asks."""
-        return {str(dyno.name): (dyno.state.value, dyno.run, dyno.pid) for dyno in self.dynos.values()}
+        """State, run and pid of every dyno by its full name, for tests and for whoever asks."""
+        return {dyno.name.full(): (dyno.state.value, dyno.run, dyno.pid) for dyno in self.dynos.values()}
 
     def reprofile(self) -> None:
         """``profile`` answers otherwise now: hold every dyno to that, from its next deadline on."""
         for dyno in self.dynos.values():
-            dyno.profile = self.profile(dyno.name.process_type)
+            dyno.profile = self.profile(dyno.name)
+
+    @property
+    def generation(self) -> int:
+        """The newest one that is wished for."""
+        return max(self.formations, default=0)
+
+    @property
+    def formation(self) -> dict[str, int]:
+        """Quantities by process type in the newest generation."""
+        return self.formations.get(self.generation, {})
+
+    def has(self, name: DynoName) -> bool:
+        """Whether the dyno is of the formation of its generation: neither a one-off nor being scaled away."""
+        return 0 < name.number <= self.formations.get(name.generation, {}).get(name.process_type, 0)
 
     def _command(self, event: Command, now: float) -> list[Effect]:
         """Somebody's order about single dynos. What is stopped by hand stays so until it is started by hand."""
         effects: list[Effect] = []
-        wanted = () if self.closing else wanted_dynos(self.formation)  # not those that are being scaled away
-        for dyno in [self.dynos[name] for name in event.dynos if name in self.dynos and name in wanted]:
+        for dyno in [self.dynos[name] for name in event.dynos if name in self.dynos and not self.closing]:
+            if dyno.profile.one_off or not self.has(dyno.name):
+                if dyno.profile.one_off and isinstance(event, StopRequested):
+                    effects += handle(dyno, Unwanted(dyno.name), now)
+                continue
             if isinstance(event, StopRequested):
                 self.held.add(dyno.name)
                 effects += handle(dyno, Unwanted(dyno.name), now)
@@ -99,26 +121,59 @@ class Engine:
                 effects += handle(dyno, Replaced(dyno.name), now)
         return effects
 
-    def _reconcile(self, event: FormationChanged, now: float) -> list[Effect]:
+    def _admit(self, event: Adopted | OneOffRequested, now: float) -> list[Effect]:
+        """A dyno that no formation asks for, or not yet."""
+        name = event.dyno
+        if self.closing or name in self.dynos:
+            return []
+        dyno = self._make(name, now)
+        return handle(dyno, event if isinstance(event, Adopted) else Wanted(name), now)
+
+    def _change(self, event: FormationChanged, now: float) -> list[Effect]:
+        """What a generation shall be from now on, after what older ones shall be no more."""
         if self.closing:
             return []
-        self.formation = dict(event.formation)
-        self.held.intersection_update(wanted_dynos(event.formation))
-        present = {name for name, dyno in self.dynos.items() if dyno.wanted} | self.held
-        starts, stops = reconcile(event.formation, present)
+        effects: list[Effect] = []
+        older = sorted(generation for generation in self.formations if generation < event.generation)
+        for generation in older if event.succeeds else ():
+            effects += self._reconcile(generation, {}, now, heir=event)
+        return effects + self._reconcile(event.generation, event.formation, now)
+
+    def _reconcile(
+        self, generation: int, formation: Mapping[str, int], now: float, heir: FormationChanged | None = None
+    ) -> list[Effect]:
+        self.formations[generation] = dict(formation)
+        self.held = {name for name in self.held if self.has(name)}
+        present = {
+            name
+            for name, dyno in self.dynos.items()
+            if name.generation == generation and not dyno.profile.one_off and (dyno.wanted or name in self.held)
+        }
+        if not formation and generation:
+            del self.formations[generation]
+            self._last_runs = {name: run for name, run in self._last_runs.items() if name.generation != generation}
+        starts, stops = reconcile(formation, present, generation)
         effects: list[Effect] = []
         for name in stops:
-            effects += handle(self.dynos[name], Unwanted(name), now)
+            effects += handle(self.dynos[name], self._farewell(name, heir), now)
         for name in starts:
-            if name not in self.dynos:
-                last_run = self._last_runs.get(name, 0)
-                self.dynos[name] = Dyno(name, self.profile(name.process_type), now, last_run)
-            effects += handle(self.dynos[name], Wanted(name), now)
+            effects += handle(self.dynos.get(name) or self._make(name, now), Wanted(name), now)
         return effects
+
+    def _farewell(self, name: DynoName, heir: FormationChanged | None) -> DynoEvent:
+        """Word for a dyno to go, and whether one of the heir's takes its place."""
+        if heir is None or name.number > heir.formation.get(name.process_type, 0):
+            return Unwanted(name)
+        successor = self.dynos.get(name._replace(generation=heir.generation))
+        return Superseded(name, successor is not None and successor.wanted)
+
+    def _make(self, name: DynoName, now: float) -> Dyno:
+        dyno = self.dynos[name] = Dyno(name, self.profile(name), now, self._last_runs.get(name, 0))
+        return dyno
 
     def _judge(self, dyno: Dyno, now: float) -> list[Effect]:
         """An exit that nobody asked for may end everything, and may become the manager's own status."""
-        if dyno.asked or not dyno.wanted or dyno.last_exit is None or self.closing:
+        if dyno.asked or not dyno.wanted or dyno.last_exit is None or self.closing or dyno.profile.one_off:
             return []
         verdict = dyno.last_exit.status, f"{dyno.name} {dyno.last_exit.words()}"
         if verdict[0]:
@@ -156,10 +211,16 @@ class Engine:
         return [Say(None, f"Still waiting for {names}, up to {max(left, 0):.0f} s; Ctrl-C kills at once")]
 
     def _finish(self) -> list[Effect]:
-        """Forget dynos that are down and not of the formation; quit when nothing runs and nothing will."""
-        ended = [name for name, dyno in self.dynos.items() if not dyno.wanted and dyno.state in AT_REST]
+        """Forget dynos that are down and not of a formation; quit when nothing runs and nothing will."""
+        ended = [
+            name
+            for name, dyno in self.dynos.items()
+            if dyno.state in AT_REST and (dyno.profile.one_off or not dyno.wanted)
+        ]
         for name in ended if self.closing else [name for name in ended if name not in self.held]:
-            self._last_runs[name] = self.dynos.pop(name).run
+            dyno = self.dynos.pop(name)
+            if not dyno.profile.one_off and name.generation in self.formations:  # others never come again
+                self._last_runs[name] = dyno.run
             self.failures.pop(name, None)
         if not all(dyno.is_final() for dyno in self.dynos.values()):
             return []

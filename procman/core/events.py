@@ -7,9 +7,30 @@ from procman.core.model import DynoName, Exit
 
 
 class FormationChanged(NamedTuple):
-    """The wish: how many dynos of each process type there shall be."""
+    """The wish: how many dynos of each process type there shall be in a generation; without any, it is given up.
+
+    ``succeeds``: it takes the place of every older generation, which ends now.
+    """
 
     formation: Mapping[str, int]
+    generation: int = 0
+    succeeds: bool = False
+
+
+class OneOffRequested(NamedTuple):
+    """Somebody wants this dyno run once, beside the formation."""
+
+    dyno: DynoName
+
+
+class Adopted(NamedTuple):
+    """A dyno of an earlier supervisor lives on. ``age``: seconds since its start. ``up``: it has bound its port."""
+
+    dyno: DynoName
+    run: int
+    pid: int
+    age: float
+    up: bool
 
 
 class Spawned(NamedTuple):
@@ -91,6 +112,13 @@ class Unwanted(NamedTuple):
     dyno: DynoName
 
 
+class Superseded(NamedTuple):
+    """A dyno of a newer generation takes its place. Made by the engine only. ``quietly``: that one runs already."""
+
+    dyno: DynoName
+    quietly: bool
+
+
 class Replaced(NamedTuple):
     """This dyno shall have a new run. Made by the engine only."""
 
@@ -104,6 +132,6 @@ class Hurried(NamedTuple):
 
 
 RunEvent = Spawned | SpawnFailed | Bound | Exited | Emptied
-DynoEvent = RunEvent | Wanted | Unwanted | Replaced | Hurried | Tick
+DynoEvent = RunEvent | Adopted | Wanted | Unwanted | Superseded | Replaced | Hurried | Tick
 Command = RestartRequested | StopRequested | StartRequested
-Event = RunEvent | FormationChanged | Command | ShutdownRequested | Tick
+Event = RunEvent | Adopted | FormationChanged | OneOffRequested | Command | ShutdownRequested | Tick

@@ -7,20 +7,20 @@ from procman.core.model import DynoName
 TYPE_STEP = 100  # foreman, honcho, heroku local: PORT is base + 100 per process type + 1 per dyno
 
 
-def wanted_dynos(formation: Mapping[str, int]) -> list[DynoName]:
+def wanted_dynos(formation: Mapping[str, int], generation: int = 0) -> list[DynoName]:
     """Every dyno of a formation, in start order: by type as listed, lowest number first."""
     return [
-        DynoName(process_type, number)
+        DynoName(process_type, number, generation)
         for process_type, quantity in formation.items()
         for number in range(1, quantity + 1)
     ]
 
 
 def reconcile(
-    formation: Mapping[str, int], present: Collection[DynoName]
+    formation: Mapping[str, int], present: Collection[DynoName], generation: int = 0
 ) -> tuple[list[DynoName], list[DynoName]]:
     """The dynos to start, and those to stop, highest number first (Heroku scales down from the top)."""
-    wanted = wanted_dynos(formation)
+    wanted = wanted_dynos(formation, generation)
     keep = frozenset(wanted)
     starts = [name for name in wanted if name not in present]
     stops = [name for name in present if name not in keep]

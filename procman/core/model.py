@@ -10,13 +10,22 @@ BOOT_TIMEOUT_S = 60.0  # Heroku: a web process has 60 s from launch to bind $POR
 
 
 class DynoName(NamedTuple):
-    """``web.1``: process type and number, counted from 1 without gaps."""
+    """``web.1``: process type and number, counted from 1 without gaps.
+
+    ``generation``: the set of dynos that it was rolled out with. Of two sets, both may have a ``web.1``, side by side,
+    and people call both so. A formation that is never rolled out is of generation 0.
+    """
 
     process_type: str
     number: int
+    generation: int = 0
 
     def __str__(self) -> str:
         return f"{self.process_type}.{self.number}"
+
+    def full(self) -> str:
+        """``web.1@5``, which no other dyno is called; ``web.1`` in generation 0."""
+        return f"{self}@{self.generation}" if self.generation else str(self)
 
 
 class Exit(NamedTuple):
@@ -40,12 +49,16 @@ class Profile(NamedTuple):
     """What a process type is held to. ``grace``: seconds from ``stop_signal`` to SIGKILL.
 
     ``boot_timeout``: seconds to bind ``$PORT``; None for types that are up as soon as they run (all but web).
+    ``one_off``: once ended, however, it is complete, and never tried again (Heroku: one-off-dynos).
+    ``cycle``: every dyno is cycled about once a day, at a time drawn by this word and the dyno's name; None: never.
     """
 
     policy: RestartPolicy
     grace: float
     boot_timeout: float | None = None
     stop_signal: str = "SIGTERM"
+    one_off: bool = False
+    cycle: str | None = None
 
 
 def profile_of(process_type: str, policy: RestartPolicy, grace: float | None = None) -> Profile:

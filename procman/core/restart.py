@@ -45,6 +45,11 @@ class RestartPolicy(NamedTuple):
         return delay * (1 + self.jitter * spread)
 
 
+def cycle_s(seed: str) -> float:
+    """Seconds from a dyno's start to its daily restart (Heroku: dyno-restarts: 24 hours and up to 216 minutes)."""
+    return 86_400 + crc32(seed.encode()) / 0xFFFFFFFF * 216 * 60
+
+
 # Dev Center "dynos": at once, then 10 minutes doubling to 24 hours; up for 10 minutes counts as healthy.
 HEROKU = RestartPolicy(
     "heroku",

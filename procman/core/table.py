@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from procman.core.dyno import Dyno, State
 from procman.core.effects import Effect, Kill, Say, Spawn, Terminate
 from procman.core.events import (
+    Adopted,
     Bound,
     DynoEvent,
     Emptied,
@@ -13,6 +14,7 @@ from procman.core.events import (
     Replaced,
     Spawned,
     SpawnFailed,
+    Superseded,
     Tick,
     Unwanted,
     Wanted,
@@ -63,6 +65,15 @@ def run(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
         yield from dyno.enter(State.UP if dyno.profile.boot_timeout is None else State.STARTING, now)
 
 
+def adopt(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """It runs since before there was this engine, and what was said of it then is not said again."""
+    assert isinstance(event, Adopted)
+    dyno.wanted, dyno.run, dyno.pid, dyno.started_at = True, event.run, event.pid, now - event.age
+    dyno.state = State.UP if event.up or dyno.profile.boot_timeout is None else State.STARTING
+    dyno.since, dyno.said = dyno.started_at, dyno.public()
+    return ()
+
+
 def fail_to_start(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     """No process could be made: a crash of a life of no length."""
     assert isinstance(event, SpawnFailed)
@@ -80,13 +91,13 @@ def time_out_boot(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     """R10: kill as Heroku does, or warn and leave the process alone (a debugger may hold it)."""
     if now < dyno.deadline():
         return
+    dyno.overdue = True
     seconds = dyno.profile.boot_timeout or 0.0
     yield Say(
         dyno.name,
         f"Error R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds:.0f} seconds of launch",
     )
     if not dyno.profile.policy.boot_kills:
-        dyno.overdue = True
         return
     yield Say(dyno.name, "Stopping process with SIGKILL")
     yield from kill(dyno, event, now)
@@ -102,6 +113,42 @@ def stop(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     """The stop signal to every process of the dyno; the grace begins."""
     dyno.wanted = False
     return terminate(dyno, now)
+
+
+def give_way(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """The same, while a dyno of the next generation starts, or has, under the same name: one story in the log."""
+    assert isinstance(event, Superseded)
+    dyno.wanted = False
+    if not event.quietly:
+        yield Say(dyno.name, "Restarting")
+        yield Say(dyno.name, f"State changed from {dyno.said} to starting")
+    dyno.said = "down"
+    yield from terminate(dyno, now)
+
+
+def give_way_at_rest(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """The next generation's tries its luck; this one does no more."""
+    assert isinstance(event, Superseded)
+    dyno.wanted = False
+    if not event.quietly:
+        yield Say(dyno.name, f"State changed from {dyno.said} to starting")
+    dyno.said = "down"
+    yield from dyno.enter(State.DOWN, now)
+
+
+def give_way_unheard(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """It has hardly begun, or is ending already: the log goes on with the next generation's."""
+    dyno.wanted, dyno.asked, dyno.said = False, True, "down"
+    return ()
+
+
+def cycle(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
+    """The daily restart; for a one-off dyno, the longest it may live (Heroku: dyno-restarts)."""
+    if now < dyno.deadline():
+        return
+    dyno.wanted, dyno.crashes = not dyno.profile.one_off, 0
+    yield Say(dyno.name, "Cycling")
+    yield from terminate(dyno, now)
 
 
 def replace(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
@@ -181,7 +228,9 @@ def kill_again(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
 
 def rest(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     """Nothing of this run is left. The wish decides what comes next."""
-    if not dyno.wanted:
+    if dyno.profile.one_off:
+        yield from dyno.enter(State.COMPLETE, now)
+    elif not dyno.wanted:
         yield from dyno.enter(State.DOWN, now)
     elif dyno.asked:
         yield from launch(dyno, event, now)
@@ -234,8 +283,10 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.WAITING: {
         Wanted: note_wanted,
         Unwanted: note_unwanted,
+        Superseded: give_way_unheard,
         Replaced: note_wanted,
         Hurried: ignore,
+        Adopted: impossible,
         Spawned: run,
         SpawnFailed: fail_to_start,
         Bound: impossible,
@@ -246,8 +297,10 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.STARTING: {
         Wanted: impossible,
         Unwanted: stop,
+        Superseded: give_way,
         Replaced: replace,
         Hurried: impossible,
+        Adopted: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: bind,
@@ -258,20 +311,24 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.UP: {
         Wanted: impossible,
         Unwanted: stop,
+        Superseded: give_way,
         Replaced: replace,
         Hurried: impossible,
+        Adopted: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: ignore,
         Exited: crash,
         Emptied: impossible,
-        Tick: ignore,
+        Tick: cycle,
     },
     State.STOPPING: {
         Wanted: note_wanted,
         Unwanted: note_unwanted,
+        Superseded: give_way_unheard,
         Replaced: replace_next,
         Hurried: kill_remaining,
+        Adopted: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: ignore,
@@ -282,8 +339,10 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.KILLING: {
         Wanted: note_wanted,
         Unwanted: note_unwanted,
+        Superseded: give_way_unheard,
         Replaced: replace_next,
         Hurried: ignore,
+        Adopted: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: ignore,
@@ -294,8 +353,10 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.CRASHED: {
         Wanted: impossible,
         Unwanted: give_up,
+        Superseded: give_way_at_rest,
         Replaced: launch_afresh,
         Hurried: impossible,
+        Adopted: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: impossible,
@@ -306,8 +367,10 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.COMPLETE: {
         Wanted: impossible,
         Unwanted: give_up,
+        Superseded: give_way_at_rest,
         Replaced: launch_afresh,
         Hurried: impossible,
+        Adopted: impossible,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: impossible,
@@ -318,8 +381,10 @@ TABLE: dict[State, dict[type, Cell]] = {
     State.DOWN: {
         Wanted: launch,
         Unwanted: ignore,
+        Superseded: impossible,
         Replaced: launch_afresh,
         Hurried: impossible,
+        Adopted: adopt,
         Spawned: impossible,
         SpawnFailed: impossible,
         Bound: impossible,

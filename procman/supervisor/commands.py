@@ -151,7 +151,7 @@ class Commands:
 
     def stop(self, request: Message, connection: Connection) -> None:
         """Stop the named dynos and keep them down while the rest goes on."""
-        names = self._named(request, self._kept())
+        names = self._named(request, self._present() if words(request) else self._kept())
         self.supervisor.post(StopRequested(tuple(names)))
         self._wait(connection, lambda: self._stopped(names))
 
@@ -228,7 +228,7 @@ class Commands:
         """Wish for other quantities, in the Procfile's order, unless a port they need is taken."""
         ordered = {name: formation[name] for name in self.app.types() if name in formation}
         self.app.check_ports(ordered)
-        self.supervisor.post(FormationChanged(ordered))
+        self.supervisor.post(FormationChanged(ordered, self.supervisor.engine.generation))
 
     def _form(self, formation: Mapping[str, int]) -> tuple[list[DynoName], dict[DynoName, int]]:
         """Wish for other quantities. The dynos that are to go, and the runs that are to come."""
@@ -246,7 +246,7 @@ class Commands:
         """Whether the formation is as it was wished for."""
         engine = self.supervisor.engine
         left = [name for name in gone if name in engine.dynos]
-        if again := [name for name in left if is_of(name, engine.formation)]:
+        if again := [name for name in left if engine.has(name)]:
             return refusal(f"{again[0]} was started again meanwhile")
         answer = self._started(targets, wait)
         if left and (answer is None or answer["ok"]):
@@ -298,8 +298,7 @@ class Commands:
 
     def _kept(self) -> list[DynoName]:
         """Those of the formation, without any that is being scaled away."""
-        formation = self.supervisor.formation
-        return [name for name in self._present() if is_of(name, formation)]
+        return [name for name in self._present() if self.supervisor.engine.has(name)]
 
     def _named(self, request: Message, among: Sequence[DynoName]) -> list[DynoName]:
         """The dynos that the words mean: types, dynos, or without words all."""
@@ -340,11 +339,6 @@ VERBS: dict[str, Verb] = {
 def next_run(dyno: Dyno) -> int:
     """The run of a dyno that is to run: the present one, or the one after its end."""
     return dyno.run + (dyno.state not in RUNNING)
-
-
-def is_of(name: DynoName, formation: Mapping[str, int]) -> bool:
-    """Whether the formation has this dyno."""
-    return name.number <= formation.get(name.process_type, 0)
 
 
 def write_input(pty: int, data: bytes) -> None:

@@ -161,7 +161,7 @@ class Supervisor:
             return
         self._children[dyno] = child
         self._streams[child] = self._pump.add(dyno, child.outputs, child.pty is not None)
-        if self.engine.profile(dyno.process_type).boot_timeout is not None:
+        if self.engine.dynos[dyno].profile.boot_timeout is not None:
             self._boot.add(child, int(command.env["PORT"]))
         self.post(Spawned(dyno, run, child.pid))
 

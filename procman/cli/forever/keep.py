@@ -10,6 +10,7 @@ from typing import Any
 from procman.cli.environment import shell
 from procman.cli.forever.chain import end_with_npm, stop_patiently
 from procman.cli.forever.program import Program
+from procman.cli.local_app import log_facts
 from procman.cli.start import guard_descriptors, remember
 from procman.core.engine import Engine
 from procman.core.model import DynoName, Exit, Profile
@@ -18,6 +19,7 @@ from procman.logs.file import LogFiles
 from procman.logs.formats import NoFormat
 from procman.logs.output import Output
 from procman.logs.plain import Keepers, PlainFormat
+from procman.logs.scribe import Scribe
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor.home import Home
@@ -41,12 +43,13 @@ class ForeverApp:
         self._profile = program.profile
         self._facts = facts
         self.store: LogStore | None = None
+        self.scribe: Scribe | None = None
 
     def command(self, dyno: DynoName) -> Command:
         """The program, in the environment that we were given ourselves."""
         return self._command
 
-    def profile(self, process_type: str) -> Profile:
+    def profile(self, dyno: DynoName) -> Profile:
         """By the flags."""
         return self._profile
 
@@ -56,11 +59,11 @@ class ForeverApp:
 
     def facts(self) -> Mapping[str, Any]:
         """What is said of the formation as a whole."""
-        return self._facts
+        return {**self._facts, "log": log_facts(self.scribe, self.store)}
 
     def log_position(self) -> Sequence[int]:
         """Where the log's next line will stand."""
-        return tuple(self.store.position()) if self.store else ()
+        return tuple(self.store.place()) if self.store else ()
 
     def check_ports(self, formation: Mapping[str, int]) -> None:
         """A port is the program's own affair. One is enough of it."""
@@ -83,12 +86,13 @@ def keep(program: Program, home: Home, swept: str, say: Callable[[str], None] | 
     facts = {**me, "name": home.name, "root": program.cwd, "socket": home.socket, "since": f"{time():.3f}"}
     home.write(facts)
     app = ForeverApp(program, os.environ, facts)
-    output, files = make_output(program, app, home, detached=say is not None)
+    output, files, scribe = make_output(program, app, home, detached=say is not None)
     loop = Loop()
+    loop.watch(scribe.fileno(), scribe.heed)
     split = len(output.sinks) > 1 or bool(program.out_file or program.err_file)
     processes = LocalProcesses(app.command, token_of(me), split_streams=split)
     first = FirstLife(program.min_uptime, say or (lambda words: None))
-    lived = remember(home)
+    lived = remember(home, scribe)
 
     def on_end(child: Child, ended: Exit, asked: bool) -> None:
         lived(child, ended, asked)
@@ -118,27 +122,32 @@ def keep(program: Program, home: Home, swept: str, say: Callable[[str], None] | 
     try:
         return supervisor.run({TYPE: 1}, open_control)
     finally:
+        scribe.close()
         home.leave()
         if program.pid_file:
             remove(program.pid_file)
         first.over()
 
 
-def make_output(program: Program, app: ForeverApp, home: Home, detached: bool) -> tuple[Output, LogFiles | None]:
+def make_output(
+    program: Program, app: ForeverApp, home: Home, detached: bool
+) -> tuple[Output, LogFiles | None, Scribe]:
     """Where lines go: stdout and stderr as they are ours, or the store; and the files that were asked for."""
     named = program.log_file, program.out_file, program.err_file
     files = LogFiles(*named, program.append) if any(named) else None
     if detached:
         app.store = LogStore(home.log)
-        return Output(NoFormat(), Sink(STDOUT), store=Keepers(app.store, files)), files
+    app.scribe = scribe = Scribe(Keepers(app.store, files) if detached or files else None)
+    if detached:
+        return Output(NoFormat(), Sink(STDOUT), store=scribe), files, scribe
     apart = not same_place(STDOUT, STDERR)
     return Output(
         PlainFormat(apart),
         Sink(STDOUT),
         frozenset({TYPE} if program.silent else ()),
-        store=Keepers(None, files) if files else None,
+        store=scribe if files else None,
         errors=Sink(STDERR) if apart else None,
-    ), files
+    ), files, scribe
 
 
 def same_place(one: int, other: int) -> bool:
