@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from procman.cli.listing import columns, emit, emit_json
+from procman.cli.listing import columns, counted, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.target import connect, find_home, succeed
 from procman.cli.verb import Verb
@@ -67,7 +67,7 @@ def ps(told: Given, own: dict[str, bool]) -> int:
         return show(told, own["json"])
     from procman.cli.screen import refresh
 
-    return refresh(lambda: "\n".join(table(ask(told, "ps", dynos=list(told.arguments))["dynos"])))
+    return refresh(lambda: "\n".join(overview(ask(told, "ps", dynos=list(told.arguments)))))
 
 
 def show(told: Given, as_json: bool) -> int:
@@ -80,8 +80,15 @@ def show(told: Given, as_json: bool) -> int:
         for row in answer["dynos"]:
             emit("\n".join(columns((key, str(value)) for key, value in details(row).items())))
         return 0
-    emit("\n".join(table(answer["dynos"])))
+    emit("\n".join(overview(answer)))
     return 0
+
+
+def overview(answer: Message) -> list[str]:
+    """All dynos, and what the log lacks, if it does."""
+    log = answer.get("log") or {}
+    lost = f"The log lacks {counted(log['lost_lines'], 'line')}: {log['trouble']}" if log.get("lost_lines") else ""
+    return [*table(answer["dynos"]), *(["", lost] if lost else [])]
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:

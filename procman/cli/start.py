@@ -15,6 +15,7 @@ from procman.errors import ProcmanError
 from procman.logs.formats import HerokuFormat, JsonFormat, LogFormat, NoFormat, TextFormat
 from procman.logs.output import Output
 from procman.logs.palette import palette
+from procman.logs.scribe import Scribe
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor import ports
@@ -87,17 +88,20 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
 
     processes = LocalProcesses(app.command, token_of(me), tty, settings.log_format == "json", window)
     app.store = LogStore(home.log)
-    output = Output(log_format, Sink(STDOUT), settings.quiet, store=app.store)
+    app.scribe = scribe = Scribe(app.store)
+    output = Output(log_format, Sink(STDOUT), settings.quiet, store=scribe)
     if swept:
         output.say(None, swept)
+    loop = Loop()
+    loop.watch(scribe.fileno(), scribe.heed)
     supervisor = Supervisor(
         Engine(app.profile, settings.exit_with),
         processes,
         output,
-        Loop(),
+        loop,
         is_bound=lambda port, child: ports.is_bound(port, child.pid),
         window=window if terminal and tty else None,
-        on_end=remember(home),
+        on_end=remember(home, scribe),
     )
     app.present = lambda: supervisor.engine.dynos
 
@@ -126,6 +130,7 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
     try:
         status = supervisor.run(app.app.formation, open_control)
     finally:
+        scribe.close()
         home.leave()
     if trouble:
         raise trouble[0]
@@ -145,23 +150,22 @@ def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
         raise error if refusal.exit_code == NO_SUPERVISOR else refusal from None  # it is only just starting
 
 
-def remember(home: Home) -> Callable[[Child, Exit, bool], None]:
+def remember(home: Home, scribe: Scribe) -> Callable[[Child, Exit, bool], None]:
     """Keeps the lives that end in the app's history."""
 
     def on_end(child: Child, ended: Exit, asked: bool) -> None:
         from procman.supervisor.history import History
 
-        History(home.history).add(
-            {
-                "dyno": str(child.dyno),
-                "run": child.run,
-                "started": child.began,
-                "ended": time(),
-                "status": ended.status,
-                "words": ended.words(),
-                "asked": asked,
-            }
-        )
+        life = {
+            "dyno": str(child.dyno),
+            "run": child.run,
+            "started": child.began,
+            "ended": time(),
+            "status": ended.status,
+            "words": ended.words(),
+            "asked": asked,
+        }
+        scribe.do(lambda: History(home.history).add(life))
 
     return on_end
 

@@ -47,6 +47,11 @@ class LogFile:
         else:
             self.lost += len(data)
 
+    def lose(self, size: int, why: str) -> None:
+        """So much was lost on its way here."""
+        self.trouble = why
+        self.lost += size
+
     def _settle(self, coming: int) -> bool:
         """Have the file open that stands under the name, with room for what is coming."""
         try:
@@ -109,6 +114,12 @@ class LogFiles:
             stream.write(data)
         if self._everything and self._everything is not stream:
             self._everything.write(data if source in self._streams else marked(data))
+
+    def lose(self, source: str, size: int, why: str) -> None:
+        """So much of a source was lost on its way here."""
+        for file in dict.fromkeys((self._streams.get(source), self._everything)):
+            if file:
+                file.lose(size, why)
 
 
 def marked(data: bytes) -> bytes:

@@ -10,11 +10,14 @@ from procman.logs.sink import Sink
 from procman.logs.splitter import LINE_LIMIT
 
 
-class Keeper(Protocol):
-    """What keeps lines for later, such as a ``LogStore``."""
+class Store(Protocol):
+    """What takes lines for later, such as a ``Scribe``."""
 
     def append(self, source: Source, data: bytes, wall: float) -> None:
         """Whole lines, each with its newline. ``wall``: seconds since the epoch. Raises nothing."""
+
+    def settle(self) -> None:
+        """Have all of it written that can be written in a moment."""
 
 
 class Output:
@@ -30,7 +33,7 @@ class Output:
         sink: Sink,
         quiet: frozenset[str] = frozenset(),
         wall: Callable[[], float] = time.time,
-        store: Keeper | None = None,
+        store: Store | None = None,
         errors: Sink | None = None,
     ) -> None:
         self.format = log_format
@@ -65,6 +68,8 @@ class Output:
 
     def flush(self) -> None:
         """Write what the reader takes now, and report a gap that a full disk tore once it is over."""
+        if self.store:
+            self.store.settle()
         for sink in self.sinks:
             sink.flush()
             if sink.lost and not sink.size:

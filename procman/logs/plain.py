@@ -2,7 +2,7 @@
 
 from procman.logs.file import LogFiles
 from procman.logs.formats import Buffer, Source, TextFormat
-from procman.logs.output import Keeper
+from procman.logs.scribe import Keeper
 
 
 class Unmarked(TextFormat):
@@ -52,4 +52,21 @@ class Keepers:
         if self._store:
             self._store.append(source, data, wall)
         if self._files:
-            self._files.append(source.stream if source.origin == "app" else "system", data)
+            self._files.append(stream_of(source), data)
+
+    def lose(self, source: Source, lines: int, size: int, why: str) -> None:
+        """See ``Keeper``."""
+        if self._store:
+            self._store.lose(source, lines, size, why)
+        if self._files:
+            self._files.lose(stream_of(source), size, why)
+
+    def close(self) -> None:
+        """See ``Keeper``."""
+        if self._store:
+            self._store.close()
+
+
+def stream_of(source: Source) -> str:
+    """What ``LogFiles`` calls it."""
+    return source.stream if source.origin == "app" else "system"

@@ -92,7 +92,16 @@ class LogStore:
     def position(self) -> Position:
         """Where the next line will stand, or the end behind which it will."""
         self._settle()
+        return self.place()
+
+    def place(self) -> Position:
+        """The end of what was last appended, without a look at the disk; any thread may ask."""
         return Position(max(self._number, 1), self._size)
+
+    def lose(self, source: Source, lines: int, size: int, why: str) -> None:
+        """So much was lost on its way here. It is told of before the next line."""
+        self.trouble = why
+        self._lose(lines, size)
 
     def close(self) -> None:
         """Tell of a gap, if that is possible now, and give the descriptor back."""

@@ -1,0 +1,222 @@
+"""The hand that writes what is kept: a thread of its own, so that a disk that hangs hangs nobody else.
+
+No file can be asked to be written without waiting, and a wait cannot be cut short by whoever waits. So each batch is
+handed over, and before its turn ends the loop waits until all is written (``settle``): on a healthy disk, what the loop
+has dealt with is with the kernel, and a killed supervisor loses nothing of it. If that takes over PATIENCE_S, the disk
+stalls. From then on nobody waits: batches queue up to LIMIT bytes, what comes on top is counted, and the keeper is
+told of the gap, in its place, as soon as there is room. REST_S after the queue is empty, each turn waits again: a disk
+that stalls again and again costs the loop one PATIENCE_S each time.
+"""
+
+import os
+import signal
+import time
+from _thread import LockType, allocate_lock, start_new_thread
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from procman.logs.formats import Source
+
+PATIENCE_S = 0.1
+REST_S = 5.0
+LIMIT = 8 << 20  # bytes that wait for a slow disk
+CLOSE_S = 2.0  # at the end, so long is waited for what still waits
+NOTE = 512  # bytes that a task takes besides its lines
+SLOW = "the disk was too slow"
+
+Task = Callable[[], object]
+
+
+class Keeper(Protocol):
+    """What keeps lines for later, such as a ``LogStore``. Nothing of it raises."""
+
+    def append(self, source: Source, data: bytes, wall: float) -> None:
+        """Whole lines, each with its newline. ``wall``: seconds since the epoch."""
+
+    def lose(self, source: Source, lines: int, size: int, why: str) -> None:
+        """So much of a source has been lost here, on its way to ``append``."""
+
+    def close(self) -> None:
+        """Nothing more is coming."""
+
+
+class Losses(NamedTuple):
+    """How the keeping goes: bytes that wait for the disk, and what was lost since the last gap was told of."""
+
+    waiting: int
+    lines: int
+    size: int
+    why: str
+
+
+class Scribe:
+    """Hands lines and other tasks that touch the disk to its thread, in order. One thread may call it.
+
+    ``limit``: see LIMIT. The thread is started with the first task, by ``start``, and sleeps when there is none.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper | None,
+        limit: int = LIMIT,
+        patience: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+        start: Callable[[Callable[[], None], tuple[()]], object] = start_new_thread,
+    ) -> None:
+        self._keeper = keeper
+        self._limit = limit
+        self._patience = patience
+        self._clock = clock
+        self._start = start
+        self._tasks: deque[tuple[Task, int, LockType]] = deque()
+        self._news = allocate_lock()  # unlocked: there may be tasks
+        self._news.acquire()
+        self._started = False
+        self._given = 0  # bytes, counted here
+        self._taken = 0  # bytes, counted by the thread
+        self._stalled = False
+        self._unwaited = False  # the loop has to be told when the last batch is written
+        self._trust_at = 0.0
+        self._last: LockType | None = None
+        self._missed: dict[Source, tuple[int, int]] = {}  # lines and bytes, until the keeper can be told
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes handed over and not written yet."""
+        return self._given - self._taken
+
+    def append(self, source: Source, data: bytes, wall: float) -> None:
+        """Whole lines."""
+        keeper = self._keeper
+        if keeper is None or not data:
+            return
+        if not self._has_room(len(data) + NOTE):
+            lines, size = self._missed.get(source, (0, 0))
+            self._missed[source] = lines + data.count(b"\n"), size + len(data)
+            return
+        self._tell_losses()
+        self._hand_over(lambda: keeper.append(source, data, wall), len(data) + NOTE)
+
+    def do(self, task: Task) -> None:
+        """Have something small done on the disk; dropped where nothing fits any more."""
+        if self._has_room(NOTE):
+            self._hand_over(task, NOTE)
+
+    def losses(self, lines: int = 0, size: int = 0, why: str = "") -> Losses:
+        """How it goes, with what the keeper counts itself."""
+        missed = self._missed.values()
+        return Losses(
+            self.waiting,
+            lines + sum(each[0] for each in missed),
+            size + sum(each[1] for each in missed),
+            SLOW if missed else why,
+        )
+
+    def settle(self) -> None:
+        """Wait until what was handed over is written, unless the disk stalls."""
+        if self._clock() >= self._trust_at:
+            self._wait()
+        elif self._last:
+            self._go_on_without()
+
+    def close(self, patience: float = CLOSE_S) -> None:
+        """Wait a while for what still waits, and for the keeper to close."""
+        self._tell_losses()
+        done = locked()
+        self._tasks.append((self._keeper.close if self._keeper else self.heed, 0, done))
+        self._wake()
+        done.acquire(timeout=patience)
+
+    def fileno(self) -> int:
+        """Becomes readable when something has been written that nobody waited for."""
+        return self._reader
+
+    def heed(self) -> None:
+        """Take note of that. What has to be done then, is done after every turn of the loop."""
+        try:
+            os.read(self._reader, NOTE)
+        except BlockingIOError:
+            pass
+
+    def _has_room(self, size: int) -> bool:
+        """Whether that fits. A disk that does not stall gets the time to make room."""
+        if self.waiting + size > self._limit:
+            self._wait()
+        # Behind a gap there has to be room for many lines, or every other one would make a gap of its own.
+        return self.waiting + size <= (self._limit // 2 if self._missed else self._limit) or not self.waiting
+
+    def _wait(self) -> None:
+        done, self._last = self._last, None
+        if done and not self._stalled and not done.acquire(timeout=self._patience):
+            self._stalled = True
+            self._go_on_without()
+
+    def _go_on_without(self) -> None:
+        self._unwaited = True
+        if not self._tasks:
+            self._tell_loop()  # it was written just now, and the thread did not know that yet
+
+    def _tell_losses(self) -> None:
+        missed, self._missed = self._missed, {}
+        keeper = self._keeper
+        for source, (lines, size) in missed.items():
+            assert keeper
+            self._hand_over(lambda s=source, n=lines, b=size: keeper.lose(s, n, b, SLOW), NOTE)  # type: ignore[misc]
+
+    def _hand_over(self, task: Task, size: int) -> None:
+        if self._stalled and not self._tasks:
+            self._stalled, self._trust_at = False, self._clock() + REST_S
+        self._given += size
+        self._last = locked()
+        self._tasks.append((task, size, self._last))
+        self._unwaited = self._stalled
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._started:
+            try:
+                self._start(self._work, ())
+                self._started = True
+            except RuntimeError:  # no more threads for this user: then it is done here
+                self._empty()
+                return
+        try:
+            self._news.release()
+        except RuntimeError:
+            pass  # it has been told, and not looked yet
+
+    def _work(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for who looks after dynos
+        while True:
+            self._news.acquire()
+            self._empty()
+            if self._unwaited:
+                self._tell_loop()
+
+    def _tell_loop(self) -> None:
+        try:
+            os.write(self._writer, b"\0")
+        except OSError:
+            pass  # it has enough to read, or is gone
+
+    def _empty(self) -> None:
+        while self._tasks:
+            task, size, done = self._tasks[0]
+            try:
+                task()
+            except Exception:  # noqa: S110 - our own mistake: it must cost neither a dyno nor the lines to come
+                pass
+            self._taken += size
+            self._tasks.popleft()
+            done.release()
+
+
+def locked() -> LockType:
+    """A lock that somebody else releases when it is time."""
+    lock = allocate_lock()
+    lock.acquire()
+    return lock

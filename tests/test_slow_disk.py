@@ -1,0 +1,109 @@
+"""A disk that hangs in the middle of a write: a full pipe in place of the log's segment. Nobody else hangs with it."""
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Running, Workshop
+
+PIPE_BYTES = 1 << 16
+FLOOD = "for at in range(300_000): print('flood', at)"  # 4 MB of lines, but far more than LIMIT with their overhead
+
+
+class HangingDisk:
+    """The log directory of an app, whose current segment takes nothing until it is let go."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.directory = workshop.directory / ".local/state/procman/apps/slow/log"
+        self.directory.mkdir(parents=True)
+        for place in (self.directory.parent, *self.directory.parent.parents[:4]):
+            place.chmod(0o700)
+        segment = self.directory / "log.000001"
+        os.mkfifo(segment, 0o600)
+        self.fd = os.open(segment, os.O_RDWR | os.O_NONBLOCK)
+        while True:
+            try:
+                os.write(self.fd, b"x" * 4096)
+            except BlockingIOError:
+                return
+
+    def let_go(self) -> None:
+        """The write that hangs gets through; what follows is written to a regular segment."""
+        while True:
+            try:
+                os.read(self.fd, 1 << 20)
+            except BlockingIOError:
+                return
+
+    def log(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.directory.iterdir()) if path.is_file())
+
+
+@pytest.fixture
+def disk(workshop):
+    hanging = HangingDisk(workshop)
+    yield hanging
+    os.close(hanging.fd)
+
+
+def begin(workshop: Workshop, procfile: str, *args: str) -> Running:
+    workshop.procfile(procfile)
+    return workshop.start("--name", "slow", *args)
+
+
+def ask(workshop: Workshop) -> dict:
+    answer = workshop.call("ps", "--json", "--name", "slow")
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def test_dynos_start_are_restarted_and_commanded_while_the_disk_hangs(workshop, disk):
+    running = begin(workshop, "a: echo begun; exec sleep 100\nb: echo ready; exec sleep 100\n")
+    running.wait_for(r"(a\.1 +\| begun(.|\n)+b\.1 +\| ready)|(b\.1 +\| ready(.|\n)+a\.1 +\| begun)")
+    os.kill(next(row["pid"] for row in ask(workshop)["dynos"] if row["dyno"] == "a.1"), signal.SIGKILL)
+    running.wait_for(r"a\.1 +\| begun")
+    assert workshop.call("restart", "b", "--wait", "--name", "slow").returncode == 0
+    running.wait_for(r"b\.1 +\| ready")
+    assert ask(workshop)["log"]["waiting"] > 0
+    disk.let_go()
+    assert running.finish(signal.SIGTERM) == 143
+    # The one write that hung went into the pipe. All that waited behind it is in the log, in order.
+    stored = [line.split(": ", 1)[1] for line in disk.log().splitlines() if "app[" in line]
+    assert stored[2:] == ["begun", "ready"]
+    assert sorted(stored[:2]) == ["begun", "ready"]
+
+
+def test_memory_is_bounded_what_did_not_fit_is_counted_and_shown_and_logging_resumes(workshop, disk):
+    running = begin(
+        workshop, f'a: python3 -u -c "{FLOOD}"; echo over; read line < gate; echo after; exec sleep 100\n', "-q", "a"
+    )
+    os.mkfifo(workshop.directory / "gate")
+    running.wait_for(r"a\.1 +\* State changed from starting to up")
+    os.close(os.open(workshop.directory / "gate", os.O_WRONLY))  # opens when the flood is over
+    log = ask(workshop)["log"]
+    assert log["trouble"] == "the disk was too slow"
+    assert log["lost_lines"] > 1000
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{running.pid}/status").read_text())
+    assert int(peak[1]) < 64 << 10
+    shown = workshop.call("ps", "--name", "slow").stdout
+    assert re.search(r"^The log lacks \d+ lines: the disk was too slow", shown, re.MULTILINE)
+    disk.let_go()
+    while ask(workshop)["log"]["waiting"]:
+        pass  # each look is a process of its own
+    assert running.finish(signal.SIGTERM) == 143
+    text = disk.log()
+    lost = sum(map(int, re.findall(r"procman\]: (\d+) lines? \(\d+ bytes\) of log were lost: the disk", text)))
+    flood = [int(at) for at in re.findall(r"app\[a\.1\]: flood (\d+)", text)]
+    assert flood == sorted(set(flood)), "out of order, or twice"
+    assert lost + len(flood) >= 300_000
+    assert "Process exited with status 143" in text
+
+
+def test_the_end_comes_also_while_it_hangs(workshop, disk):
+    running = begin(workshop, "a: echo begun; exec sleep 100\n")
+    running.wait_for("begun")
+    assert running.finish(signal.SIGTERM) == 143
