@@ -1,0 +1,110 @@
+"""Bare repositories: how they are made and set up, and the hook that all of them share."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from procman.errors import ProcmanError
+
+INPUT_LIMIT = 1 << 30  # bytes of one push's pack (Heroku: limits, 1 GB of checkout)
+CONFIG: Mapping[str, str] = {
+    "receive.fsckObjects": "true",
+    "receive.maxInputSize": str(INPUT_LIMIT),
+    "receive.shallowUpdate": "true",  # CI pushes from clones of depth 1
+    "receive.denyDeleteCurrent": "ignore",  # what may be deleted is the hook's decision
+    "receive.denyCurrentBranch": "ignore",
+    "receive.autogc": "false",  # a collector in the background would go on holding the deploy lock
+    "receive.unpackLimit": "1000",
+    "protocol.file.allow": "never",
+    "protocol.ext.allow": "never",
+    "uploadpack.allowFilter": "true",
+    "core.logAllRefUpdates": "true",
+}
+
+
+def git_environment() -> dict[str, str]:
+    """What git gets: nothing of ours, no configuration but the repository's."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LANG": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def git(repository: str, *words: str) -> str:
+    """Run git on a repository. Raises ProcmanError with git's own words."""
+    try:
+        done = subprocess.run(
+            ["git", f"--git-dir={repository}", *words],
+            env=git_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ProcmanError("cannot run git: it is not installed", "apt-get install git") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
+        raise ProcmanError(f"cannot {words[0]} in the app's repository: {said[-1]}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def make_repository(repository: str, hooks: str) -> None:
+    """A bare repository at that path, if there is none; its settings are made right in any case."""
+    if not os.path.exists(os.path.join(repository, "HEAD")):
+        aside = f"{repository}.new"
+        os.makedirs(aside, mode=0o700, exist_ok=True)
+        git(aside, "init", "--quiet", "--bare", "--template=", "--initial-branch=main")
+        write_config(aside, hooks)
+        os.rename(aside, repository)
+    else:
+        write_config(repository, hooks)
+
+
+def write_config(repository: str, hooks: str) -> None:
+    """The settings, in one write."""
+    sections: dict[str, list[str]] = {"core": ["repositoryformatversion = 0", "bare = true", f"hooksPath = {hooks}"]}
+    for name, value in CONFIG.items():
+        place, _, key = name.rpartition(".")
+        section, _, part = place.partition(".")
+        sections.setdefault(f'{section} "{part}"' if part else section, []).append(f"{key} = {value}")
+    text = "".join(f"[{title}]\n" + "".join(f"\t{line}\n" for line in lines) for title, lines in sections.items())
+    path = os.path.join(repository, "config")
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == text:
+                return
+    except FileNotFoundError:
+        pass
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(f"{path}.new", path)
+
+
+def write_hooks(folder: str) -> None:
+    """The folder of hooks that every repository points to: pre-receive alone."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, "pre-receive")
+    script = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m procman.gitpush.hook\n"
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(script)
+        os.fchmod(file.fileno(), 0o700)
+    os.replace(f"{path}.new", path)
+
+
+def point_head(repository: str, branch: str) -> None:
+    """Let HEAD name the branch that was deployed, so that a clone checks it out."""
+    git(repository, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+
+
+def branches(repository: str) -> dict[str, str]:
+    """Branch to commit."""
+    lines = git(repository, "for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads").splitlines()
+    return {name: commit for name, _, commit in (line.partition(" ") for line in lines)}
