@@ -35,7 +35,10 @@ NEVER = {
     "control": {"asyncio", "subprocess"},
     "supervisor": {"asyncio", "click", "subprocess", "threading", "multiprocessing"},
 }
-APART = {"supervisor/watcher.py"}  # a program of its own, which the supervisor starts and never imports
+APART = {
+    "supervisor/watcher.py",  # a program of its own, which the supervisor starts and never imports
+    *(f"logs/{name}.py" for name in ("news", "stream", "drains", "drain_http", "drain_tcp", "couriers", "shipper")),  # the server's alone
+}
 
 
 def files(room: str) -> list[Path]:
