@@ -19,10 +19,10 @@ HELD = "PROCMAN_HELD_"
 CGROUPS = "/sys/fs/cgroup"  # hidden: a dyno owns its groups, and could raise their limits
 
 # What a login shell does on Heroku (profiled, dyno-startup-behavior), on one line so that line numbers are the
-# command's own. The trap makes bash wait for its foreground child and then end with that one's status: without it the
-# SIGTERM that every process of a dyno gets would end bash, and so the dyno, before the child could finish its work.
+# command's own. The trap makes bash wait for its children and then end with the status of the one in the foreground:
+# without it the SIGTERM that every process of a dyno gets would end bash, and so the dyno, before they could finish.
 LOGIN = (
-    "trap 'exit $?' TERM HUP; "
+    "trap 's=$?; [ -z \"$(jobs -p)\" ] || { wait; s=143; }; exit $s' TERM HUP; "
     'for f in ~/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; unset f; [ -f ~/.profile ] && . ~/.profile; '
 )
 # Variables that would steer the loader of our helpers, before there is an /app they could point into.
