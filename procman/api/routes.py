@@ -1,6 +1,6 @@
 """The whole API as one table."""
 
-from procman.api import account, apps, config_vars, dynos, formation, releases
+from procman.api import account, apps, config_vars, dynos, formation, pushes, releases
 from procman.api.call import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -10,4 +10,5 @@ ROUTES: tuple[Route, ...] = (
     *releases.ROUTES,
     *formation.ROUTES,
     *dynos.ROUTES,
+    *pushes.ROUTES,
 )

@@ -11,6 +11,8 @@ from procman.runtimes.base import Runtime, Stream
 from procman.store.database import Database
 
 if TYPE_CHECKING:
+    from procman.platform.builds import Builds
+    from procman.platform.git_access import GitAccess
     from procman.platform.rollouts import Rollouts
 
 
@@ -77,6 +79,8 @@ class Host:
     """One server's parts. Nothing here decides; use cases take it as their first argument."""
 
     rollouts: "Rollouts"
+    builds: "Builds"
+    git_access: "GitAccess | None" = None
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from procman.core.records import App, FormationType, Release, Slug, User
-from procman.core.sizes import DEFAULT_SIZE
+from procman.core.sizes import DEFAULT_SIZE, canonical
 from procman.platform import audit
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, conflict, invalid, missing
@@ -97,9 +97,11 @@ def fit_formation(host: Host, tx: Tx, app_id: str, slug: Slug) -> str | None:
         if name in rows:
             continue
         said = slug.facts.get("formation", {}).get(name, {}) if first else {}
-        quantity = int(said.get("quantity", 1 if name == "web" else 0)) if first and name != "release" else 0
+        quantity = said.get("quantity")
+        if quantity is None or name == "release":
+            quantity = int(first and name == "web")
         row = FormationType(
-            host.new_id(), app_id, name, quantity, said.get("size") or DEFAULT_SIZE, now, now
+            host.new_id(), app_id, name, quantity, canonical(said.get("size") or "") or DEFAULT_SIZE, now, now
         )
         tables.formation.insert(tx, row)
     if not first or not slug.process_types:

@@ -21,12 +21,13 @@ log = logging.getLogger(__name__)
 
 
 class Outcome(NamedTuple):
-    """How a release came out. ``lines``: the last ones of the dyno that failed."""
+    """How a release came out. ``lines``: the last ones of the dyno that failed; ``phase``: the release command did."""
 
     status: str
     why: str = ""
     dyno: str = ""
     lines: tuple[str, ...] = ()
+    phase: bool = False
 
 
 class Situation(NamedTuple):
@@ -211,7 +212,8 @@ class Worker:
             await phase.announce()
             self._rollouts.note_phase(release, phase)
             if (status := await phase.run()) != 0:
-                await self._end(release, Outcome("failed", f"its release command exited with status {status}"))
+                why = f"its release command exited with status {status}"
+                await self._end(release, Outcome("failed", why, phase=True))
                 return
             plan = await self._plan(situation.app, release, slug, generation)  # scaled meanwhile, perhaps
         self._rollouts.note_phase(release, None)

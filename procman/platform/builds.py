@@ -1,0 +1,137 @@
+"""Builds: code comes in, by a push or the API, is built aside, and what comes of it is released."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from procman.core.records import App, Build, User
+from procman.platform import audit
+from procman.platform.build_runs import BuildRun
+from procman.platform.host import Host
+from procman.platform.outputs import Output, Outputs
+from procman.platform.refusals import conflict, missing
+from procman.store import tables
+from procman.store.database import Tx
+
+
+class Order(NamedTuple):
+    """What to build. ``bring``: puts the source tree into an empty folder; it may block, and raise ProcmanError.
+
+    ``pushed``: who waits is a person at a git client. ``lock``: whether the app's deploy lock is still to be taken.
+    """
+
+    bring: Callable[[str], None]
+    commit: str | None
+    commit_description: str | None = None
+    buildpacks: Sequence[str] | None = None
+    source: Mapping[str, object] = {}
+    pushed: bool = False
+    lock: bool = True
+    before: tuple[str, ...] = ()
+
+
+class Builds:
+    """All builds of a server. A build goes on when whoever asked for it has gone (as on Heroku)."""
+
+    def __init__(self, host: Host, outputs: Outputs) -> None:
+        self.host = host
+        self.outputs = outputs
+        self._running: dict[str, BuildRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, user: User, app: App, order: Order) -> tuple[Build, BuildRun]:
+        """Begin; the run's ``done`` tells how it ended."""
+        host = self.host
+
+        def insert(tx: Tx) -> tuple[Build, Output]:
+            output = self.outputs.open()
+            chosen = [row.url for row in tables.buildpacks.find(tx, app_id=app.id)]
+            if order.buildpacks is not None:
+                chosen = list(order.buildpacks)
+            now = host.now()
+            source = {**order.source, "output": output.name}
+            build = Build(
+                host.new_id(), app.id, user.id, user.email, "pending", chosen, source, order.commit, None, None, now,
+                now,
+            )
+            tables.builds.insert(tx, build)
+            audit.note(host, tx, user, app, "build", order.commit or "")
+            return build, output
+
+        build, output = await host.db.run(insert)
+        host.say(app.id, f"Build started by user {user.email}")
+        host.tell("api:build", "create", app)
+        run = BuildRun(host, user, app, build, order.commit_description, output)
+        self._running[build.id] = run
+        task = asyncio.create_task(self._run(run, order))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return build, run
+
+    async def _run(self, run: BuildRun, order: Order) -> None:
+        try:
+            await run.carry_out(order.bring, order.pushed, order.lock, order.before)
+        finally:
+            self._running.pop(run.build.id, None)
+
+    async def listed(self, app: App) -> list[Build]:
+        """All of an app's, oldest first."""
+        return await self.host.db.run(lambda tx: tables.builds.find(tx, app_id=app.id))
+
+    async def found(self, app: App, build_id: str) -> Build:
+        """Raises Refusal."""
+        build = await self.host.db.run(lambda tx: tables.builds.get(tx, app_id=app.id, id=build_id))
+        if build is None:
+            raise missing("build")
+        return build
+
+    async def cancel(self, user: User, app: App, build_id: str) -> Build:
+        """End a build that runs. Raises Refusal when it does not."""
+        build = await self.found(app, build_id)
+        run = self._running.get(build_id)
+        if run is None or not run.cancel():
+            raise conflict(f"That build cannot be cancelled: it has {build.status}.")
+        await self.host.db.run(lambda tx: audit.note(self.host, tx, user, app, "cancel build", build_id))
+        await run.done
+        return await self.found(app, build_id)
+
+    async def purge_cache(self, user: User, app: App) -> None:
+        """The next build starts without what earlier ones kept (Heroku: builds:cache:purge)."""
+        cache = self.host.layout.path("cache", app.id)
+        aside = f"{cache}.{self.host.new_id()}"
+        if os.path.exists(cache):
+            os.rename(cache, aside)  # at one stroke: a build that runs now keeps what it has open
+            await asyncio.to_thread(shutil.rmtree, aside, True)
+        await self.host.db.run(lambda tx: audit.note(self.host, tx, user, app, "purge build cache"))
+
+    async def resume(self) -> None:
+        """After the server's own start: what was being built is not, and says so; its folders go."""
+        host = self.host
+
+        def fail(tx: Tx) -> list[Build]:
+            cut = tables.builds.find(tx, status="pending")
+            for build in cut:
+                tables.builds.update(tx, build.id, status="failed", updated_at=host.now())
+            return cut
+
+        for build in await host.db.run(fail):
+            host.say(build.app_id, "Build failed -- the server was restarted meanwhile")
+            name = str(build.source.get("output", ""))
+            if self.outputs.exists(name):
+                output = self.outputs.open(name)
+                output.write(b"\n !     The server was restarted during this build. Push again.\n")
+                output.close()
+        folder = host.layout.path("builds")
+        for name in os.listdir(folder):
+            await asyncio.to_thread(shutil.rmtree, os.path.join(folder, name), True)
+
+    async def close(self) -> None:
+        """The server is going: builds go with it, and are failed by the next one."""
+        for run in list(self._running.values()):
+            run.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)

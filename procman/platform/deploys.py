@@ -1,0 +1,113 @@
+"""The last part of a deploy: a slug that was built becomes a release, and whoever watches is told how that goes."""
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from procman.builds import BuildResult
+from procman.core.records import App, Build, Release, Slug, User
+from procman.platform import dynos, releases
+from procman.platform.host import Host
+from procman.platform.releases import Wish, config_vars
+from procman.platform.rollouts import Outcome
+from procman.runtimes.base import OneOff
+from procman.store import tables
+from procman.store.database import Tx
+
+if TYPE_CHECKING:
+    from procman.platform.build_runs import BuildRun
+
+SECRET_BYTES = 32  # app.json: generator "secret" makes 64 hexadecimal digits
+
+class Ended(NamedTuple):
+    """How a build ended. ``ok``: it is released, or a release command that failed has used the number up."""
+
+    ok: bool
+    version: int | None = None
+
+
+
+
+async def release(
+    host: Host, user: User, app: App, build: Build, run: "BuildRun", result: BuildResult
+) -> Ended:
+    """Slug, release and the build's end in one transaction; then the rollout, watched to its end."""
+    first = False
+
+    def wish(tx: Tx) -> Wish:
+        nonlocal first
+        now = host.now()
+        first = tables.slugs.get(tx, app_id=app.id) is None
+        slug = Slug(
+            build.id, app.id, "ready", result.process_types, build.commit_hash, run.commit_description,
+            result.checksum or None, result.size, host.settings.stack, result.language, result.facts, now, now,
+        )
+        tables.slugs.insert(tx, slug)
+        tables.apps.update(tx, app.id, description=result.language)
+        config = with_defaults(config_vars(tx, app.id), result.facts.get("env", {})) if first else None
+        return Wish(releases.deploy_words(slug), slug.id, config)
+
+    def more(tx: Tx, made: Release) -> None:
+        tables.builds.update(
+            tx, build.id, status="succeeded", slug_id=build.id, release_id=made.id, updated_at=host.now()
+        )
+
+    host.say(app.id, "Build succeeded")
+    made = await releases.create(host, user, app, wish, more)
+    host.tell("api:build", "update", app)
+    url = f"http://{app.name}.{host.settings.domain}:{host.settings.router_port}/"
+    run.write("-----> Launching...")
+    if "release" in result.process_types:
+        run.write(
+            " !     Release command declared: this new release will not be available until the command succeeds."
+        )
+    run.write(f"       Released v{made.version}", f"       {url} deployed to procman", "")
+    if phase := await host.rollouts.started(made):
+        run.write("Running release command...", "")
+        async for chunk in host.rollouts.outputs.read(phase.output.name):
+            run.write_bytes(chunk)
+    outcome = await host.rollouts.wait(made)
+    if outcome.status == "succeeded" and first and result.facts.get("postdeploy"):
+        await post_deploy(host, user, app, run, str(result.facts["postdeploy"]))
+    run.write(*verdict(app, made, outcome, "release" in result.process_types))
+    return Ended(outcome.status in ("succeeded", "expired") or outcome.phase, made.version)
+
+
+async def post_deploy(host: Host, user: User, app: App, run: "BuildRun", command: str) -> None:
+    """``scripts.postdeploy`` of app.json, after an app's first deploy; its failure is told and changes nothing."""
+    run.write("Running postdeploy script...", "")
+    plan, words = await host.db.run(lambda tx: dynos.prepare(host, tx, user, app, dynos.Order(command)))
+    name = dynos.free_name(host, app, "postdeploy")
+    stream = await host.runtime.attach_one_off(app.id, OneOff(name, words, plan, tty=False))
+    while chunk := await stream.read():
+        run.write_bytes(chunk)
+    if status := await host.runtime.wait_one_off(app.id, name):
+        run.write(f" !     The postdeploy script exited with status {status}.")
+
+
+def verdict(app: App, release: Release, outcome: Outcome, has_command: bool) -> list[str]:
+    """The last lines (Heroku: release-phase for those of a command that failed)."""
+    if outcome.status == "succeeded":
+        return ["Waiting for release.... done.", "", "Verifying deploy... done."][0 if has_command else 2 :]
+    if outcome.status == "expired":
+        return [f" !     Release v{release.version} was {outcome.why}.", "", "Verifying deploy... done."]
+    if outcome.phase:
+        return ["Waiting for release.... failed."]
+    lines = [f" !     Release v{release.version} failed: {outcome.why}"]
+    if outcome.lines:
+        lines += [f" !     The last lines of {outcome.dyno}:", *(f"       {line}" for line in outcome.lines)]
+    lines += [" !     What ran before goes on running.", "", "Verifying deploy... failed."]
+    return [*lines, "", f"!\tPush rejected to {app.name}."]
+
+
+def with_defaults(config: Mapping[str, str], wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None:
+    """What app.json gives an app on its first deploy, where the user has set nothing; None: nothing to add."""
+    added = {}
+    for name, said in wanted.items():
+        if name in config:
+            continue
+        if said.get("generator") == "secret":
+            added[name] = secrets.token_hex(SECRET_BYTES)
+        elif isinstance(said.get("value"), str):
+            added[name] = said["value"]
+    return {**config, **added} if added else None
