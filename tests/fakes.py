@@ -88,6 +88,7 @@ class FakeProcesses:
         os.set_blocking(reader, False)
         os.write(writer, script.prints)
         child = Child(dyno, run, next(self._pids), [(reader, "stdout")])
+        child.command = self.command(dyno)
         self._lives[child.pid] = Life(child, script, writer, self._clock.now())
         return child
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from procman.core.model import DynoName, Exit
-from procman.logs.sink import widen_pipe
+from procman.supervisor.ends import Io, open_ends
 from procman.supervisor.lifeline import Lifeline
 from procman.supervisor.oom import OomCounter
 from procman.supervisor.proctable import (
@@ -19,25 +19,33 @@ from procman.supervisor.proctable import (
     signal_process,
     snapshot,
 )
-from procman.supervisor.terminal import open_pty
 
-PIPE_BYTES = 256 << 10
 INIT = 1  # where orphans went before we were a subreaper, or go where we are none
 ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class Command(NamedTuple):
-    """What a dyno runs. ``shell``: the program that reads ``text`` after ``-c``."""
+    """What a dyno runs. ``shell``: the program that reads ``text`` after ``-c``.
+
+    ``argv``: what is executed instead, where a chain of programs leads to the shell. ``io``: what it is joined to;
+    None: what its formation is. ``window``: rows and columns of its terminal.
+    """
 
     text: str
     env: dict[str, str]
     shell: str = "/bin/sh"
+    argv: tuple[str, ...] = ()
+    io: Io | None = None
+    window: tuple[int, int] | None = None
 
 
 class Child:
-    """One life of a dyno. ``outputs``: our ends of its output, with the name of the stream."""
+    """One life of a dyno. ``outputs``: our ends of its output, with the name of the stream.
 
-    __slots__ = ("began", "dyno", "ended", "outputs", "pid", "pty", "run", "start", "token")
+    ``command``: what it was started with. ``stdin``: where its input is written, if it has any and no terminal.
+    """
+
+    __slots__ = ("began", "command", "dyno", "ended", "io", "outputs", "pid", "pty", "run", "start", "stdin", "token")
 
     def __init__(self, dyno: DynoName, run: int, pid: int, outputs: list[tuple[int, str]]) -> None:
         self.dyno = dyno
@@ -47,7 +55,10 @@ class Child:
         self.start = 0
         self.began = time.time()  # seconds since the epoch, for people
         self.token = b""
+        self.command: Command | None = None
+        self.io = Io.LOG
         self.pty: int | None = None
+        self.stdin: int | None = None
         self.ended = False  # the root process was reaped; others may live
 
 
@@ -83,7 +94,8 @@ class LocalProcesses:
     """Real processes. Each dyno leads a session, has descriptors 0 to 2 and default signal dispositions.
 
     ``token``: ``NAME=value`` naming this supervisor; every dyno's environment carries it, with the dyno's name and
-    run behind it, and so do all its descendants that do not take care to lose it.
+    run behind it, and so do all its descendants that do not take care to lose it. ``prepare``: makes ready what a run
+    needs and tells how it is started, where ``command`` only tells what it is; may raise OSError.
     """
 
     def __init__(
@@ -93,8 +105,10 @@ class LocalProcesses:
         tty: bool = False,
         split_streams: bool = False,
         window: Callable[[], tuple[int, int]] = lambda: (24, 80),
+        prepare: Callable[[DynoName, int], Command] | None = None,
     ) -> None:
         self.command = command
+        self._prepare = prepare or (lambda dyno, run: command(dyno))
         self._token = token
         self._tty = tty
         self._split_streams = split_streams
@@ -107,55 +121,31 @@ class LocalProcesses:
 
     def spawn(self, dyno: DynoName, run: int) -> Child:
         """See ``Processes``. ``posix_spawn``: a fork would copy page tables in proportion to our memory."""
-        command = self.command(dyno)
+        command = self._prepare(dyno, run)
         name, _, value = self._token.partition("=")
-        value = f"{value}/{dyno}/{run}"
-        ours: list[int] = []
-        theirs: list[int] = []
-        pty = None
-        if self._tty:
-            pty, slave, path = open_pty(*self._window())
-            ours, theirs = [pty], [slave]
-            # A session leader that opens a terminal gets it as its controlling one.
-            actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-                (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_DUP2, 0, 2),
-            ]
-        else:
-            for _ in range(2 if self._split_streams else 1):
-                reader, writer = os.pipe()
-                ours.append(reader)
-                theirs.append(writer)
-            actions = [
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, theirs[0], 1),
-                (os.POSIX_SPAWN_DUP2, theirs[-1], 2),
-            ]
+        value = f"{value}/{dyno.full()}/{run}"
+        io = command.io or (Io.TERMINAL_LOG if self._tty else Io.LOG)
+        window = command.window
+        ends = open_ends(io, self._split_streams, (lambda: window) if window else self._window)
+        argv = command.argv or (command.shell, "-c", command.text)
         try:
             pid = os.posix_spawn(
-                command.shell,
-                [command.shell, "-c", command.text],
+                argv[0],
+                argv,
                 {**command.env, name: value},
-                file_actions=actions,
+                file_actions=ends.actions,
                 setsid=True,
                 setsigmask=[],
                 setsigdef=ALL_SIGNALS,
             )
         except OSError:
-            for fd in ours:
-                os.close(fd)
+            ends.close_ours()
             raise
         finally:
-            for fd in theirs:
-                os.close(fd)
-        for fd in ours:
-            os.set_blocking(fd, False)
-            if not self._tty:
-                widen_pipe(fd, PIPE_BYTES)
-        child = Child(dyno, run, pid, list(zip(ours, ("stdout", "stderr"), strict=False)))
+            ends.close_theirs()
+        child = Child(dyno, run, pid, ends.outputs)
         child.token = f"{name}={value}\0".encode()
-        child.pty = pty
+        child.command, child.io, child.pty, child.stdin = command, io, ends.pty, ends.stdin
         row = read_process(pid)
         child.start = row.start if row else 0
         self._alive[pid] = child

@@ -25,10 +25,12 @@ STALL_S = 2.0  # at the end, a reader that takes nothing for so long is not wait
 class Stream:
     """One descriptor of one life of a dyno."""
 
-    __slots__ = ("fd", "recent", "source", "splitter")
+    __slots__ = ("fd", "held", "logged", "recent", "source", "splitter")
 
-    def __init__(self, fd: int, source: Source, terminal: bool) -> None:
+    def __init__(self, fd: int, source: Source, terminal: bool, logged: bool) -> None:
         self.fd = fd
+        self.logged = logged  # else it is only for those who tap it
+        self.held = False
         self.source = source
         self.splitter = LineSplitter()
         self.recent = b"" if terminal else None  # the last screenful of a terminal, for who joins it later
@@ -59,12 +61,14 @@ class Pump:
             if sink.hangup_fd is not None:
                 loop.watch(sink.hangup_fd, lambda sink=sink: self._hang_up(sink))  # type: ignore[misc]
 
-    def add(self, dyno: DynoName, outputs: list[tuple[int, str]], terminal: bool = False) -> list[Stream]:
+    def add(
+        self, dyno: DynoName, outputs: list[tuple[int, str]], terminal: bool = False, logged: bool = True
+    ) -> list[Stream]:
         """Read these descriptors until their end. Whoever asks about them later does so by stream.
 
         Never by descriptor: a number is closed at its end and may at once be another dyno's.
         """
-        streams = [Stream(fd, Source(dyno, "app", name), terminal) for fd, name in outputs]
+        streams = [Stream(fd, Source(dyno, "app", name), terminal, logged) for fd, name in outputs]
         for stream in streams:
             self._inputs.register(stream.fd, selectors.EVENT_READ, stream)
         self._streams.update(streams)
@@ -96,6 +100,16 @@ class Pump:
                 self._taps[stream].remove(entry)
 
         return stop
+
+    def hold(self, stream: Stream, held: bool) -> None:
+        """Stop reading one stream, or go on."""
+        if stream not in self._streams or stream.held == held:
+            return
+        stream.held = held
+        if held:
+            self._inputs.unregister(stream.fd)
+        else:
+            self._inputs.register(stream.fd, selectors.EVENT_READ, stream)
 
     def flush(self) -> None:
         """Write what the reader takes, and pause or resume the reading accordingly."""
@@ -163,6 +177,8 @@ class Pump:
             stream.recent = (stream.recent + chunk)[-SCREENFUL:]
         for write, _ in list(self._taps.get(stream, ())):
             write(chunk)
+        if not stream.logged:
+            return len(chunk)
         splitter = stream.splitter
         whole = splitter.feed(chunk)
         if whole:
@@ -186,7 +202,8 @@ class Pump:
         self._streams.remove(stream)
         for _, close in self._taps.pop(stream, ()):
             close()
-        self._inputs.unregister(stream.fd)
+        if not stream.held:
+            self._inputs.unregister(stream.fd)
         os.close(stream.fd)
 
     def _partial_due(self) -> float:

@@ -20,15 +20,19 @@ from procman.core.events import (
     SpawnFailed,
     Tick,
 )
+from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName, Exit
 from procman.logs.output import Output
 from procman.supervisor.boot import BootWatch
+from procman.supervisor.ends import Io
 from procman.supervisor.loop import FOREVER, Loop
-from procman.supervisor.processes import Child, Processes
+from procman.supervisor.processes import Child, Command, Processes
 from procman.supervisor.pump import Pump, Stream
 from procman.supervisor.terminal import set_size
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+ECHO_S = 1.0  # so soon after a stop has begun, another signal says the same once more; see ``is_echo``
+TYPED_ECHO_S = 0.1  # the same for Ctrl-C, which a person may press twice in a second and mean it
 HEAP = 24 << 20  # bytes; see settle_heap
 
 
@@ -64,14 +68,20 @@ class Supervisor:
         self._window = window
         self._on_end = on_end
         self.after_turn: list[Callable[[], None]] = []  # what others do whenever something may have changed
+        # And with each life: when there is a process, when its root has ended, when nothing of it is left.
+        self.on_birth: list[Callable[[Child], None]] = []
+        self.on_death: list[Callable[[Child], None]] = []
+        self.on_emptied: list[Callable[[Child], None]] = []
         self._pump = Pump(loop, output, self._reader_gone)
         self._boot = BootWatch(loop, is_bound, self._bound)
         self._children: dict[DynoName, Child] = {}
         self._streams: dict[Child, list[Stream]] = {}
         self._ending: dict[DynoName, Child] = {}  # killed, or with the root gone: waiting to be empty
         self._events: deque[Event] = deque()
+        self.events = 0  # that were posted: while it stays, no dyno has changed
         self._busy = False
         self._quit: Quit | None = None
+        self._closing_at = FOREVER
         self._recheck_at = FOREVER
         loop.on_deadline(engine.deadline, lambda now: self.post(Tick()))
         loop.on_deadline(lambda: self._recheck_at, lambda now: self._settle_ending())
@@ -100,6 +110,7 @@ class Supervisor:
     def post(self, event: Event) -> None:
         """Let the engine decide about an event, perform what it says, and so on with what comes of that."""
         self._events.append(event)
+        self.events += 1
         if self._busy:
             return
         self._busy = True
@@ -117,6 +128,8 @@ class Supervisor:
             if kills := [self._children[effect.dyno] for effect in effects if isinstance(effect, Kill)]:
                 self.processes.kill(kills)
                 self._ending.update((child.dyno, child) for child in kills)
+        if self.engine.closing:
+            self._closing_at = min(self._closing_at, self.loop.now())
         self._busy = False
 
     @property
@@ -140,6 +153,11 @@ class Supervisor:
         """Copy a dyno's raw output to somebody, until its end, which ``close`` tells; returns how to stop it."""
         return self._pump.tap(self._streams[child][0], write, close)
 
+    def hold(self, child: Child, held: bool) -> None:
+        """Do not read what a dyno writes until its reader is ready for more; it waits in its own write."""
+        for stream in self._streams.get(child, ()):
+            self._pump.hold(stream, held)
+
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Say):
             self.output.say(effect.dyno, effect.text)
@@ -150,20 +168,32 @@ class Supervisor:
 
     def _spawn(self, effect: Spawn) -> None:
         dyno, run = effect
-        command = self.processes.command(dyno)
-        self.output.say(dyno, f"Starting process with command `{shown(command.text, command.env)}`")
         try:
             child = self.processes.spawn(dyno, run)
         except OSError as error:
+            command = self.processes.command(dyno)
+            self._announce(dyno, command)
             status = 127 if isinstance(error, FileNotFoundError) else 126
             why = f"cannot start {error.filename or command.shell}: {error.strerror}"
             self.post(SpawnFailed(dyno, run, Exit(status, reason=why)))
             return
-        self._children[dyno] = child
-        self._streams[child] = self._pump.add(dyno, child.outputs, child.pty is not None)
+        command = child.command or self.processes.command(dyno)
+        self._announce(dyno, command)
+        self.take_in(child)
         if self.engine.dynos[dyno].profile.boot_timeout is not None:
             self._boot.add(child, int(command.env["PORT"]))
         self.post(Spawned(dyno, run, child.pid))
+
+    def _announce(self, dyno: DynoName, command: Command) -> None:
+        self.output.say(dyno, f"Starting process with command `{shown(command.text, command.env)}`")
+
+    def take_in(self, child: Child) -> None:
+        """It lives: read what it writes, and let whoever is interested know."""
+        self._children[child.dyno] = child
+        logged = child.io in (Io.LOG, Io.TERMINAL_LOG)
+        self._streams[child] = self._pump.add(child.dyno, child.outputs, child.pty is not None, logged)
+        for action in self.on_birth:
+            action(child)
 
     def _bound(self, child: Child) -> None:
         self.post(Bound(child.dyno, child.run))
@@ -173,6 +203,8 @@ class Supervisor:
             self._boot.drop(child)
             self._pump.drain(self._streams[child])
             self._ending[child.dyno] = child
+            for action in self.on_death:
+                action(child)
             self.post(Exited(child.dyno, child.run, ended))
             dyno = self.engine.dynos.get(child.dyno)
             self._on_end(child, ended, dyno is not None and dyno.asked)
@@ -183,6 +215,8 @@ class Supervisor:
             del self._ending[child.dyno]
             del self._children[child.dyno]
             self._pump.drain(self._streams.pop(child), close=True)
+            for action in self.on_emptied:
+                action(child)
             self.post(Emptied(child.dyno, child.run))
         self._recheck_at = self.loop.now() + self.processes.recheck_s() if self._ending else FOREVER
 
@@ -192,22 +226,38 @@ class Supervisor:
                 set_size(child.pty, *self._window())
 
     def _stop(self, signum: int) -> None:
-        self.shut_down(128 + signum, f"{signal.Signals(signum).name} received")
+        if not self.engine.closing:
+            self.shut_down(128 + signum, f"{signal.Signals(signum).name} received")
+        elif not is_echo(signum, self.loop.now() - self._closing_at):
+            self.hurry()
 
     def _reader_gone(self) -> None:
         self.shut_down(128 + signal.SIGPIPE, "the reader of the output has gone")
 
-    def put_in_force(self, plan: Plan) -> None:
-        """Change what a reload found changed. What was stopped by hand stays down."""
-        before = [name for name in self.engine.dynos if name not in self.engine.held]
+    def put_in_force(self, plan: Plan) -> dict[DynoName, int]:
+        """Change what a reload found changed. What was stopped by hand stays down.
+
+        The dynos that are replaced, each with the run that is to come.
+        """
+        before = {name for name, dyno in self.engine.dynos.items() if dyno.wanted} - self.engine.held
         self.engine.reprofile()
         self.post(FormationChanged(plan.formation))
-        self.post(RestartRequested(tuple(name for name in before if name.process_type in plan.changed)))
+        kept = wanted_dynos(plan.formation)
+        stale = [name for name in kept if name in before and name.process_type in plan.changed]
+        runs = {name: self.engine.dynos[name].run + 1 for name in stale}
+        self.post(RestartRequested(tuple(stale)))
+        return runs
 
     def shut_down(self, status: int, why: str) -> None:
-        """End everything gracefully; a second time, at once."""
-        self._pump.relax()
-        self.post(ShutdownRequested(status, why))
+        """End everything gracefully. Once that is under way, it changes nothing to say so again."""
+        if not self.engine.closing:
+            self._pump.relax()
+            self.post(ShutdownRequested(status, why))
+
+    def hurry(self) -> None:
+        """Nobody waits any longer for what is stopping: at once."""
+        if self.engine.closing:
+            self.post(self.engine.closing)  # to the engine, a second request means that
 
     def _close(self, quit_: Quit) -> int:
         interrupted = [False]
@@ -224,6 +274,14 @@ class Supervisor:
 def shown(command: str, env: Mapping[str, str]) -> str:
     """A command as Heroku logs it: ``$PORT`` expanded, every other variable as written."""
     return re.sub(r"\$PORT\b|\$\{PORT\}", env.get("PORT", ""), command)
+
+
+def is_echo(signum: int, seconds: float) -> bool:
+    """Whether a stop signal, so long after a stop has begun, is that same stop once more, and not: at once.
+
+    Whoever stops a chain of processes (a shell, npm, procman) signals each of them, and some pass it on.
+    """
+    return seconds < (TYPED_ECHO_S if signum == signal.SIGINT else ECHO_S)
 
 
 def settle_heap() -> None:
