@@ -38,6 +38,9 @@ class HttpCourier:
             self._failures += 1
         return False
 
+    async def tidy(self) -> None:
+        """See ``Courier``: every batch had its answer."""
+
     async def close(self) -> None:
         """See ``Courier``."""
         self._receiver.close()
@@ -58,19 +61,28 @@ class TcpCourier:
 
     async def carry(self, batch: Batch) -> bool:
         """See ``Courier``."""
-        data = b"".join(batch.frames)
+        self._receiver.put(batch.frames)
+        await self._push()
+        return True
+
+    async def tidy(self) -> None:
+        """See ``Courier``."""
+        if self._receiver.owes():
+            await self._push()
+
+    async def _push(self) -> None:
         while True:
             if wait := self._receiver.wait():
                 self.resting = True
                 await asyncio.sleep(wait)
                 self.resting = False
             try:
-                await self._receiver.send(data)
+                await self._receiver.push()
             except OSError as error:
                 self._trouble.tell(error)
             else:
                 self._trouble.over()
-                return True
+                return
 
     async def close(self) -> None:
         """See ``Courier``."""

@@ -17,7 +17,6 @@ from procman.logs.shipper import Courier, Pace, Shipper
 from procman.logs.syslog import Framing
 
 log = logging.getLogger(__name__)
-PATIENCE_S = 5.0  # for what is on the way when the server ends
 
 
 class Drain(NamedTuple):
@@ -88,23 +87,26 @@ class DrainManager:
         """End all, and keep their places. What is on the way gets some seconds to arrive."""
         running = [drain for drains in self._running.values() for drain in drains.values()]
         self._running.clear()
-        await asyncio.gather(*(drain.shipper.stop(drain.task, PATIENCE_S) for drain in running), *self._ending)
+        await asyncio.gather(*(drain.shipper.stop(drain.task) for drain in running))
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=self._pace.patience_s)
 
     def _start(self, app_id: str, drain: Drain) -> Running:
         to = parse_url(drain.url)
         report = self._report
         trouble = Trouble(to.shown(), (lambda text: report(app_id, text)) if report else None)
         framing = Framing() if to.http else Framing(drain.token)
-        courier = self._courier(to, drain, trouble)
-        shipper = Shipper(self._read_stream(app_id), self._path(drain), courier, framing, self._pace)
+        stream = self._read_stream(app_id)
+        courier = self._courier(to, drain, trouble, stream.news.tell)
+        shipper = Shipper(stream, self._path(drain), courier, framing, self._pace)
         return Running(drain, shipper, asyncio.create_task(self._keep(shipper, drain)))
 
-    def _courier(self, to: Receiver, drain: Drain, trouble: Trouble) -> Courier:
+    def _courier(self, to: Receiver, drain: Drain, trouble: Trouble, ring: Callable[[], None]) -> Courier:
         pace, tls = self._pace, self._context(to.insecure) if to.tls else None
         if to.http:
             return HttpCourier(HttpReceiver(to, drain.token, tls, pace.timeout_s), pace, trouble)
         clock = asyncio.get_running_loop().time
-        receiver = TcpReceiver(to, tls, pace.timeout_s, pace.reconnect_s, pace.reconnect_max_s, clock)
+        receiver = TcpReceiver(to, tls, pace.timeout_s, pace.reconnect_s, pace.reconnect_max_s, clock, ring)
         return TcpCourier(receiver, trouble)
 
     async def _keep(self, shipper: Shipper, drain: Drain) -> None:

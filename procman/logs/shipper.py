@@ -10,7 +10,6 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -36,6 +35,7 @@ class Pace(NamedTuple):
     reconnect_s: float = 30.0  # TCP (logplex)
     reconnect_max_s: float = 300.0
     timeout_s: float = 30.0  # for a connection, for an answer, for a write
+    patience_s: float = 5.0  # for what is on the way when the server ends
     behind_bytes: int = 16 << 20
 
 
@@ -53,6 +53,9 @@ class Courier(Protocol):
 
     async def carry(self, batch: Batch) -> bool:
         """False if the receiver will not get it. Takes as long as it takes."""
+
+    async def tidy(self) -> None:
+        """Nothing is to be carried now: make up for what went wrong before. (It rings the app's bell.)"""
 
     async def close(self) -> None:
         """No more is coming; what was carried still arrives."""
@@ -81,6 +84,7 @@ class Shipper:
                 await self._catch_up(follower)
                 piece = follower.read(TEXT_BYTES)
                 if piece is None:
+                    await self._courier.tidy()
                     await self._log.news.after(seen)
                     continue
                 await self._ship(piece.data)
@@ -90,15 +94,15 @@ class Shipper:
             follower.close()  # what was read and not shipped comes again
             await self._courier.close()
 
-    async def stop(self, task: "asyncio.Task[None]", patience: float) -> None:
-        """End ``run``: at once if it waits, else when the receiver has the batch, but after ``patience`` seconds."""
+    async def stop(self, task: "asyncio.Task[None]") -> None:
+        """End ``run``: at once if it waits, else when the receiver has the batch, or patience is at an end."""
         self._stopping = True
         if not self._carrying or self._courier.resting:
             task.cancel()
-        await asyncio.wait([task], timeout=patience)
+        await asyncio.wait([task], timeout=self._pace.patience_s)
         if not task.done():
             task.cancel()
-            await asyncio.wait([task], timeout=patience)
+            await asyncio.wait([task], timeout=self._pace.patience_s)
 
     async def _ship(self, text: bytes) -> None:
         now = stamp(time.time()).encode()
@@ -118,9 +122,11 @@ class Shipper:
 
     async def _catch_up(self, follower: MergedFollower) -> None:
         """To the present, if that is too far away."""
-        if unread(self._log.stores, follower.place()) <= self._pace.behind_bytes:
+        left = unread(self._log.stores, follower.place())
+        if left <= self._pace.behind_bytes:
             return
-        while piece := follower.read():
+        while left > 0 and (piece := follower.read()):
+            left -= len(piece.data)
             self._drop(piece.data.count(b"\n"), piece.data)
             self._place = piece.place
             await asyncio.sleep(0)

@@ -190,13 +190,15 @@ class Live:
     async def _skip(self, text: bytes) -> bytes:
         """Go to the present; what to say about it. Heroku: error-codes L11, the words are logplex's."""
         dropped, since = 0, b""
+        left = unread(self._log.stores, self.follower.place())  # of now: it shall end, however fast more is written
         while text:
             if wanted := self._wanted(text):
                 since = since or wanted[:STAMP_BYTES]
                 dropped += wanted.count(b"\n")
             await asyncio.sleep(0)
-            piece = self.follower.read()
+            piece = self.follower.read() if left > 0 else None
             text = piece.data if piece else b""
+            left -= len(text)
         if not dropped:
             return b""
         words = b"Error L11 (Tail buffer overflow) -> This tail session dropped %d messages since %s.\n"
