@@ -25,10 +25,16 @@ async def rate_limits(call: Call) -> Answer:
     return Answer({"remaining": 4500})
 
 
+async def quota(call: Call) -> Answer:
+    """``GET /accounts/ID/actions/get-quota``: no hours are counted here (Heroku client: ps of Eco dynos)."""
+    raise missing("quota")
+
+
 ROUTES = (
     Route("GET", "/account", show, Right.USER),
     Route("GET", "/users/~", show, Right.USER),
     Route("GET", "/account/features", features, Right.USER),
     Route("GET", "/account/features/{feature}", feature, Right.USER),
     Route("GET", "/account/rate-limits", rate_limits, Right.USER),
+    Route("GET", "/accounts/{account}/actions/get-quota", quota, Right.USER),
 )

@@ -1,30 +1,40 @@
 """The ASGI application: from a request to a handler's answer, every refusal in Heroku's shape."""
 
-import base64
-import binascii
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import unquote
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from procman.api.call import Answer, Call, Right, Route, Stream
+from procman.api.call import Call, Download, Page, Reply, Right, Route, Stream
+from procman.api.credentials import key_of
+from procman.logs.news import AppLog
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, forbidden
 from procman.platform.users import Login, find_app, log_in, unauthorized
 
 VERSION = "application/vnd.heroku+json; version=3"
+PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 log = logging.getLogger(__name__)
 
 
 class Api:
-    """The API of one host."""
+    """The API of one host. ``logs``: an app's log, by the app's id; without it there are no log sessions."""
 
-    def __init__(self, host: Host, routes: Iterable[Route]) -> None:
+    def __init__(self, host: Host, routes: Iterable[Route], logs: Callable[[str], AppLog] | None = None) -> None:
         self._host = host
+        self._logs = logs
         self._routes: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
         for route in routes:
             words = tuple(route.path.strip("/").split("/"))
@@ -48,7 +58,7 @@ class Api:
 
     async def _serve(self, request: Request) -> Response:
         route, params = self._find(request.method, raw_segments(request.scope))
-        call = Call(self._host, request, params)
+        call = Call(self._host, request, params, self._logs)
         if route.right is not Right.ANYBODY:
             call.login = await self._log_in(request)
         if "app" in params and route.right is not Right.ANYBODY:
@@ -61,6 +71,7 @@ class Api:
 
     def _find(self, method: str, segments: tuple[str, ...]) -> tuple[Route, dict[str, str]]:
         """The route; literal words win over names. Raises Refusal."""
+        method = "GET" if method == "HEAD" else method
         allowed = False
         best: tuple[int, Route, dict[str, str]] | None = None
         for words, route in self._routes.get(len(segments), ()):
@@ -112,26 +123,6 @@ def match(words: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] |
     return params
 
 
-def key_of(authorization: str) -> str:
-    """The key of ``Bearer KEY`` or, as git and old tools send it, ``Basic BASE64(anything:KEY)``."""
-    scheme, _, rest = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return rest.strip()
-    return basic(authorization)[1]
-
-
-def basic(authorization: str) -> tuple[str, str]:
-    """User and password of basic authorisation; empty when it is none."""
-    scheme, _, rest = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return "", ""
-    try:
-        user, _, password = base64.b64decode(rest, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return "", ""
-    return user, password
-
-
 def check_right(right: Right, call: Call) -> None:
     """Raises Refusal when the caller is not who he must be."""
     if right is Right.OWNER and not (call.user.admin or call.app.owner_id == call.user.id):
@@ -152,13 +143,19 @@ def refused(refusal: Refusal) -> Response:
     if refusal.resource:
         body["resource"] = refusal.resource
     headers = {"WWW-Authenticate": 'Basic realm="procman"'} if refusal.status == 401 else {}
+    if refusal.status in (408, 413):
+        headers["Connection"] = "close"  # the rest of the body is not wanted
     return JSONResponse(body, refusal.status, headers)
 
 
-def rendered(answer: Answer | Stream) -> Response:
+def rendered(answer: Reply) -> Response:
     """As Starlette sends it."""
     if isinstance(answer, Stream):
-        headers: Mapping[str, str] = {"Cache-Control": "no-store"}
+        headers: Mapping[str, str] = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(answer.chunks, answer.status, headers, media_type=answer.media_type)
+    if isinstance(answer, Page):
+        return HTMLResponse(answer.html, answer.status, {**PAGE_HEADERS, **answer.headers})
+    if isinstance(answer, Download):
+        return FileResponse(answer.path, media_type="application/octet-stream")
     headers = {"Cache-Control": "no-store", "RateLimit-Remaining": "4500", **answer.headers}
     return JSONResponse(answer.body, answer.status, dict(headers))

@@ -20,6 +20,10 @@ async def own(call: Call) -> Answer:
 
 async def create(call: Call) -> Answer:
     """``POST /apps``."""
+    check_stack(call, "stack")
+    region = call.body.get("region")
+    if region is not None and region != call.host.settings.region:
+        raise invalid(f"Couldn't find that region: there is {call.host.settings.region}.")
     app = await apps.create(call.host, call.user, call.text("name", required=False))
     return Answer(serialize.app(call.host, app), 201)
 
@@ -38,14 +42,19 @@ async def described(call: Call) -> serialize.Json:
 async def update(call: Call) -> Answer:
     """``PATCH /apps/X``: name, maintenance, build stack."""
     app = call.app
-    stack = call.body.get("build_stack")
-    if stack is not None and stack != call.host.settings.stack:
-        raise invalid(f"Couldn't find that stack ({stack}): there is {call.host.settings.stack}.")
+    check_stack(call, "build_stack")
     if "maintenance" in call.body:
         app = await apps.set_maintenance(call.host, call.user, app, call.flag("maintenance"))
     if "name" in call.body:
         app = await apps.rename(call.host, call.user, app, call.must("name"))
     return Answer(serialize.app(call.host, app))
+
+
+def check_stack(call: Call, key: str) -> None:
+    """Raises Refusal: this host has one."""
+    stack = call.body.get(key)
+    if stack is not None and stack != call.host.settings.stack:
+        raise invalid(f"Couldn't find that stack ({str(stack)[:60]}): there is {call.host.settings.stack}.")
 
 
 async def destroy(call: Call) -> Answer:
@@ -68,11 +77,6 @@ async def regions(call: Call) -> Answer:
     return Answer([{**region, "private_capable": False}])
 
 
-async def nothing(call: Call) -> Answer:
-    """Lists of what there is none of here: add-ons, pipelines."""
-    return Answer([])
-
-
 ROUTES = (
     Route("GET", "/apps", index, Right.USER),
     Route("POST", "/apps", create, Right.USER),
@@ -80,7 +84,6 @@ ROUTES = (
     Route("GET", "/apps/{app}", show, Right.APP),
     Route("PATCH", "/apps/{app}", update, Right.APP),
     Route("DELETE", "/apps/{app}", destroy, Right.OWNER),
-    Route("GET", "/apps/{app}/addons", nothing, Right.APP),
     Route("GET", "/stacks", stacks, Right.USER),
     Route("GET", "/regions", regions, Right.USER),
 )

@@ -1,5 +1,6 @@
 """One call of the API: who calls, about which app, with which body; and what is answered."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import Enum
@@ -8,11 +9,14 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 
 from procman.core.records import App, User
+from procman.logs.news import AppLog
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, invalid
 from procman.platform.users import Login
 
 BODY_LIMIT = 1 << 20  # bytes of a JSON body
+BODY_S = 30.0  # in which all of it must have come
+CHUNK_S = 30.0  # in which an upload must go on
 
 
 class Right(Enum):
@@ -28,10 +32,13 @@ class Right(Enum):
 class Call:
     """Handed to every handler. ``params``: what the path holds, decoded; ``app``: of routes under ``/apps/{app}``."""
 
-    def __init__(self, host: Host, request: Request, params: Mapping[str, str]) -> None:
+    def __init__(
+        self, host: Host, request: Request, params: Mapping[str, str], logs: Callable[[str], AppLog] | None = None
+    ) -> None:
         self.host = host
         self.request = request
         self.params = params
+        self.logs = logs
         self.login: Login | None = None
         self._app: App | None = None
         self._body: Any = None
@@ -39,8 +46,13 @@ class Call:
     @property
     def user(self) -> User:
         """Who calls; only for routes that need somebody."""
+        return self.logged_in.user
+
+    @property
+    def logged_in(self) -> Login:
+        """Who calls, and by which key; only for routes that need somebody."""
         assert self.login is not None
-        return self.login.user
+        return self.login
 
     @property
     def app(self) -> App:
@@ -54,17 +66,31 @@ class Call:
 
     async def read_body(self) -> None:
         """Read the JSON body, if there is one. Raises Refusal."""
-        data = b""
-        async for chunk in self.request.stream():
-            data += chunk
-            if len(data) > BODY_LIMIT:
-                raise Refusal("payload_too_large", f"The request body is over {BODY_LIMIT} bytes.")
-        if not data.strip():
-            return
+        data = bytearray()
         try:
-            self._body = json.loads(data)
-        except (ValueError, RecursionError):
-            raise Refusal("bad_request", "Unable to parse the JSON of the request body.") from None
+            async with asyncio.timeout(BODY_S):
+                async for chunk in self.request.stream():
+                    data += chunk
+                    if len(data) > BODY_LIMIT:
+                        raise Refusal("payload_too_large", f"The request body is over {BODY_LIMIT} bytes.")
+        except TimeoutError:
+            raise Refusal("request_timeout", f"The request body did not come within {BODY_S:.0f} s.") from None
+        if data.strip():
+            self._body = parsed(bytes(data))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body of a route that reads it itself, as it comes. Raises Refusal when it stops coming."""
+        stream = self.request.stream()
+        while True:
+            try:
+                async with asyncio.timeout(CHUNK_S):
+                    chunk = await anext(stream, None)
+            except TimeoutError:
+                raise Refusal("request_timeout", f"The upload stopped for {CHUNK_S:.0f} s.") from None
+            if chunk is None:
+                return
+            if chunk:
+                yield chunk
 
     @property
     def body(self) -> dict[str, Any]:
@@ -90,12 +116,32 @@ class Call:
         assert value is not None
         return value
 
+    def must_have(self, key: str) -> None:
+        """Raises Refusal when the body has no such key."""
+        if key not in self.body:
+            raise invalid(f"{key} is missing.")
+
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean of the body. Raises Refusal."""
         value = self.body.get(key, default)
         if not isinstance(value, bool):
             raise invalid(f"{key} must be true or false.")
         return value
+
+
+def parsed(data: bytes) -> Any:
+    """JSON, of which everything can be stored and sent back. Raises Refusal, which repeats nothing of it."""
+    try:
+        body = json.loads(data, parse_constant=unknown)
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
+        raise Refusal("bad_request", "Unable to parse the JSON of the request body.") from None
+    return body
+
+
+def unknown(word: str) -> None:
+    """``NaN`` and ``Infinity`` are Python's, not JSON's."""
+    raise ValueError("not JSON")
 
 
 class Answer(NamedTuple):
@@ -114,7 +160,22 @@ class Stream(NamedTuple):
     status: int = 200
 
 
-Handler = Callable[[Call], Awaitable[Answer | Stream]]
+class Page(NamedTuple):
+    """An answer for a browser."""
+
+    html: str
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+class Download(NamedTuple):
+    """An answer that is a file."""
+
+    path: str
+
+
+Reply = Answer | Stream | Page | Download
+Handler = Callable[[Call], Awaitable[Reply]]
 
 
 class Route(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from procman.core.records import App, Authorization, FormationType, Release, Slug, User
+from procman.core.records import App, Authorization, Build, FormationType, Release, Slug, User
 from procman.platform.dynos import identity
 from procman.platform.host import Host, Settings
 from procman.platform.plans import stamp
@@ -138,6 +138,24 @@ def release(host: Host, row: Release, owner: App, current: bool, eligible: bool)
         "user": {"id": row.user_id, "email": row.user_email},
         "addon_plan_names": [],
         "output_stream_url": output,
+        **times(row),
+    }
+
+
+def build(host: Host, row: Build, owner: App) -> Json:
+    output = row.source.get("output")
+    source = {key: value for key, value in row.source.items() if key in ("url", "checksum", "version")}
+    return {
+        "id": row.id,
+        "app": reference(owner),
+        "buildpacks": [{"url": url, "name": url.removeprefix("urn:buildpack:")} for url in row.buildpacks],
+        "output_stream_url": f"{host.settings.api_url}/outputs/{output}" if output else None,
+        "release": {"id": row.release_id} if row.release_id else None,
+        "slug": {"id": row.slug_id} if row.slug_id else None,
+        "source_blob": {"checksum": None, "version": row.commit_hash, "url": None, **source},
+        "stack": host.settings.stack,
+        "status": row.status,
+        "user": {"id": row.user_id, "email": row.user_email},
         **times(row),
     }
 

@@ -133,7 +133,7 @@ class Domain(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A certificate with its key (in a file named by the id), served by SNI."""
+    """A certificate with its key (in a file named by the id), served by SNI. ``facts``: what it says of itself."""
 
     id: str
     app_id: str
@@ -141,6 +141,7 @@ class Endpoint(NamedTuple):
     certificate: str
     created_at: float
     updated_at: float
+    facts: Mapping[str, Any]
 
 
 class Drain(NamedTuple):
@@ -187,14 +188,35 @@ class Collaborator(NamedTuple):
 
 
 class Webhook(NamedTuple):
-    """Who is told of an app's changes."""
+    """Who is told of an app's changes. ``authorization``: the header of that name to send along."""
 
     id: str
     app_id: str
     url: str
     include: list[str]
     level: str
-    secret: str | None
+    secret: str
+    authorization: str | None
+    created_at: float
+    updated_at: float
+
+
+class Delivery(NamedTuple):
+    """One change on its way to one webhook. ``status``: pending, retrying, succeeded or failed; ``due_at``: of the next try.
+
+    ``code``, ``error``: how the last try ended.
+    """
+
+    id: str
+    app_id: str
+    webhook_id: str
+    event: str
+    payload: Mapping[str, Any]
+    status: str
+    attempts: int
+    due_at: float | None
+    code: int | None
+    error: str | None
     created_at: float
     updated_at: float
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from procman.core.records import App
 from procman.platform.layout import Layout
+from procman.platform.logins import Logins
 from procman.runtimes.base import Runtime, Stream
 from procman.store.database import Database
 
@@ -103,6 +104,7 @@ class Host:
         self.rendezvous = rendezvous
         self.now = now
         self.new_id = new_id
+        self.logins = Logins()
         self.on_change: list[Callable[[str, str, App], None]] = []  # (event, action, app): webhooks, router
 
     def say(self, app_id: str, text: str) -> None:

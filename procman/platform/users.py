@@ -1,5 +1,6 @@
 """Users, their keys, and who may touch which app."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -85,7 +86,8 @@ async def log_in(host: Host, key: str) -> Login | None:
 async def log_in_by_password(host: Host, email: str, password: str) -> User | None:
     """The user with this password; None for a wrong one, after as long a time."""
     user = await host.db.run(lambda tx: tables.users.get(tx, email=email))
-    return user if check_password(password, user.password if user else None) and user else None
+    right = await asyncio.to_thread(check_password, password, user.password if user else None)
+    return user if right else None
 
 
 def can_use(tx: Tx, user: User, app: App) -> bool:

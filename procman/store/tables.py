@@ -7,6 +7,7 @@ from procman.core.records import (
     Buildpack,
     Change,
     Collaborator,
+    Delivery,
     Domain,
     Drain,
     Endpoint,
@@ -34,5 +35,6 @@ features = Table("features", Feature)
 buildpacks = Table("buildpacks", Buildpack, order="ordinal")
 collaborators = Table("collaborators", Collaborator)
 webhooks = Table("webhooks", Webhook)
+deliveries = Table("deliveries", Delivery)
 changes = Table("changes", Change, order="at, id")
 sources = Table("sources", Source)

@@ -1,0 +1,201 @@
+"""Deliveries: telling webhooks, in the background, signed, tried again as promised, kept over restarts.
+
+A change makes a row for each webhook that wants to hear of it; the deliverer sends what is due, a few at a time on
+threads of its own, so that neither the API nor a deploy ever waits for somebody else's server.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from procman import __version__
+from procman.core.records import App, Build, Delivery, FormationType, Release, Webhook
+from procman.platform import formation
+from procman.platform.host import Host
+from procman.platform.plans import stamp
+from procman.store import tables
+from procman.store.database import Tx
+
+TIMEOUT_S = 15.0
+AT_A_TIME = 4
+RETRY_S = (10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)  # the last one again and again
+SYNC_S = 72 * 3600.0  # Heroku: app-webhooks; level sync is tried so long
+KEPT_S = 7 * 86_400.0
+log = logging.getLogger(__name__)
+
+Changed = Release | Build | list[tuple[FormationType, str]] | App
+Describe = Callable[[App, Changed], Any]
+
+
+class Ended(NamedTuple):
+    """How a try ended: a status, or what went wrong instead."""
+
+    code: int | None
+    error: str | None
+
+    @property
+    def good(self) -> bool:
+        """Any 2xx."""
+        return self.code is not None and 200 <= self.code < 300
+
+
+class Deliverer:
+    """Tells a host's webhooks. ``describe``: an app's changed thing as the API shows it."""
+
+    def __init__(self, host: Host, describe: Describe, retry_s: tuple[float, ...] = RETRY_S) -> None:
+        self._host = host
+        self._describe = describe
+        self._retry_s = retry_s
+        self._threads = ThreadPoolExecutor(AT_A_TIME, "webhooks")
+        self._news = asyncio.Event()
+        self._notes: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listen to the host, and take up what an earlier server left."""
+        self._host.on_change.append(self.hear)
+        self._task = asyncio.create_task(self._work())
+
+    async def close(self) -> None:
+        """What is not delivered stays for the next server."""
+        self._host.on_change.remove(self.hear)
+        tasks = [*self._notes, *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def hear(self, event: str, action: str, app: App) -> None:
+        """Something has changed."""
+        task = asyncio.get_running_loop().create_task(self._note(event, action, app))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _note(self, event: str, action: str, app: App) -> None:
+        """A row for each webhook that wants to hear of it."""
+        host = self._host
+
+        def insert(tx: Tx) -> int:
+            hooks = [hook for hook in tables.webhooks.find(tx, app_id=app.id) if event in hook.include]
+            if not hooks:
+                return 0
+            now = host.now()
+            data, event_id = self._describe(app, newest(tx, event, app)), host.new_id()
+            for hook in hooks:
+                delivery_id = host.new_id()
+                payload = message(event_id, event, action, data, now, hook, delivery_id)
+                tables.deliveries.insert(
+                    tx, Delivery(delivery_id, app.id, hook.id, event, payload, "pending", 0, now, None, None, now, now)
+                )
+            return len(hooks)
+
+        try:
+            if await host.db.run(insert):
+                self._news.set()
+        except Exception:  # what is told of a change must never undo it
+            log.exception("app=%s event=%s", app.id, event)
+
+    async def _work(self) -> None:
+        while True:
+            self._news.clear()
+            due, wait = await self._host.db.run(self._look)
+            if due:
+                await asyncio.gather(*(self._try(row, hook) for row, hook in due))
+                continue
+            try:
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    def _look(self, tx: Tx) -> tuple[list[tuple[Delivery, Webhook]], float | None]:
+        """What is due, and otherwise in how many seconds something will be."""
+        now = self._host.now()
+        tx.execute("DELETE FROM deliveries WHERE due_at IS NULL AND created_at < ?", (now - KEPT_S,))
+        rows = tables.deliveries.select(tx, "WHERE due_at IS NOT NULL ORDER BY due_at LIMIT ?", (AT_A_TIME,))
+        hooks = {row.webhook_id: tables.webhooks.get(tx, id=row.webhook_id) for row in rows}
+        due = [(row, hook) for row in rows if (hook := hooks[row.webhook_id]) and (row.due_at or 0) <= now]
+        return due, max(0.01, (rows[0].due_at or 0) - now) if rows else None
+
+    async def _try(self, row: Delivery, hook: Webhook) -> None:
+        ended = await asyncio.get_running_loop().run_in_executor(self._threads, post, hook, row.payload)
+        attempts, now = row.attempts + 1, self._host.now()
+        wait = self._retry_s[min(attempts, len(self._retry_s)) - 1]
+        again = not ended.good and hook.level == "sync" and now + wait < row.created_at + SYNC_S
+        status = "succeeded" if ended.good else "retrying" if again else "failed"
+        await self._host.db.run(
+            lambda tx: tables.deliveries.update(
+                tx, row.id, status=status, attempts=attempts, due_at=now + wait if again else None, code=ended.code,
+                error=ended.error, updated_at=now,
+            )
+        )
+
+
+def newest(tx: Tx, event: str, app: App) -> Changed:
+    """What has changed: the newest of its kind."""
+    if event == "api:release" and (releases := tables.releases.find(tx, order="version DESC", limit=1, app_id=app.id)):
+        return releases[0]
+    if event == "api:build" and (builds := tables.builds.find(tx, order="created_at DESC", limit=1, app_id=app.id)):
+        return builds[0]
+    if event == "api:formation":
+        return formation.with_commands(tx, app)
+    return tables.apps.get(tx, id=app.id) or app
+
+
+def message(
+    event_id: str, event: str, action: str, data: Any, now: float, hook: Webhook, delivery_id: str
+) -> dict[str, Any]:
+    """The body as Heroku sends it (Heroku: app-webhooks-schema)."""
+    return {
+        "id": event_id,
+        "action": action,
+        "created_at": stamp(now),
+        "updated_at": stamp(now),
+        "published_at": stamp(now),
+        "data": data,
+        "previous_data": {},
+        "resource": event.removeprefix("api:"),
+        "sequence": None,
+        "version": "application/vnd.heroku+json; version=3",
+        "webhook_metadata": {
+            "attempt": {"id": delivery_id},
+            "delivery": {"id": delivery_id},
+            "event": {"id": event_id, "include": event},
+            "webhook": {"id": hook.id},
+        },
+    }
+
+
+def signature(secret: str, body: bytes) -> str:
+    """``Heroku-Webhook-Hmac-SHA256``."""
+    return base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
+
+
+def post(hook: Webhook, payload: Mapping[str, Any]) -> Ended:
+    """One try, on this thread. Redirects are not followed; what is answered is not kept."""
+    body = json.dumps(payload, separators=(",", ":")).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": f"procman/{__version__}",
+        "Heroku-Webhook-Hmac-SHA256": signature(hook.secret, body),
+    }
+    if hook.authorization:
+        headers["Authorization"] = hook.authorization
+    parts = urlsplit(hook.url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("POST", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", body, headers)
+        return Ended(connection.getresponse().status, None)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Ended(None, type(error).__name__)
+    finally:
+        connection.close()

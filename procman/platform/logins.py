@@ -1,0 +1,90 @@
+"""Logins: from a password, or in a browser while the client waits; and how often one may guess."""
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+WAIT_S = 600.0  # the client gives up after ten minutes
+MOST_PENDING = 200
+MOST_FAILURES = 10
+FORGET_S = 600.0
+MOST_REMEMBERED = 10_000
+
+
+class Pending:
+    """A client that waits for somebody to log in in a browser. ``form``: proves that the page was ours."""
+
+    def __init__(self, description: str, until: float) -> None:
+        self.id = secrets.token_urlsafe(18)
+        self.token = secrets.token_urlsafe(32)  # the client's
+        self.form = secrets.token_urlsafe(24)  # the browser's
+        self.description = description
+        self.until = until
+        self.done: asyncio.Event = asyncio.Event()
+        self.key: str | None = None
+
+
+class Logins:
+    """Those in progress, and failures lately; both forgotten with the server."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def begin(self, description: str) -> Pending:
+        """A client wants to log in."""
+        now = self._now()
+        for old in [each for each in self._pending.values() if each.until < now]:
+            del self._pending[old.id]
+        if len(self._pending) >= MOST_PENDING:
+            self._pending.popitem(last=False)[1].done.set()
+        pending = Pending(description, now + WAIT_S)
+        self._pending[pending.id] = pending
+        return pending
+
+    def find(self, login_id: str) -> Pending | None:
+        """A login that is still waited for."""
+        pending = self._pending.get(login_id)
+        return pending if pending and pending.until > self._now() and not pending.done.is_set() else None
+
+    def finish(self, pending: Pending, key: str) -> None:
+        """Somebody has logged in."""
+        pending.key = key
+        pending.done.set()
+
+    async def wait(self, login_id: str, token: str) -> str | None:
+        """The key, once somebody has logged in; None if nobody does. Raises KeyError for a wrong token. Told once."""
+        pending = self._pending.get(login_id)
+        if pending is None or not hmac.compare_digest(pending.token.encode(), token.encode()):
+            raise KeyError(login_id)
+        try:
+            async with asyncio.timeout(max(0.0, pending.until - self._now())):
+                await pending.done.wait()
+        except TimeoutError:
+            pass
+        self._pending.pop(login_id, None)
+        key, pending.key = pending.key, None
+        return key
+
+    def may_try(self, who: str) -> bool:
+        """Whether this e-mail or address has not failed too often."""
+        count, since = self._failures.get(who, (0, 0.0))
+        return count < MOST_FAILURES or self._now() - since > FORGET_S
+
+    def failed(self, *whos: str) -> None:
+        """Wrong password."""
+        for who in whos:
+            count, since = self._failures.pop(who, (0, 0.0))
+            fresh = self._now() - since > FORGET_S
+            self._failures[who] = (1, self._now()) if fresh else (count + 1, since)
+            if len(self._failures) > MOST_REMEMBERED:
+                self._failures.popitem(last=False)
+
+    def succeeded(self, *whos: str) -> None:
+        """Right password: start over."""
+        for who in whos:
+            self._failures.pop(who, None)
