@@ -9,7 +9,7 @@ import pytest
 from procman.core.plan import Limits
 from procman.supervisor.proctable import bears_token
 from procman.supervisor.slug_copy import make_folder
-from procman.supervisor.starter import HELD, Place, covers_of, dyno_env, launch, mounts, row, target_of
+from procman.supervisor.starter import HELD, Place, covers_of, dyno_env, launch, mounts, row, target_of, way_for
 from procman.supervisor.starter_isolation import Isolation, Way
 from procman.supervisor.starter_probe import capabilities, explained
 from tests.isolated import MB, MOUNT, Dyno, Ground, make_ground  # noqa: F401 - a fixture
@@ -296,11 +296,25 @@ def test_what_an_overlay_refuses_is_copied(ground):
         assert file.read() == "slug\n"
 
 
+def test_a_slug_of_another_user_is_copied_so_that_the_dyno_can_write(ground):
+    if os.geteuid():
+        assert way_for(ground.require(), "/usr") == Way.COPY
+        return
+    ground.write({"file": "slug\n", "deep/file": "slug\n"})
+    for name in ("", "file", "deep", "deep/file"):
+        os.chown(f"{ground.slug}/{name}", 0, 0)
+    ended = ground.run(ground.require(), "echo mine >deep/file; rm file; ls; cat deep/file")
+    assert ended == (0, "deep\nmine\n")
+    assert sorted(os.listdir(ground.slug)) == ["deep", "file"]
+
+
 def test_a_slug_that_is_gone_is_said(ground):
     def deed():
-        os.rmdir(ground.slug)
+        folder = make_folder(ground.dynos, "gone")
+        chain = launch(ground.isolation, Place(folder, ground.slug, MOUNT), "echo ran", {"HOME": MOUNT})
+        os.rmdir(ground.slug)  # between the two, so that it is the start itself that fails
         try:
-            return ground.start(ground.isolation, "echo ran").end()
+            return Dyno(chain.argv, chain.env).end()
         finally:
             os.mkdir(ground.slug)
 

@@ -28,10 +28,12 @@ LOGIN = (
 # Variables that would steer the loader of our helpers, before there is an /app they could point into.
 UNHOLD = f'for f in ${{!{HELD}@}}; do export "${{f#{HELD}}}=${{!f}}"; unset "$f"; done; '
 
+# A process enters a control group some 10 ms after it asked: the kernel waits for a grace period of its own (RCU).
+# What has to be mounted is mounted meanwhile.
 ENTER = """\
 folder=$1 target=$2 processes=$3 setpriv=$4 bash=$5 text=$6
 shift 6
-for group do { echo $$ >"$group"; } 2>/dev/null; done
+if [ $# -gt 0 ]; then { for group do echo $$ >"$group"; done; } 2>/dev/null & fi
 fail() { echo "procman: cannot $1" >&2; exit 126; }
 """
 IN_FOLDER = 'cd "$folder" || fail "enter the folder of the dyno"\n'
@@ -41,6 +43,7 @@ OVERLAY = "mount -c -t overlay -o lowerdir=slug,upperdir=upper,workdir=work,user
 COPY = 'cp -a --reflink=auto slug/. own || fail "copy the slug"\n'
 TABLE = 'mount -a -c -T fstab || fail "mount what is the dyno\'s own"\n'
 BEGIN = """\
+wait
 umask 022
 ulimit -c 0
 [ "$processes" = 0 ] || ulimit -u "$processes" 2>/dev/null || ulimit -p "$processes" 2>/dev/null
@@ -97,6 +100,7 @@ def launch(
     is no such limit when that is shared.
     ``groups``: the ``cgroup.procs`` files that it enters first. ``strict``: never copy where an overlay is refused.
     """
+    isolation = isolation._replace(way=way_for(isolation, place.directory))
     settle(isolation, place, limits)
     processes = limits.processes if limits and isolation.way != Way.SHARED else 0
     held = {f"{HELD}{name}" if name.startswith("LD_") else name: value for name, value in env.items()}
@@ -110,6 +114,13 @@ def launch(
         *groups,
     )
     return Launch(argv, held)
+
+
+def way_for(isolation: Isolation, directory: str) -> Way:
+    """The way for this slug. A layer keeps owners, and another user's files could not be written; a copy's can."""
+    if isolation.way == Way.OVERLAY and os.stat(directory).st_uid != os.geteuid():
+        return Way.COPY
+    return isolation.way
 
 
 def script(way: Way, strict: bool = False) -> str:
