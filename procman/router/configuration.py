@@ -1,0 +1,199 @@
+"""The text of HAProxy's configuration. Pure; every word that is not ours was checked by ``sites`` or ``settings``."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from procman.router import pages
+from procman.router.arrangement import Arrangement
+from procman.router.requests_log import LOG_FORMAT
+from procman.router.settings import Settings, Timeouts, split_address
+from procman.router.sites import Server
+
+LUA, HOSTS, APPS, CERTIFICATES = "wait.lua", "hosts.map", "apps.map", "certificates.list"
+LOG_SOCKET, MASTER_SOCKET = "log.sock", "master.sock"
+HTML = 'content-type "text/html; charset=utf-8"'
+REQUEST_ID = "^[A-Za-z0-9+/=-]{20,200}$"
+HOP_BY_HOP = ("keep-alive", "te", "trailer")
+
+
+class Secrets(NamedTuple):
+    """``cookie_key``: from which the cookies of session affinity are made, hexadecimal."""
+
+    cookie_key: str
+
+
+def build(settings: Settings, arrangement: Arrangement, secrets: Secrets, description: str) -> str:
+    """The whole file. ``description`` is what HAProxy says of itself when asked: by it we know what it runs."""
+    parts = [
+        global_section(settings, description),
+        frontend("http", settings.http, "http", "", settings.timeouts),
+    ]
+    if settings.https:
+        default = "crt default.pem " if settings.certificate else "strict-sni "
+        options = f" ssl {default}crt-list {CERTIFICATES} alpn h2,http/1.1"
+        parts.append(frontend("https", settings.https, "https", options, settings.timeouts))
+    cookie = (
+        "  cookie heroku-session-affinity insert indirect nocache httponly dynamic\n"
+        f"  dynamic-cookie-key {secrets.cookie_key}\n"
+    )
+    parts += [answers_section(), defaults_section("slot", settings), defaults_section("sticky-slot", settings, cookie)]
+    parts += [slot_section(name, arrangement, settings) for name in arrangement.names()]
+    return "\n".join(parts)
+
+
+def milliseconds(seconds: float) -> str:
+    """As HAProxy writes times."""
+    return f"{max(round(seconds * 1000), 1)}ms"
+
+
+def global_section(settings: Settings, description: str) -> str:
+    """Process-wide settings, the log, and what all frontends share."""
+    times = settings.timeouts
+    user = f"  user {settings.user}\n" if settings.user else ""
+    return f"""\
+# Written by procman; changes are lost.
+global
+{user}  description {description}
+  lua-load {LUA}
+  tune.bufsize 32768
+  tune.http.maxhdr 1000
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+
+# What nobody reads is kept here for a while; then the oldest goes. Nothing waits for it.
+ring requests
+  format raw
+  maxlen 20000
+  size {settings.log_bytes}
+  timeout connect 5s
+  timeout server 30s
+  server procman unix@{LOG_SOCKET}
+
+defaults front
+  mode http
+  log ring@requests len 20000 format raw local3
+  log-format "{LOG_FORMAT}"
+  timeout client {milliseconds(times.idle)}
+  timeout http-request {milliseconds(times.head)}
+  timeout http-keep-alive {milliseconds(times.keep_alive)}
+  option forwardfor if-none
+  # A reload lets a client's idle connection have one more request instead of closing it under the client's hands.
+  option idle-close-on-response
+"""
+
+
+def frontend(name: str, address: str, scheme: str, options: str, times: Timeouts) -> str:
+    """One way in. The app is looked up last: nothing that waits may come between that and the slot."""
+    host, port = split_address(address)
+    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    hops = "".join(f"  http-request del-header {header}\n" for header in HOP_BY_HOP)
+    return f"""\
+frontend {name} from front
+  bind {bind}{options}
+  acl bare method GET HEAD
+  acl expects req.hdr(expect) -m found
+  http-request return status 405 if {{ method CONNECT }}
+  http-request return status 417 if !bare expects !{{ req.hdr(expect) -i 100-continue }}
+  http-request set-var(txn.host) req.hdr(host),field(1,:),lower
+  http-request set-var(txn.id) req.fhdr(x-request-id) if {{ req.fhdr(x-request-id) -m reg {REQUEST_ID} }}
+  http-request set-var(txn.id) uuid() unless {{ var(txn.id) -m found }}
+  http-request set-var-fmt(txn.fwd) "%[req.fhdr(x-forwarded-for)], %[src]" if {{ req.fhdr(x-forwarded-for) -m found }}
+  http-request set-header X-Forwarded-For %[var(txn.fwd)] if {{ var(txn.fwd) -m found }}
+  http-request set-header X-Forwarded-Proto {scheme}
+  http-request set-header X-Forwarded-Port {port}
+  http-request set-header X-Request-Id %[var(txn.id)]
+  http-request set-header X-Request-Start %[date(0,ms)]
+  http-request add-header Via "1.1 procman"
+{hops}  http-request del-header proxy -m beg
+  http-request wait-for-body time {milliseconds(times.idle)} at-least 1 if !bare expects
+  http-request del-header expect if !bare expects
+  http-request set-var(txn.app) var(txn.host),map_str({HOSTS})
+  http-request set-var(txn.route) var(txn.app),map_str({APPS})
+  http-request lua.procman_settle unless {{ var(txn.route) -m beg up: }}
+  use_backend %[var(txn.route),field(2,:)] if {{ var(txn.route) -m beg up: }}
+  default_backend answers
+"""
+
+
+def answers_section() -> str:
+    """What the router says itself when there is no dyno to ask."""
+    page = f"{HTML} lf-file"
+    return f"""\
+defaults answer
+  mode http
+
+backend answers from answer
+  http-request return status 400 if {{ var(txn.code) -m str unknown }} !{{ req.hdr_cnt(host) eq 1 }}
+  http-request return status 404 {page} {pages.UNKNOWN} if {{ var(txn.code) -m str unknown }}
+  http-request return status 503 {page} {pages.MAINTENANCE} if {{ var(txn.code) -m str H80 }}
+  http-request return status 502 {page} {pages.BLANK} if {{ var(txn.code) -m str H81 }}
+  http-request return status 503 {page} {pages.ERROR}
+"""
+
+
+def defaults_section(name: str, settings: Settings, more: str = "") -> str:
+    """What all slots of a kind have in common. 502 and 504 of HAProxy's own become Heroku's 503."""
+    times = settings.timeouts
+    errors = "".join(f"  http-error status {code} {HTML} lf-file {pages.ERROR}\n" for code in (500, 502, 503, 504))
+    return f"""\
+defaults {name}
+  mode http
+  balance random(1)
+  retries 9
+  option redispatch 1
+  option abortonclose
+  timeout connect {milliseconds(times.connect)}
+  timeout server {milliseconds(times.idle)}
+  timeout tunnel {milliseconds(times.idle)}
+  timeout queue {milliseconds(times.connect)}
+{errors}  acl own_answer var(txn.answered) -m found
+  http-request set-timeout server {milliseconds(times.first_byte)} unless {{ method GET HEAD }}
+  http-request set-var(txn.upload) bool(true) unless {{ method GET HEAD }}
+  http-response set-var(txn.answered) bool(true) if {{ status 502 504 }}
+  http-response del-header keep-alive
+  http-response add-header Via "1.1 procman"
+  http-after-response set-status 503 reason "Service Unavailable" if {{ status 502 504 }} !own_answer
+{more}"""
+
+
+def slot_section(name: str, arrangement: Arrangement, settings: Settings) -> str:
+    """One slot, its servers, and those rules that mean another backend, or none, when they stand in defaults."""
+    times, backlog = settings.timeouts, settings.backlog
+    kind = "sticky-slot" if name.startswith("sticky") else "slot"
+    slot = arrangement.slots.get(name)
+    lines: Iterable[str] = ()
+    if slot:
+        lines = [server_line(server, times, "") for server in slot.serving]
+        lines += [server_line(server, times, " disabled") for server in slot.leaving]
+    return f"""\
+backend {name} from {kind}
+  http-request lua.procman_await if {{ nbsrv eq 0 }}
+  http-request set-var(txn.room) nbsrv,mul({backlog}) if {{ be_conn gt {backlog} }}
+  http-request set-var(txn.code) str(H11) if {{ be_conn gt {backlog} }} {{ be_conn,sub(txn.room) gt 0 }}
+  http-request return status 503 {HTML} lf-file {pages.ERROR} if {{ var(txn.code) -m found }}
+  tcp-response inspect-delay {milliseconds(times.first_byte)}
+  tcp-response content accept if {{ var(txn.upload) -m found }}
+  tcp-response content accept if {{ internal.htx.nbblks gt 0 }}
+  tcp-response content close if {{ wait_end }}
+{"".join(lines)}"""
+
+
+def server_line(server: Server, times: Timeouts, more: str) -> str:
+    """A dyno as HAProxy reads it from the file."""
+    return f"  server {server.label} {address_of(server)} {server_options(times)}{more}\n"
+
+
+def address_of(server: Server) -> str:
+    """Host and port."""
+    return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
+
+
+def server_options(times: Timeouts) -> str:
+    """A refused or failed connection takes a server out until it accepts one again (Heroku's quarantine).
+
+    Servers that are fine are looked at once an hour: what matters is seen from the requests.
+    """
+    pause = milliseconds(times.quarantine)
+    return (
+        f"check inter 1h fastinter {pause} downinter {pause} rise 1 fall 1 "
+        "observe layer4 error-limit 1 on-error mark-down"
+    )

@@ -1,0 +1,124 @@
+"""HAProxy as a process: checked, started so that it outlives us, reloaded, watched, ended."""
+
+import asyncio
+import os
+import re
+import select
+import signal
+from collections.abc import Callable
+
+from procman.errors import ProcmanError
+from procman.router.binary import Binary
+from procman.router.configuration import MASTER_SOCKET
+from procman.router.runtime_socket import NotAnswering, Processes, RuntimeSocket
+
+CONFIGURATION = "haproxy.cfg"
+READY_S = 20.0  # for a start or a reload, on a busy host
+GLANCE_S = 0.01
+ALERT = re.compile(r"^\[ALERT\]\s+\(\d+\) : (.*)$", re.MULTILINE)
+
+
+class Process:
+    """Runs ``binary`` with the configuration in ``directory``: a master with workers, which end when it ends."""
+
+    def __init__(self, binary: Binary, directory: str, socket: RuntimeSocket) -> None:
+        self._binary = binary
+        self._directory = directory
+        self._socket = socket
+        self._handle: int | None = None
+
+    async def check(self, file: str) -> None:
+        """Raise ProcmanError with HAProxy's own words if it would not take this configuration."""
+        status, words = await self._call("-c", "-f", file)
+        if status:
+            raise ProcmanError(f"cannot configure HAProxy: {words}")
+
+    async def start(self, description: str) -> None:
+        """Start it, in the background and by itself. Raises ProcmanError. Returns when it serves."""
+        status, words = await self._call(
+            "-W", "-D", "-f", CONFIGURATION, "-p", "haproxy.pid", "-S", f"unix@{MASTER_SOCKET},mode,600"
+        )
+        if status:
+            raise ProcmanError(f"cannot start HAProxy: {words}")
+        await self._wait_for(description, None)
+
+    async def reload(self, description: str) -> None:
+        """A new worker takes the listening sockets over; the old one ends what it has begun. Raises ProcmanError."""
+        before = (await self._socket.processes()).worker
+        try:
+            await self._socket.ask("reload")
+        except NotAnswering:
+            pass  # the master replaces its own program, and may hang up first
+        await self._wait_for(description, before)
+
+    async def _wait_for(self, description: str, before: int | None) -> Processes:
+        deadline = asyncio.get_running_loop().time() + READY_S
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                found = await self._socket.processes()
+                if found.worker not in {None, before}:
+                    assert found.worker is not None
+                    if await self._socket.description(found.worker) == description:
+                        return found
+            except NotAnswering:
+                pass
+            await asyncio.sleep(GLANCE_S)
+        raise ProcmanError(f"cannot start HAProxy: it does not serve after {READY_S:g} s")
+
+    async def _call(self, *arguments: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            self._binary.path,
+            "-C",
+            self._directory,
+            *arguments,
+            env={"PATH": os.defpath},  # nothing of ours is HAProxy's business
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        _, errors = await process.communicate()
+        text = errors.decode("utf-8", "replace")
+        return process.returncode or 0, "; ".join(ALERT.findall(text)[:3]) or text.strip()[-500:]
+
+    async def watch(self, on_end: Callable[[], None]) -> None:
+        """Call back, once, when it has ended. Raises NotAnswering."""
+        self.unwatch()
+        pid = (await self._socket.processes()).master
+        try:
+            self._handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise NotAnswering("it has ended") from None
+        asyncio.get_running_loop().add_reader(self._handle, self._ended, on_end)
+
+    def _ended(self, on_end: Callable[[], None]) -> None:
+        self.unwatch()
+        on_end()
+
+    def unwatch(self) -> None:
+        """Look away: it runs on."""
+        if self._handle is not None:
+            asyncio.get_running_loop().remove_reader(self._handle)
+            os.close(self._handle)
+            self._handle = None
+
+    async def stop(self) -> None:
+        """End it, and every request in it. Returns when it has gone."""
+        self.unwatch()
+        try:
+            found = await self._socket.processes()
+        except NotAnswering:
+            return
+        handles = []
+        for pid in (found.master, found.worker, *found.old):
+            try:
+                handles.append(os.pidfd_open(pid or 0))
+            except (OSError, ValueError):
+                continue
+        try:
+            os.kill(found.master, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+        for handle in handles:
+            await asyncio.get_running_loop().run_in_executor(None, select.select, [handle], [], [], 10.0)
+            os.close(handle)
