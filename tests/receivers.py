@@ -112,6 +112,16 @@ class SyslogReceiver(Watched):
             self.hang_up()
             await server.wait_closed()
 
+    async def see_off(self) -> None:
+        """Close every connection in order, and wait until the other side has closed it too."""
+        for writer in self._writers:
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except OSError:
+                pass
+        self._writers.clear()
+
     def hang_up(self) -> None:
         for writer in self._writers:
             writer.transport.abort()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from procman.errors import ProcmanError
+from procman.logs.drain_tcp import TcpReceiver
 from procman.logs.drain_url import Receiver, parse_url
 from procman.logs.drains import Drain, DrainManager
 from procman.logs.shipper import Pace
@@ -233,10 +234,55 @@ def test_a_syslog_receiver_that_comes_back_is_found_again(app):
                 await receiver.until_lines(1)
                 app.writes(b"present")
                 await receiver.until_lines(2)
-            app.writes(b"into the connection that was just lost")
+            app.writes(b"into what was just lost")
             async with receiver.listening():
                 await receiver.until_lines(3)
-        assert messages(receiver.frames()) == [b"while it was away", b"present", b"into the connection that was just lost"]
+        assert messages(receiver.frames()) == [b"while it was away", b"present", b"into what was just lost"]
+
+    run(scenario())
+
+
+def test_a_syslog_receiver_that_stays_away_is_looked_for_ever_more_rarely():
+    async def scenario():
+        now = 1000.0
+        gone = SyslogReceiver()
+        async with gone.listening():
+            pass
+        to = parse_url(f"syslog://127.0.0.1:{gone.port}")
+        receiver = TcpReceiver(to, None, 5.0, 30.0, 300.0, lambda: now, lambda: None)
+        receiver.put([b"6 hello\n"])
+        waits = []
+        for _ in range(6):
+            assert receiver.wait() == 0
+            with pytest.raises(ConnectionRefusedError):
+                await receiver.push()
+            waits.append(receiver.wait())
+            now += receiver.wait()
+        assert waits == [30, 60, 120, 240, 300, 300]
+        async with gone.listening():
+            await receiver.push()
+            await gone.until_lines(1)
+            await receiver.close()
+        assert receiver.wait() == 30
+        assert gone.frames() == [b"hello\n"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_receiver_that_restarts_in_order_gets_no_line_twice(app, certificate, tls):
+    async def scenario():
+        receiver, context = SyslogReceiver(), certificate.server() if tls else None
+        scheme = "syslog+tls" if tls else "syslog"
+        async with receiver.listening(context):
+            pass
+        async with shipping(app, f"{scheme}://127.0.0.1:{receiver.port}", ca_file=certificate.certificate):
+            for which in range(1, 6):
+                async with receiver.listening(context):
+                    app.writes(b"%d" % which)
+                    await receiver.until_lines(which)
+                    await receiver.see_off()
+        assert messages(receiver.frames()) == [b"1", b"2", b"3", b"4", b"5"]
 
     run(scenario())
 

@@ -30,6 +30,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._drained: asyncio.Future[None] | None = None
         self._under_way = 0  # bytes of the write that has not returned
+        self._at_end: int | None = None  # what was unacknowledged when the other side had ended
         self._fd = -1  # of the socket, for the count after its end
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -38,9 +39,13 @@ class Wire(asyncio.Protocol):
         self._fd = os.dup(transport.get_extra_info("socket").fileno())
         transport.set_write_buffer_limits(high=1, low=0)  # writing resumes when nothing is left
 
+    def eof_received(self) -> None:
+        self._at_end = unacknowledged(self._fd)  # before TLS adds its farewell
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        self.owed = self._under_way + unacknowledged(self._fd)
+        left = unacknowledged(self._fd)
+        self.owed = self._under_way + (left if self._at_end is None else min(left, self._at_end))
         os.close(self._fd)
         self.gone.set_result(None)
         self.resume_writing()
@@ -131,6 +136,7 @@ class TcpReceiver:
                 await self._wire.gone
             raise
         self._wait = self._first_wait
+        self._not_before = min(self._not_before, self._clock() + self._first_wait)
 
     def owes(self) -> bool:
         """Whether there is something to send again, on a new connection."""
