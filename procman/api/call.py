@@ -15,6 +15,7 @@ from procman.platform.refusals import Refusal, invalid
 from procman.platform.users import Login
 
 BODY_LIMIT = 1 << 20  # bytes of a JSON body
+BODY_DRAINED = 16 << 20  # bytes that are thrown away, so that the client comes to read the refusal
 BODY_S = 30.0  # in which all of it must have come
 CHUNK_S = 30.0  # in which an upload must go on
 
@@ -66,15 +67,19 @@ class Call:
 
     async def read_body(self) -> None:
         """Read the JSON body, if there is one. Raises Refusal."""
-        data = bytearray()
+        data, size = bytearray(), 0
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in self.request.stream():
-                    data += chunk
-                    if len(data) > BODY_LIMIT:
-                        raise Refusal("payload_too_large", f"The request body is over {BODY_LIMIT} bytes.")
+                    size += len(chunk)
+                    if size <= BODY_LIMIT:
+                        data += chunk
+                    elif size > BODY_DRAINED:
+                        break
         except TimeoutError:
             raise Refusal("request_timeout", f"The request body did not come within {BODY_S:.0f} s.") from None
+        if size > BODY_LIMIT:
+            raise Refusal("payload_too_large", f"The request body is over {BODY_LIMIT} bytes.")
         if data.strip():
             self._body = parsed(bytes(data))
 

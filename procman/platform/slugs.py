@@ -6,13 +6,11 @@ Heroku: platform-api-deploying-slugs.
 import asyncio
 import os
 import re
-import shutil
-import tarfile
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from procman.core.records import App, Slug, User
-from procman.platform import audit, signatures
+from procman.platform import audit, signatures, tarballs
 from procman.platform.blobs import Blob, receive
 from procman.platform.host import Host
 from procman.platform.refusals import conflict, invalid, missing
@@ -22,8 +20,6 @@ from procman.store.database import Tx
 PURPOSE = "slug"
 LASTS_S = 3600.0  # an upload's or a download's address
 MOST_BYTES = 500 << 20  # Heroku: limits, slug size
-MOST_UNPACKED = 2 << 30
-MOST_ENTRIES = 200_000
 TYPE = re.compile(r"[A-Za-z0-9_-]{1,60}")
 CHECKSUM = re.compile(r"SHA256:[0-9a-f]{64}")
 
@@ -122,51 +118,6 @@ async def put(host: Host, slug: Slug, chunks: AsyncIterator[bytes]) -> Blob:
 
 
 def unpack(packed: str, tree: str, uid: int | None) -> None:
-    """Files below ``./app/`` become ``tree``, whole or not at all; owned by ``uid``. Raises Refusal."""
-    part = f"{tree}.{os.urandom(6).hex()}.part"
-    try:
-        os.mkdir(part, 0o700)
-        size = entries = 0
-        with tarfile.open(packed) as archive:
-            for member in archive:
-                size, entries = size + member.size, entries + 1
-                if size > MOST_UNPACKED or entries > MOST_ENTRIES:
-                    raise invalid(f"The slug is too big: {MOST_UNPACKED >> 20} MB or {MOST_ENTRIES} files at most.")
-                if inside := inside_app(member.name):
-                    name = member.name
-                    extract(archive, member, inside, part)
-                    member.name = name  # hard links look for it
-        hand_over(part, uid)
-        os.rename(part, tree)
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise invalid(f"The slug cannot be unpacked: {type(error).__name__}.") from None
-    except OSError as error:
-        raise invalid(f"The slug cannot be unpacked: {error.strerror or type(error).__name__}.") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def extract(archive: tarfile.TarFile, member: tarfile.TarInfo, inside: str, part: str) -> None:
-    """One member, at its place under ``part``; links and names that lead out of it are refused."""
-    member.name = inside
-    if member.islnk():
-        target = inside_app(member.linkname)
-        if target is None:
-            raise ValueError("a link leads outside")
-        member.linkname = target
-    archive.extract(member, part, filter="data")
-
-
-def inside_app(name: str) -> str | None:
-    """``bin/run`` for ``./app/bin/run``; None for what is not below app."""
-    words = [word for word in name.split("/") if word not in ("", ".")]
-    return "/".join(words[1:]) or None if words and words[0] == "app" else None
-
-
-def hand_over(part: str, uid: int | None) -> None:
-    """To the user that the app's dynos run as; others may not look."""
-    if uid is not None:
-        for folder, _, files in os.walk(part):
-            for name in (folder, *(os.path.join(folder, file) for file in files)):
-                os.chown(name, uid, uid, follow_symlinks=False)
-    os.chmod(part, 0o700)
+    """Files below ``./app/`` become the slug's tree, owned by ``uid``. Raises Refusal."""
+    tarballs.unpack(packed, tree, tarballs.below_app)
+    tarballs.hand_over(tree, uid)
