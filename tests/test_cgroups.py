@@ -113,6 +113,8 @@ def test_a_group_is_removed_only_when_it_is_empty_and_swept_with_what_is_in_it(g
         while dyno.pid not in group.members():
             os.sched_yield()
         refused = group.remove()
+        sweep(base, keep=["web.1.0.1"])
+        refused = refused or dyno.pid not in group.members()
         sweep(base)
         dyno.end()
         return refused, sweep(base), [name for path in base.values() for name in os.listdir(path) if "web" in name]

@@ -8,7 +8,7 @@ without.
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from procman.core.plan import Limits
 from procman.supervisor.memory_rules import Usage
@@ -112,6 +112,7 @@ def create(base: Mapping[str, str], name: str, limits: Limits, say: Callable[[st
     made: dict[str, str] = {}
     for controller, parent in base.items():
         path = f"{parent}/{name}"
+        drop(path)  # what an earlier life left would count as this one's
         if make(path):
             made[controller] = path
         else:
@@ -135,12 +136,15 @@ def settings(paths: Mapping[str, str], limits: Limits) -> list[tuple[str, int]]:
     return [(f"{paths[controller]}/{name}", value) for controller, name, value in wanted if controller in paths]
 
 
-def sweep(base: Mapping[str, str]) -> bool:
-    """End what an earlier supervisor left in dynos' groups, and remove them. False when something is left."""
-    done = True
+def sweep(base: Mapping[str, str], keep: Iterable[str] = ()) -> bool:
+    """End what an earlier supervisor left in dynos' groups, and remove them, but for those to keep.
+
+    False when something is left: to be called again once the dead have been reaped.
+    """
+    done, kept = True, {KEEPER, *keep}
     for parent in base.values():
         try:
-            names = [entry.name for entry in os.scandir(parent) if entry.is_dir() and entry.name != KEEPER]
+            names = [entry.name for entry in os.scandir(parent) if entry.is_dir() and entry.name not in kept]
         except OSError:
             continue
         for name in names:

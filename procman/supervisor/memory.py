@@ -30,7 +30,7 @@ class Watched:
         self.report_at = next_look(now, PERIOD_S)
         self.said_at = -FOREVER
         self.load = Load()
-        self.kills = 0
+        self.kills = 0  # a group is made for one life
         self.killed = False
 
 

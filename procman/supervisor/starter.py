@@ -175,7 +175,8 @@ def mounts(target: str, covers: Mapping[str, str]) -> str:
 
     All sources are relative to the private folder, and not looked up by their full path, which a cover may hide.
     """
-    lines = [row("procman", "/dev/shm", "tmpfs", "mode=1777,nosuid,nodev")]  # noqa: S108
+    shm = "/dev/shm"  # noqa: S108
+    lines = [row("procman", shm, "tmpfs", "mode=1777,nosuid,nodev")] if os.path.isdir(shm) else []
     lines += [row(private, path, "none", "bind") for path, private in covers.items()]
     lines.append(row("own", target, "none", "bind"))
     return "".join(lines)
