@@ -9,7 +9,8 @@ import click
 
 from procman import __version__
 from procman.cli import operate
-from procman.cli.options import OPTIONS, Given, click_params, complete, given, verb_first
+from procman.cli.options import OPTIONS, Given, Option, click_params, complete, given, verb_first
+from procman.cli.remote.verbs import ALIASES, REMOTE_VERBS, chosen
 from procman.cli.verb import Verb
 
 PROGRAM = "procman"
@@ -66,17 +67,27 @@ class _Verbs(click.Group):
         return super().parse_args(ctx, verb_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+        return [*_VERBS, *REMOTE_VERBS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _command(cmd_name, _VERBS[cmd_name]) if cmd_name in _VERBS else None
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name in REMOTE_VERBS:
+            return _command(name, REMOTE_VERBS[name].verb(name), REMOTE_VERBS[name].options)
+        return _command(name, _VERBS[name], OPTIONS.get(name, ())) if name in _VERBS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Two lists: what speaks to this directory's formation, and what speaks to a server."""
+        for title, verbs in (("Commands", _VERBS), ("Commands to a server", REMOTE_VERBS)):
+            with formatter.section(title):
+                formatter.write_dl([(name, verb.summary) for name, verb in verbs.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
-        if word not in _VERBS and not word.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(word, _VERBS, 1, 0.65)
+        known = (*_VERBS, *REMOTE_VERBS, *ALIASES)
+        if word not in known and not word.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(word, known, 1, 0.65)
             guess = (
                 f"did you mean '{near[0]}'?"
                 if near
@@ -86,8 +97,7 @@ class _Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _command(name: str, verb: Verb) -> click.Command:
-    options = OPTIONS.get(name, ())
+def _command(name: str, verb: Verb, options: Sequence[Option]) -> click.Command:
     params = click_params(options)
     if verb.words:
         required = not verb.words.startswith("[")
@@ -98,7 +108,9 @@ def _command(name: str, verb: Verb) -> click.Command:
     def callback(**values: Any) -> int:
         words = values.pop("words", ())
         own = {field: bool(values.pop(field, False)) for field in ("json", "explain", "reveal")}
-        return verb.call(given(values, words), own)
+        told = given(values, words)
+        remote = chosen(name, told)
+        return remote.run(told, own) if remote else verb.call(told, own)
 
     return click.Command(
         name,
@@ -127,10 +139,10 @@ def _bare(ctx: click.Context, /, version: bool, **values: Any) -> int:
     return overview(given(values, ()))
 
 
-def _start(told: Given, _own: dict[str, bool]) -> int:
+def _start(told: Given, own: dict[str, bool]) -> int:
     from procman.cli.start import start
 
-    return start(told)
+    return start(told._replace(fields={**told.fields, "json": True}) if own["json"] else told)
 
 
 def _run(told: Given, _own: dict[str, bool]) -> int:

@@ -94,13 +94,27 @@ _JSON = Option("json", ("--json",), None, "Print one JSON object.")
 
 _NAME = next(option for option in _FORMATION if option.name == "name")
 _TARGET = (*_APP[:2], _NAME, Option("socket", ("--socket",), "PATH", "Reach the supervisor at this socket."), _JSON)
-_WAIT = Option("wait", ("--wait",), None, "Return when the new dynos are up, with status 1 if they crash.")
+_WAIT = (
+    Option("wait", ("--wait",), None, "Return when the new dynos are up, with status 1 if they crash."),
+    Option("wait_timeout", ("--wait-timeout",), "TIME", "The same, for at most so long: 60, 5m."),
+)
+
+_SERVER = (
+    Option("app", ("-a", "--app"), "APP", "The app of that name on a server, instead of this directory's."),
+    Option("remote", ("-r", "--remote"), "REMOTE", "The app that a git remote leads to."),
+)
 
 PASSED_ON = frozenset({"app_root", "procfile", "env_files", "port", "formation", "grace", "restart"})  # to a unit
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
-    "start": (*_APP, *_FORMATION),
-    "run": _APP,
+    "start": (*_APP, *_FORMATION, *_WAIT, _JSON),
+    "run": (
+        *_APP,
+        *_SERVER,
+        Option("size", ("-s", "--size"), "SIZE", "On a server: the dyno's size."),
+        Option("exit_code", ("-x", "--exit-code"), None, "On a server: end with the command's status."),
+        Option("no_tty", ("--no-tty",), None, "On a server: without a terminal."),
+    ),
     "check": (*_APP, *_FORMATION, _JSON),
     "env": (
         *_APP,
@@ -108,18 +122,19 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("reveal", ("--reveal",), None, "Show secrets."),
         _JSON,
     ),
-    "ps": (*_TARGET, Option("watch", ("--watch",), None, "Show it anew every second.")),
-    "scale": (*_TARGET, _WAIT),
-    "restart": (*_TARGET, _WAIT),
-    "stop": _TARGET,
+    "ps": (*_TARGET, *_SERVER, Option("watch", ("--watch",), None, "Show it anew every second.")),
+    "scale": (*_TARGET, *_SERVER, *_WAIT),
+    "restart": (*_TARGET, *_SERVER, *_WAIT),
+    "stop": (*_TARGET, *_SERVER),
     "kill": (*_TARGET, Option("signal", ("-s", "--signal"), "SIG", "The signal (default: TERM).")),
-    "reload": (*_TARGET, _WAIT),
-    "shutdown": _TARGET,
+    "reload": (*_TARGET, *_WAIT),
+    "shutdown": (*_TARGET, Option("now", ("--now",), None, "Kill at once, whatever is still stopping.")),
     "logs": (
         *_TARGET,
+        *_SERVER,
         Option("num", ("-n", "--num"), "N", "The last N lines (default: 100)."),
         Option("tail", ("-t", "--tail"), None, "Go on with what is written from now on."),
-        Option("dyno", ("--dyno",), "DYNO", "Only this dyno's lines."),
+        Option("dyno", ("--dyno", "--dyno-name"), "DYNO", "Only this dyno's lines."),
         Option("process_type", ("--process-type",), "TYPE", "Only this process type's lines."),
         Option("source", ("--source",), "app|heroku", "Only what dynos wrote, or what was said about them."),
         Option("since", ("--since",), "TIME", "Only lines of the last 5m, 2h, 30s."),

@@ -3,31 +3,18 @@
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from select import select
 
 from procman.gitpush.updates import Update, decide, not_a_commit, parse
+from procman.unix_http import UnixConnection
 
 REMIND_S = 5.0  # how often a push that waits says so
 CHUNK = 1 << 16
 QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_DIR")
-
-
-class UnixConnection(HTTPConnection):
-    """HTTP over the server's Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        """Join it."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(self._path)
 
 
 def main() -> int:

@@ -1,0 +1,127 @@
+"""Dynos and the formation."""
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from procman.cli.listing import columns, emit, emit_json
+from procman.cli.options import Given
+from procman.cli.remote.apps import Own, said
+from procman.cli.remote.connection import path
+from procman.cli.remote.target import target
+from procman.errors import ProcmanError, UsageError
+
+WISH = re.compile(r"([\w-]+)([=+-]\d+)(?::([\w-]+))?", re.ASCII)  # Heroku client: ps:scale
+LOOK_S = 1.0  # how often ps:wait asks
+
+
+def show(told: Given, own: Own) -> int:
+    """The app's dynos, by type and command."""
+    meant = target(told)
+    found = meant.server.get(path("apps", meant.app, "dynos"))
+    wanted = set(told.arguments)
+    found = [dyno for dyno in found if not wanted or wanted & {dyno["name"], dyno["type"]}]
+    if own["json"]:
+        emit_json(found)
+    elif not found:
+        emit(f"No dynos on {meant.app}")
+    else:
+        emit("\n\n".join(groups(found)))
+    return 0
+
+
+def groups(dynos: Sequence[dict[str, Any]]) -> list[str]:
+    """A block for each type and command."""
+    blocks: dict[tuple[str, str, str], list[str]] = {}
+    for dyno in dynos:
+        head = (dyno["type"], dyno["size"], dyno["command"])
+        blocks.setdefault(head, []).append(f"{dyno['name']}: {dyno['state']} {dyno['updated_at']}")
+    return [
+        "\n".join([f"=== {kind} ({size}): {command} ({len(lines)})", *lines])
+        for (kind, size, command), lines in blocks.items()
+    ]
+
+
+def scale(told: Given, own: Own) -> int:
+    """Set quantities and sizes; without words, show them."""
+    meant = target(told)
+    where = path("apps", meant.app, "formation")
+    if not told.arguments:
+        found = meant.server.get(where)
+        words = " ".join(f"{row['type']}={row['quantity']}:{row['size']}" for row in found)
+        return said(own, found, words or f"No process types on {meant.app}")
+    updates = []
+    for word in told.arguments:
+        wish = WISH.fullmatch(word)
+        if not wish:
+            raise UsageError(f"cannot scale '{word}': TYPE=N is wanted", "procman ps:scale web=2 worker+1")
+        update = {"type": wish[1], "quantity": wish[2].removeprefix("=")}
+        updates.append({**update, "size": wish[3]} if wish[3] else update)
+    answer = meant.server.call("PATCH", where, {"updates": updates})
+    asked = [update["type"] for update in updates]
+    now = ", ".join(f"{row['type']} at {row['quantity']}:{row['size']}" for row in answer if row["type"] in asked)
+    return said(own, answer, f"Scaling dynos... done, now running {now}")
+
+
+def size(told: Given, own: Own) -> int:
+    """Set dyno sizes; without words, show them."""
+    meant = target(told)
+    where = path("apps", meant.app, "formation")
+    found = meant.server.get(where)
+    updates = []
+    for word in told.arguments:
+        name, equals, wish = word.partition("=")
+        names = [name] if equals else [row["type"] for row in found]
+        updates += [{"type": each, "size": wish if equals else word} for each in names]
+    if updates:
+        found = meant.server.call("PATCH", where, {"updates": updates})
+    rows = [("TYPE", "SIZE", "QTY"), *((row["type"], row["size"], str(row["quantity"])) for row in found)]
+    return said(own, found, "\n".join(columns(rows, "")))
+
+
+def restart(told: Given, own: Own) -> int:
+    """Replace dynos: all, of a type, or one."""
+    meant = target(told)
+    words = [*told.arguments, *(str(told.fields[key]) for key in ("dyno", "process_type") if told.fields.get(key))]
+    if not words:
+        answer = meant.server.call("DELETE", path("apps", meant.app, "dynos"))
+        return said(own, answer, f"Restarting all dynos on {meant.app}... done")
+    for word in words:
+        kind = "dynos" if "." in word else "formations"
+        meant.server.call("DELETE", path("apps", meant.app, kind, word))
+    return said(own, {}, f"Restarting {', '.join(words)} on {meant.app}... done")
+
+
+def stop(told: Given, own: Own) -> int:
+    """Stop dynos; those of the formation come back."""
+    meant = target(told)
+    words = [*told.arguments, *(str(told.fields[key]) for key in ("dyno", "process_type") if told.fields.get(key))]
+    if not words:
+        raise UsageError("cannot stop nothing: a dyno or type is wanted", "procman ps:stop run.1234")
+    for word in words:
+        kind = "dynos" if "." in word else "formations"
+        meant.server.call("POST", path("apps", meant.app, kind, word, "actions", "stop"))
+    return said(own, {}, f"Stopping {', '.join(words)} on {meant.app}... done")
+
+
+def wait(told: Given, own: Own) -> int:
+    """Until every dyno is up and of the latest release; status 1 if that release fails."""
+    meant = target(told)
+    newest = {"Range": "version ..; max=1, order=desc"}
+    while True:
+        release = meant.server.get(path("apps", meant.app, "releases"), newest)[0]
+        dynos = [dyno for dyno in meant.server.get(path("apps", meant.app, "dynos")) if counts(dyno, told)]
+        version = release["version"]
+        late = [dyno["name"] for dyno in dynos if dyno["state"] != "up" or dyno["release"]["version"] < version]
+        if release["status"] == "failed":
+            raise ProcmanError(f"cannot wait for v{release['version']}: it failed", "procman releases")
+        if not late and release["status"] != "pending":
+            return said(own, dynos, f"All dynos of {meant.app} are up, v{release['version']}")
+        time.sleep(LOOK_S)
+
+
+def counts(dyno: dict[str, Any], told: Given) -> bool:
+    """Whether a dyno is waited for."""
+    wanted = told.fields.get("process_type")
+    return dyno["type"] == wanted if wanted else dyno["type"] not in ("run", "release", "scheduler")

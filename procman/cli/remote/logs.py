@@ -1,0 +1,42 @@
+"""`procman logs -a APP`: the app's log from the server, and with --tail what comes."""
+
+import json
+import sys
+from collections.abc import Iterator
+
+from procman.cli.listing import emit
+from procman.cli.options import Given
+from procman.cli.remote.apps import Own
+from procman.cli.remote.connection import path
+from procman.cli.remote.target import Target, target
+from procman.errors import UsageError
+
+
+def logs(told: Given, own: Own) -> int:
+    """Print the lines that are wanted."""
+    count = str(told.fields.get("num") or 100)
+    if not count.isdigit():
+        raise UsageError(f"cannot use --num {count}: a number is wanted")
+    wish: dict[str, object] = {"lines": int(count), "tail": bool(told.fields.get("tail"))}
+    wish |= {key: told.fields[key] for key in ("source", "dyno") if told.fields.get(key)}
+    if told.fields.get("process_type"):
+        wish["type"] = told.fields["process_type"]
+    meant = target(told)
+    for line in lines(meant, wish):
+        if own["json"]:
+            emit(json.dumps({"line": line.decode("utf-8", "surrogateescape")}))
+        else:
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+    return 0
+
+
+def lines(meant: Target, wish: dict[str, object]) -> Iterator[bytes]:
+    """Lines as they come, out of the events that carry them."""
+    session = meant.server.call("POST", path("apps", meant.app, "log-sessions"), wish)
+    rest = b""
+    for chunk in meant.server.stream(session["logplex_url"], {"Accept": "text/event-stream"}):
+        *events, rest = (rest + chunk).split(b"\n")
+        for line in events:
+            if line.startswith(b"data:"):
+                yield line[5:].removeprefix(b" ")

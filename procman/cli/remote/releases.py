@@ -1,0 +1,147 @@
+"""Releases and builds."""
+
+import sys
+from typing import Any
+
+from procman.cli.listing import columns, emit, emit_json
+from procman.cli.options import Given
+from procman.cli.remote.apps import Own, said, word
+from procman.cli.remote.connection import path
+from procman.cli.remote.target import Target, target
+from procman.errors import ProcmanError, UsageError
+
+MOST = 15  # Heroku client: releases
+
+
+def listed(told: Given, own: Own) -> int:
+    """The latest releases, newest first."""
+    meant = target(told)
+    count = str(told.fields.get("num") or MOST)
+    if not count.isdigit():
+        raise UsageError(f"cannot use --num {count}: a number is wanted")
+    found = meant.server.get(path("apps", meant.app, "releases"), {"Range": f"version ..; max={count}, order=desc"})
+    if own["json"]:
+        emit_json(found)
+        return 0
+    current = next((f"v{release['version']}" for release in found if release["current"]), "none")
+    rows = [
+        (
+            f"v{release['version']}",
+            release["description"] + {"pending": " (pending)", "failed": " (failed)"}.get(release["status"], ""),
+            release["user"]["email"],
+            release["created_at"],
+            "" if release["eligible_for_rollback"] or not release["slug"] else "its slug is gone",
+        )
+        for release in found
+    ]
+    emit("\n".join([f"=== {meant.app} Releases - Current: {current}", *columns(rows, "")]))
+    return 0
+
+
+def show(told: Given, own: Own) -> int:
+    """One release and its config vars."""
+    meant = target(told)
+    release = find(meant, word(told, "VERSION", optional=True))
+    config = meant.server.get(path("apps", meant.app, "releases", str(release["version"]), "config-vars"))
+    if own["json"]:
+        emit_json({**release, "config_vars": config})
+        return 0
+    rows = [("Change:", release["description"]), ("By:", release["user"]["email"]), ("When:", release["created_at"])]
+    rows += [("Status:", release["status"])]
+    lines = columns([(f"{key}:", value) for key, value in config.items()], "") if config else []
+    emit("\n".join([f"=== Release v{release['version']}", *columns(rows, ""), "", "=== Config Vars", *lines]))
+    return 0
+
+
+def output(told: Given, own: Own) -> int:
+    """What a release command printed, to its end."""
+    meant = target(told)
+    release = find(meant, word(told, "VERSION", optional=True))
+    if not release["output_stream_url"]:
+        raise ProcmanError(f"cannot show the output of v{release['version']}: it had no release command")
+    return copy(meant, release["output_stream_url"])
+
+
+def roll_back(told: Given, own: Own) -> int:
+    """Bring back an earlier release's slug and config vars."""
+    meant = target(told)
+    version = word(told, "VERSION", optional=True)
+    if not version:
+        newest = {"Range": "version ..; max=10, order=desc"}
+        found = meant.server.get(path("apps", meant.app, "releases"), newest)
+        eligible = [one for one in found if one["eligible_for_rollback"] and not one["current"]]
+        if not eligible:
+            raise ProcmanError(f"cannot roll {meant.app} back: no earlier release is left", "procman releases")
+        version = str(eligible[0]["version"])
+    release = meant.server.call("POST", path("apps", meant.app, "releases"), {"release": version.removeprefix("v")})
+    text = f"Rolling back {meant.app} to v{version.removeprefix('v')}... done, v{release['version']}"
+    said(own, release, text)
+    return copy(meant, release["output_stream_url"]) if release["output_stream_url"] else 0
+
+
+def find(meant: Target, version: str) -> dict[str, Any]:
+    """The release that is meant; without a word the newest."""
+    if version:
+        return dict(meant.server.get(path("apps", meant.app, "releases", version.removeprefix("v"))))
+    newest = {"Range": "version ..; max=1, order=desc"}
+    return dict(meant.server.get(path("apps", meant.app, "releases"), newest)[0])
+
+
+def copy(meant: Target, url: object) -> int:
+    """A stored output, as it grows."""
+    for chunk in meant.server.stream(str(url), {}):
+        sys.stdout.buffer.write(chunk.replace(b"\0", b""))
+        sys.stdout.buffer.flush()
+    return 0
+
+
+def builds(told: Given, own: Own) -> int:
+    """The app's builds, oldest first."""
+    meant = target(told)
+    found = meant.server.get(path("apps", meant.app, "builds"))
+    rows = [
+        (build["id"], build["status"], (build["source_blob"].get("version") or "")[:8], build["user"]["email"],
+         build["created_at"])
+        for build in found
+    ]
+    lines = columns([("ID", "STATUS", "COMMIT", "BY", "WHEN"), *rows], "")
+    return said(own, found, "\n".join([f"=== {meant.app} Builds", *lines]))
+
+
+def build_info(told: Given, own: Own) -> int:
+    """One build."""
+    meant = target(told)
+    build = find_build(meant, word(told, "BUILD", optional=True))
+    rows = [("Status:", build["status"]), ("By:", build["user"]["email"]), ("When:", build["created_at"])]
+    rows += [(f"{key.capitalize()}:", (build[key] or {}).get("id", "none")) for key in ("release", "slug")]
+    return said(own, build, "\n".join([f"=== Build {build['id']}", *columns(rows, "")]))
+
+
+def build_output(told: Given, own: Own) -> int:
+    """What a build printed, to its end."""
+    meant = target(told)
+    return copy(meant, find_build(meant, word(told, "BUILD", optional=True))["output_stream_url"])
+
+
+def cancel_build(told: Given, own: Own) -> int:
+    """End a build that runs."""
+    meant = target(told)
+    build = find_build(meant, word(told, "BUILD", optional=True))
+    answer = meant.server.call("DELETE", path("apps", meant.app, "builds", str(build["id"])))
+    return said(own, answer, f"Cancelling build {build['id']}... done")
+
+
+def purge_cache(told: Given, own: Own) -> int:
+    """Forget what earlier builds kept."""
+    meant = target(told)
+    answer = meant.server.call("DELETE", path("apps", meant.app, "build-cache"))
+    return said(own, answer, f"Clearing the build cache of {meant.app}... done")
+
+
+def find_build(meant: Target, identity: str) -> dict[str, Any]:
+    """The build that is meant, by the beginning of its id; without a word the newest."""
+    found = meant.server.get(path("apps", meant.app, "builds"))
+    meaning = [build for build in found if build["id"].startswith(identity)]
+    if not meaning:
+        raise ProcmanError(f"cannot find a build {identity} of {meant.app}", "procman builds")
+    return dict(meaning[-1])

@@ -1,0 +1,238 @@
+"""Every verb that speaks to a server, with Heroku's names; and the table of which side a verb speaks to."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from procman.cli.options import Given, Option
+from procman.cli.verb import Verb
+
+
+class Side(Enum):
+    """Whom a verb speaks to."""
+
+    HERE = "the formation of this directory"
+    SERVER = "a server"
+    EITHER = "a server with -a, HEROKU_APP or a git remote to it; else, or if it runs here, this directory's formation"
+
+
+APP = Option("app", ("-a", "--app"), "APP", "The app (default: HEROKU_APP, or the git remote's).")
+REMOTE = Option("remote", ("-r", "--remote"), "REMOTE", "The git remote that leads to the app.")
+JSON = Option("json", ("--json",), None, "Print one JSON object.")
+COMMON = (APP, REMOTE, JSON)
+DYNO = Option("dyno", ("-d", "--dyno-name"), "DYNO", "This dyno.")
+TYPE = Option("process_type", ("-p", "--process-type"), "TYPE", "The dynos of this process type.")
+SIZE = Option("size", ("-s", "--size"), "SIZE", "The dyno's size.")
+VARIABLES = Option("variables", ("-e", "--env"), "KEY=VALUE[;…]", "Variables for this dyno alone.")
+SHELL = Option("shell", ("-s", "--shell"), None, "In the shell's form.")
+NUM = Option("num", ("-n", "--num"), "N", "How many.")
+INDEX = Option("index", ("-i", "--index"), "N", "At this place, counted from 1.")
+
+
+class RemoteVerb(NamedTuple):
+    """``call``: ``MODULE.FUNCTION`` under this package, imported when it is called; ``words``: see ``Verb``."""
+
+    summary: str
+    call: str
+    words: str | None = None
+    options: tuple[Option, ...] = ()
+    details: str = ""
+    examples: tuple[str, ...] = ()
+
+    def verb(self, name: str) -> Verb:
+        """As the command line's group has it."""
+        return Verb(self.summary, self.details, self.examples or (f"procman {name} -a demo",), self.words, self.run)
+
+    def run(self, told: Given, own: dict[str, bool]) -> int:
+        """Do it."""
+        module, *attributes = self.call.split(".")
+        found: Any = import_module(f"procman.cli.remote.{module}")
+        for attribute in attributes:
+            found = getattr(found, attribute)
+        action: Callable[[Given, dict[str, bool]], int] = found
+        return action(told, own)
+
+
+def resource(noun: str, name: str, words: str, example: str) -> dict[str, RemoteVerb]:
+    """The three verbs of a list under an app."""
+    upper = name.upper()
+    return {
+        noun: RemoteVerb(f"List an app's {noun}.", f"resources.{upper}.list", None, COMMON),
+        f"{noun}:add": RemoteVerb(
+            f"Add to an app's {noun}.", f"resources.{upper}.add", words, COMMON, "",
+            (f"procman {noun}:add -a demo {example}",),
+        ),
+        f"{noun}:remove": RemoteVerb(
+            f"Remove from an app's {noun}.", f"resources.{upper}.remove", words, COMMON, "",
+            (f"procman {noun}:remove -a demo {example}",),
+        ),
+    }
+
+
+REMOTE_VERBS: Mapping[str, RemoteVerb] = {
+    "apps": RemoteVerb("List the apps on a server.", "apps.listed", None, (JSON,), "", ("procman apps",)),
+    "apps:create": RemoteVerb(
+        "Make an app.", "apps.create", "[NAME]",
+        (REMOTE, JSON, Option("no_remote", ("--no-remote",), None, "Make no git remote.")),
+        "In a git work tree it also makes the remote that you push to.", ("procman apps:create demo",),
+    ),
+    "apps:info": RemoteVerb("Show what is known of an app.", "apps.show", None, COMMON),
+    "apps:rename": RemoteVerb(
+        "Give an app another name.", "apps.rename", "NEWNAME", COMMON, "", ("procman apps:rename -a demo shop",)
+    ),
+    "apps:destroy": RemoteVerb(
+        "End an app for good.", "apps.destroy", "[NAME]",
+        (*COMMON, Option("confirm", ("-c", "--confirm"), "NAME", "The app's name once more.")),
+        "Its dynos, code, releases and logs.", ("procman apps:destroy -a demo --confirm demo",),
+    ),
+    "apps:open": RemoteVerb("Show an app in the browser.", "apps.open_app", None, COMMON),
+    "ps:scale": RemoteVerb(
+        "Set how many dynos of a type an app has.", "dynos.scale", "[TYPE=N[:SIZE]]...", COMMON,
+        "TYPE+N and TYPE-N too. Without words it shows the formation.", ("procman ps:scale -a demo web=2 worker+1",),
+    ),
+    "ps:type": RemoteVerb(
+        "Set the size of dynos.", "dynos.size", "[TYPE=SIZE]...", COMMON, "Without words it shows them.",
+        ("procman ps:type -a demo web=standard-2x",),
+    ),
+    "ps:restart": RemoteVerb(
+        "Replace an app's dynos by new ones.", "dynos.restart", "[DYNO|TYPE]...", (*COMMON, DYNO, TYPE), "",
+        ("procman ps:restart -a demo", "procman ps:restart -a demo web.1"),
+    ),
+    "ps:stop": RemoteVerb(
+        "Stop dynos of an app.", "dynos.stop", "[DYNO|TYPE]...", (*COMMON, DYNO, TYPE),
+        "One-off dynos for good; dynos of the formation are started again.", ("procman ps:stop -a demo run.1234",),
+    ),
+    "ps:wait": RemoteVerb("Wait until an app's latest release runs.", "dynos.wait", None, (*COMMON, TYPE)),
+    "config": RemoteVerb("Show an app's config vars.", "config.show", None, (*COMMON, SHELL)),
+    "config:get": RemoteVerb(
+        "Show one config var.", "config.get", "KEY", (*COMMON, SHELL), "", ("procman config:get -a demo GREETING",)
+    ),
+    "config:set": RemoteVerb(
+        "Set config vars.", "config.put", "KEY=VALUE...", COMMON, "One release for all of them.",
+        ("procman config:set -a demo GREETING=hello DEBUG=1",),
+    ),
+    "config:unset": RemoteVerb(
+        "Remove config vars.", "config.unset", "KEY...", COMMON, "", ("procman config:unset -a demo DEBUG",)
+    ),
+    "config:edit": RemoteVerb("Change config vars in your editor.", "config.edit", None, COMMON),
+    "releases": RemoteVerb("List an app's releases.", "releases.listed", None, (*COMMON, NUM)),
+    "releases:info": RemoteVerb("Show one release.", "releases.show", "[VERSION]", COMMON),
+    "releases:output": RemoteVerb("Show what a release command printed.", "releases.output", "[VERSION]", COMMON),
+    "rollback": RemoteVerb(
+        "Bring back an earlier release.", "releases.roll_back", "[VERSION]", COMMON,
+        "Its slug and its config vars, as a new release. Without a version, the one before the current.",
+        ("procman rollback -a demo v3",),
+    ),
+    "builds": RemoteVerb("List an app's builds.", "releases.builds", None, COMMON),
+    "builds:info": RemoteVerb("Show one build.", "releases.build_info", "[BUILD]", COMMON),
+    "builds:output": RemoteVerb("Show what a build printed.", "releases.build_output", "[BUILD]", COMMON),
+    "builds:cancel": RemoteVerb("End a build that runs.", "releases.cancel_build", "[BUILD]", COMMON),
+    "builds:cache:purge": RemoteVerb("Forget what earlier builds kept.", "releases.purge_cache", None, COMMON),
+    "run:detached": RemoteVerb(
+        "Run a command in a one-off dyno in the background.", "run.detached", "CMD...",
+        (*COMMON, SIZE, VARIABLES), "", ("procman run:detached -a demo python manage.py migrate",),
+    ),
+    "maintenance": RemoteVerb("Whether an app is in maintenance mode.", "apps.maintenance", None, COMMON),
+    "maintenance:on": RemoteVerb("Let the router answer for an app.", "apps.maintenance_on", None, COMMON),
+    "maintenance:off": RemoteVerb("Send requests to an app's dynos again.", "apps.maintenance_off", None, COMMON),
+    **resource("domains", "domains", "HOSTNAME...", "www.example.com"),
+    **resource("drains", "drains", "URL...", "syslog+tls://logs.example.com:6514"),
+    **resource("access", "access", "EMAIL...", "ann@example.com"),
+    "webhooks": RemoteVerb("List an app's webhooks.", "resources.WEBHOOKS.list", None, COMMON),
+    "webhooks:add": RemoteVerb(
+        "Have changes of an app told to an address.", "resources.WEBHOOKS.add", "URL...",
+        (
+            *COMMON,
+            Option("include", ("-i", "--include"), "EVENT[,…]", "Which changes (default: api:release)."),
+            Option("level", ("-l", "--level"), "notify|sync", "Once, or until it is taken."),
+        ),
+        "", ("procman webhooks:add -a demo -i api:release https://example.com/hook",),
+    ),
+    "webhooks:remove": RemoteVerb(
+        "Tell an address no more.", "resources.WEBHOOKS.remove", "ID|URL...", COMMON, "",
+        ("procman webhooks:remove -a demo https://example.com/hook",),
+    ),
+    "features": RemoteVerb("List an app's features.", "resources.FEATURES.list", None, COMMON),
+    "features:enable": RemoteVerb(
+        "Turn features on.", "resources.enable", "FEATURE...", COMMON, "",
+        ("procman features:enable -a demo log-runtime-metrics",),
+    ),
+    "features:disable": RemoteVerb(
+        "Turn features off.", "resources.disable", "FEATURE...", COMMON, "",
+        ("procman features:disable -a demo preboot",),
+    ),
+    "buildpacks": RemoteVerb("List an app's buildpacks.", "resources.buildpacks", None, COMMON),
+    "buildpacks:add": RemoteVerb(
+        "Add a buildpack.", "resources.add_buildpack", "BUILDPACK...", (*COMMON, INDEX), "",
+        ("procman buildpacks:add -a demo -i 1 heroku/nodejs",),
+    ),
+    "buildpacks:set": RemoteVerb(
+        "Set the buildpack.", "resources.set_buildpack", "BUILDPACK...", (*COMMON, INDEX), "",
+        ("procman buildpacks:set -a demo heroku/python",),
+    ),
+    "buildpacks:remove": RemoteVerb(
+        "Remove a buildpack.", "resources.remove_buildpack", "[BUILDPACK]...", (*COMMON, INDEX), "",
+        ("procman buildpacks:remove -a demo heroku/nodejs",),
+    ),
+    "buildpacks:clear": RemoteVerb("Let buildpacks be detected again.", "resources.clear_buildpacks", None, COMMON),
+    "certs": RemoteVerb("List an app's certificates.", "resources.CERTS.list", None, COMMON),
+    "certs:add": RemoteVerb(
+        "Serve an app's names with a certificate.", "resources.add_certificate", "CHAIN KEY", COMMON, "",
+        ("procman certs:add -a demo chain.pem key.pem",),
+    ),
+    "certs:remove": RemoteVerb(
+        "Take a certificate away.", "resources.CERTS.remove", "NAME...", COMMON, "",
+        ("procman certs:remove -a demo tyranno-1234",),
+    ),
+    "git:remote": RemoteVerb("Let a git remote lead to an app.", "apps.git_remote", None, COMMON),
+    "git:clone": RemoteVerb("Clone an app's repository.", "apps.git_clone", "[DIRECTORY]", COMMON),
+}
+ALIASES: Mapping[str, str] = {
+    "create": "apps:create",
+    "info": "apps:info",
+    "destroy": "apps:destroy",
+    "rename": "apps:rename",
+    "open": "apps:open",
+}
+BOTH: Mapping[str, RemoteVerb] = {  # verbs that this directory's formation has too
+    "ps": RemoteVerb("", "dynos.show"),
+    "scale": RemoteVerb("", "dynos.scale"),
+    "restart": RemoteVerb("", "dynos.restart"),
+    "stop": RemoteVerb("", "dynos.stop"),
+    "logs": RemoteVerb("", "logs.logs"),
+    "run": RemoteVerb("", "run.run"),
+}
+SIDES: Mapping[str, Side] = {
+    **dict.fromkeys(("start", "check", "env", "kill", "reload", "shutdown", "attach", "explain", "list"), Side.HERE),
+    **dict.fromkeys(("install", "forever"), Side.HERE),
+    **dict.fromkeys(BOTH, Side.EITHER),
+    **dict.fromkeys((*REMOTE_VERBS, *ALIASES), Side.SERVER),
+}
+
+
+def chosen(name: str, told: Given) -> RemoteVerb | None:
+    """The server's side of a verb that both have, if it is meant; None for this directory's formation."""
+    if SIDES.get(name) is not Side.EITHER:
+        return None
+    import os
+
+    from procman.cli.remote.target import app_name
+
+    if "app" in told.fields or "remote" in told.fields:
+        return BOTH[name]
+    if {"socket", "name"} & set(told.fields) or runs_here(told):
+        return None
+    return BOTH[name] if app_name(told.fields, os.environ) else None
+
+
+def runs_here(told: Given) -> bool:
+    """Whether the formation of the directory that is meant runs."""
+    from procman.cli.target import find_home
+    from procman.errors import ProcmanError
+
+    fields = {name: value for name, value in told.fields.items() if isinstance(value, str)}
+    try:
+        return find_home(fields).is_running()
+    except ProcmanError:
+        return False

@@ -1,0 +1,190 @@
+"""The verbs that speak to a server, against the real API over HTTP; behind it a runtime that runs nothing."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from procman.cli.main import dispatch
+from procman.cli.remote.verbs import ALIASES, BOTH, REMOTE_VERBS, SIDES, Side
+from procman.core.records import Slug
+from procman.store import tables
+from tests.git_server import Threaded
+from tests.server_fakes import Platform
+
+PROCMAN = (sys.executable, "-m", "procman")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    platform = Platform(tmp_path_factory.mktemp("data"))
+    server = Threaded(platform.api, host="127.0.0.1", port=0)
+    platform.url = f"http://127.0.0.1:{server.port}"
+    platform.host.settings = platform.host.settings._replace(api_url=platform.url, git_host="127.0.0.1:5001")
+    yield platform
+    server.close()
+    platform.db.close()
+
+
+@pytest.fixture
+def cli(shared, monkeypatch, tmp_path, capfdbinary):
+    """Type a command line; its status, and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HEROKU_APP", "HEROKU_GIT_HOST", "PROCMAN_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HEROKU_HOST", shared.url)
+    monkeypatch.setenv("HEROKU_API_KEY", shared.key)
+
+    def run(*words, status=0):
+        capfdbinary.readouterr()
+        found = dispatch(list(words))
+        out, err = (text.decode() for text in capfdbinary.readouterr())
+        assert found == status, out + err
+        return out + err
+
+    run.set = monkeypatch.setenv
+    return run
+
+
+@pytest.fixture
+def demo(cli, shared):
+    """An app with code, removed afterwards."""
+    cli("apps:create", "demo")
+    app = shared.db.call(lambda tx: tables.apps.get(tx, name="demo"))
+    slug = Slug(
+        shared.host.new_id(), app.id, "ready", {"web": "serve", "worker": "work"}, "1a2b3c4d5e", None, None, 1 << 20,
+        "heroku-24", "Python", {}, shared.now(), shared.now(),
+    )
+    shared.db.call(lambda tx: tables.slugs.insert(tx, slug))
+    from procman.cli.remote.target import server
+
+    server().call("POST", "/apps/demo/releases", {"slug": slug.id})
+    cli("ps:wait", "-a", "demo")
+    yield "demo"
+    cli("destroy", "demo", "--confirm", "demo")
+
+
+def test_create_prints_what_heroku_prints_and_makes_the_remote(cli, tmp_path):
+    subprocess.run(["git", "init", "--quiet", "."], check=True)
+    assert cli("create", "shop") == (
+        "Creating shop... done\nhttp://shop.localhost:5080/ | https://127.0.0.1:5001/shop.git\n"
+    )
+    assert subprocess.check_output(["git", "remote", "get-url", "heroku"], text=True).strip().endswith("/shop.git")
+    cli.set("HEROKU_GIT_HOST", "127.0.0.1:5001")
+    assert "=== shop\n" in cli("apps:info")
+    assert "Renaming shop to mall... done" in cli("rename", "mall")
+    assert "=== mall\n" in cli("info")
+    assert cli("apps") == "mall\n"
+    assert "not confirmed" in cli("destroy", "-a", "mall", "--confirm", "shop", status=1)
+    assert cli("destroy", "-a", "mall", "--confirm", "mall") == "Destroying mall... done\n"
+
+
+def test_config_vars_are_set_shown_and_removed(cli, demo):
+    assert cli("config:set", "-a", demo, "A=1", "B=two words") == "Setting A, B and restarting demo... done, v4\n"
+    assert cli("config:get", "-a", demo, "B") == "two words\n"
+    assert cli("config", "-a", demo) == "=== demo Config Vars\nA:  1\nB:  two words\n"
+    assert cli("config", "-a", demo, "-s") == "A=1\nB='two words'\n"
+    assert json.loads(cli("config", "-a", demo, "--json")) == {"A": "1", "B": "two words"}
+    assert cli("config:unset", "-a", demo, "A") == "Unsetting A and restarting demo... done, v5\n"
+    assert cli("config:get", "-a", demo, "A", status=1) == ""
+    refused = cli("config:set", "-a", demo, "secret-without-equals", status=2)
+    assert "KEY=VALUE is wanted" in refused
+
+
+def test_config_edit_changes_what_the_editor_changed(cli, demo, tmp_path):
+    cli("config:set", "-a", demo, "A=1", "B=2")
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nprintf "A=1\\nC=3\\n" > "$1"\n')
+    editor.chmod(0o755)
+    cli.set("VISUAL", str(editor))
+    assert "Setting B, C and restarting demo... done" in cli("config:edit", "-a", demo)
+    assert json.loads(cli("config", "-a", demo, "--json")) == {"A": "1", "C": "3"}
+
+
+def test_dynos_are_shown_scaled_sized_and_restarted(cli, demo, shared):
+    assert cli("ps:scale", "-a", demo) == "web=1:Basic worker=0:Basic\n"
+    text = cli("scale", "-a", demo, "web=2", "worker+1:standard-2x")
+    assert text == "Scaling dynos... done, now running web at 2:Basic, worker at 1:Standard-2X\n"
+    cli("ps:wait", "-a", demo)
+    cli.set("HEROKU_APP", demo)
+    shown = cli("ps")
+    assert "=== web (Basic): serve (2)\nweb.1: up " in shown
+    assert "=== worker (Standard-2X): work (1)\nworker.1: up " in shown
+    assert "Standard-1X" in cli("ps:type", "web=standard-1x")
+    assert cli("restart", "web.1") == "Restarting web.1 on demo... done\n"
+    assert ("restart", ("web.1",)) in shared.runtime.calls
+    assert cli("ps:stop", "-p", "worker") == "Stopping worker on demo... done\n"
+    assert ("stop", "worker.1") in shared.runtime.calls
+    assert "Couldn't find that process type (foo)." in cli("scale", "foo=1", status=1)
+    assert "TYPE=N is wanted" in cli("scale", "web", status=2)
+
+
+def test_releases_are_listed_and_rolled_back(cli, demo):
+    cli("config:set", "-a", demo, "A=1")
+    cli("ps:wait", "-a", demo)
+    text = cli("releases", "-a", demo, "-n", "2")
+    assert text.startswith("=== demo Releases - Current: v4\nv4  Set A config vars")
+    assert "A:  1" in cli("releases:info", "-a", demo, "v4")
+    assert cli("rollback", "-a", demo) == "Rolling back demo to v3... done, v5\n"
+    assert cli("config", "-a", demo, "--json") == "{}\n"
+    assert "it has no slug" in cli("rollback", "-a", demo, "v1", status=1)
+    assert "had no release command" in cli("releases:output", "-a", demo, "v3", status=1)
+
+
+def test_lists_under_an_app_are_added_to_and_removed_from(cli, demo):
+    cli("domains:add", "-a", demo, "www.example.com")
+    assert "www.example.com" in cli("domains", "-a", demo)
+    cli("domains:remove", "-a", demo, "www.example.com")
+    assert "www.example.com" not in cli("domains", "-a", demo)
+    cli("drains:add", "-a", demo, "syslog://127.0.0.1:5140")
+    assert "syslog://127.0.0.1:5140" in cli("drains", "-a", demo)
+    cli("drains:remove", "-a", demo, "syslog://127.0.0.1:5140")
+    assert cli("features:enable", "-a", demo, "log-runtime-metrics")
+    assert "[+]  log-runtime-metrics" in cli("features", "-a", demo)
+    cli("buildpacks:set", "-a", demo, "heroku/python")
+    cli("buildpacks:add", "-a", demo, "-i", "1", "heroku/nodejs")
+    assert cli("buildpacks", "-a", demo) == "=== demo Buildpacks\n1. heroku/nodejs\n2. heroku/python\n"
+    cli("buildpacks:remove", "-a", demo, "heroku/nodejs")
+    cli("buildpacks:clear", "-a", demo)
+    assert "they are detected" in cli("buildpacks", "-a", demo)
+    cli("webhooks:add", "-a", demo, "-i", "api:release,api:build", "http://127.0.0.1:9/hook")
+    assert "api:release,api:build" in cli("webhooks", "-a", demo)
+    cli("webhooks:remove", "-a", demo, "http://127.0.0.1:9/hook")
+    assert cli("maintenance:on", "-a", demo) == "Enabling maintenance mode for demo... done\n"
+    assert cli("maintenance", "-a", demo) == "on\n"
+
+
+def test_run_detached_asks_for_a_one_off(cli, demo, shared):
+    text = cli("run:detached", "-a", demo, "echo", "hello there")
+    assert text.startswith('Running echo "hello there" on demo... done, run.')
+    assert ("run", 'echo "hello there"') in shared.runtime.calls
+
+
+def test_a_stranger_and_a_missing_server_are_told_so(cli, shared):
+    cli.set("HEROKU_API_KEY", "wrong")
+    assert 'Invalid credentials provided.\n  hint: eval "$(procman server env)"' in cli("apps", status=1)
+    cli.set("HEROKU_HOST", "http://127.0.0.1:9")
+    assert "cannot reach the server at http://127.0.0.1:9: Connection refused" in cli("apps", status=3)
+    cli.set("HEROKU_HOST", "")
+    assert "cannot find a server" in cli("apps", status=3)
+    assert "cannot tell which app is meant" in cli("config", status=2)
+
+
+def test_every_verb_has_a_side_and_only_shared_ones_may_mean_either():
+    assert {name for name, side in SIDES.items() if side is Side.SERVER} == {*REMOTE_VERBS, *ALIASES}
+    assert {name for name, side in SIDES.items() if side is Side.EITHER} == set(BOTH)
+
+
+def test_a_verb_of_both_sides_means_this_directory_when_its_formation_runs(cli, demo, tmp_path):
+    cli.set("HEROKU_APP", demo)
+    assert "=== web (Basic)" in cli("ps")
+    (tmp_path / "Procfile").write_text("worker: exec sleep 1000\n")
+    cli.set("XDG_STATE_HOME", str(tmp_path / "state"))
+    try:
+        subprocess.run([*PROCMAN, "start", "--detach"], check=True, capture_output=True)
+        assert "exec sleep 1000" in cli("ps")
+        assert "=== web (Basic)" in cli("ps", "-a", demo)
+    finally:
+        subprocess.run([*PROCMAN, "shutdown"], check=True, capture_output=True)
