@@ -217,6 +217,29 @@ def test_a_server_that_comes_back_goes_on_where_it_was(app, scheme):
     run(scenario())
 
 
+def test_a_server_that_is_killed_repeats_a_batch_at_most_and_under_its_old_word_only_if_it_is_the_same(app):
+    async def scenario():
+        async with HttpReceiver(*[200] * 3, *[0] * 50).listening() as receiver:
+            url = f"http://127.0.0.1:{receiver.port}"
+            stubborn = QUICK._replace(attempts=100, retry_s=0.001, retry_max_s=0.001)
+            for turn in range(10):
+                async with shipping(app, url, pace=stubborn) as manager:
+                    app.writes(*[b"%d" % turn] * 100)
+                    await receiver.until(lambda count=turn: len(receiver.requests) > count)
+                    for running in manager._running["app"].values():
+                        running.task.cancel()  # in the middle of it, without a chance to write down the place
+            async with shipping(app, url, pace=stubborn):
+                await receiver.until(lambda: b"9" in messages(receiver.accepted()))
+        seen: dict[str, list[bytes]] = {}
+        for request in receiver.requests:
+            assert seen.setdefault(request.header("Logplex-Frame-Id"), unframe(request.body)) == unframe(request.body)
+        once = dict.fromkeys(r.header("Logplex-Frame-Id") for r in receiver.requests if r.answer == 200)
+        got = [line for word in once for line in messages(seen[word])]
+        assert {line: got.count(line) // 100 >= 1 for line in got} == {b"%d" % turn: True for turn in range(10)}
+
+    run(scenario())
+
+
 def receiver_lines(receiver) -> int:
     if isinstance(receiver, HttpReceiver):
         return sum(request.body.count(b"\n") for request in receiver.requests if request.answer == 200)

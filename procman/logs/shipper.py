@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from procman.logs import merge
 from procman.logs.formats import stamp
-from procman.logs.merge import MergedFollower, decode, encode
+from procman.logs.merge import MergedFollower, Piece, decode, encode
 from procman.logs.news import AppLog
 from procman.logs.syslog import Framing, groups, short
 from procman.logs.tail import STAMP
@@ -87,7 +87,7 @@ class Shipper:
                     await self._courier.tidy()
                     await self._log.news.after(seen)
                     continue
-                await self._ship(piece.data)
+                await self._ship(piece)
                 self._place = piece.place
                 self._save()
         finally:
@@ -104,19 +104,21 @@ class Shipper:
             task.cancel()
             await asyncio.wait([task], timeout=self._pace.patience_s)
 
-    async def _ship(self, text: bytes) -> None:
+    async def _ship(self, piece: Piece) -> None:
+        # Whoever takes a batch by its word for one that it has must be right: the same word, the same lines.
+        begin_and_end = f"{os.path.basename(self._path)} {encode(self._place)} {encode(piece.place)}"
         now = stamp(time.time()).encode()
-        frames = self._framing.frames(text, now)
+        frames = self._framing.frames(piece.data, now)
         for number, group in enumerate(groups(frames, BATCH_BYTES)):
             extra = [self._framing.overflow(self._dropped, self._since, short(now))] if self._dropped else []
-            word = sha256(f"{os.path.basename(self._path)} {encode(self._place)} {number}".encode()).hexdigest()[:32]
+            word = sha256(f"{begin_and_end} {number}".encode()).hexdigest()[:32]
             self._carrying = True
             try:
                 arrived = await self._courier.carry(Batch([*extra, *group], word))
             finally:
                 self._carrying = False
             if not arrived:
-                self._drop(len(group), text)
+                self._drop(len(group), piece.data)
             elif extra:
                 self._dropped = 0
 
