@@ -43,6 +43,10 @@ def _dispatch(argv: list[str]) -> int:
         from procman.cli.forever.actions import forever
 
         return forever(words[1:])
+    if words[:1] == ["supervise"]:  # a server's word, in no help
+        from procman.cli.supervise import supervise
+
+        return supervise(words[1:])
     from procman.cli.group import run
 
     return run(words)

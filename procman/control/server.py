@@ -37,8 +37,10 @@ class Connection:
         self._asked = False  # from here on the time is the supervisor's
         self._closing = False
         self._writing = False
+        self._held = False  # not read, until whoever takes its bytes has room again
         self.closed = False
         self.on_bytes: Callable[[bytes], None] | None = None  # raw input, once a terminal is attached
+        self.on_taken: Callable[[], None] | None = None  # the client was behind, and is no more
         self.on_close: Callable[[], None] | None = None
 
     @property
@@ -76,12 +78,23 @@ class Connection:
         else:
             self._flush()
 
+    def hold(self, held: bool) -> None:
+        """Read nothing more from the client, or go on. Its end is not noticed meanwhile."""
+        if held == self._held or self.closed:
+            return
+        self._held = held
+        if held and not self._writing:
+            self._server.loop.unwatch(self._peer.fileno())
+        elif not self._writing:
+            self._server.loop.watch(self._peer.fileno(), self.readable)
+
     def close(self) -> None:
         """Let the client go."""
         if self.closed:
             return
         self.closed = True
-        self._server.loop.unwatch(self._peer.fileno())
+        if self._writing or not self._held:
+            self._server.loop.unwatch(self._peer.fileno())
         self._server.forget(self)
         self._peer.close()
         if self.on_close:
@@ -137,9 +150,14 @@ class Connection:
             self.close()
         elif bool(self._outbox) != self._writing:
             # Who does not read is not read either: a descriptor is watched for one thing at a time.
+            if self._writing or not self._held:
+                self._server.loop.unwatch(self._peer.fileno())
             self._writing = bool(self._outbox)
-            self._server.loop.unwatch(self._peer.fileno())
-            self._server.loop.watch(self._peer.fileno(), self._flush if self._writing else self.readable, self._writing)
+            if self._writing or not self._held:
+                callback = self._flush if self._writing else self.readable
+                self._server.loop.watch(self._peer.fileno(), callback, self._writing)
+            if not self._writing and self.on_taken:
+                self.on_taken()
 
 
 class ControlServer:

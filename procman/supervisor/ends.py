@@ -47,7 +47,7 @@ class Ends(NamedTuple):
 def open_ends(io: Io, split: bool, window: Callable[[], tuple[int, int]], fifos: tuple[str, ...] = ()) -> Ends:
     """Open both ends. ``split``: stdout and stderr apart. ``fifos``: paths for the log's pipes, which so outlive us."""
     if io in (Io.TERMINAL, Io.TERMINAL_LOG):
-        return open_terminal(window)
+        return open_terminal(window, raw=io is Io.TERMINAL_LOG)
     stdin: int | None = None
     if io is Io.PIPES:
         reader, stdin = os.pipe()
@@ -74,9 +74,9 @@ def open_ends(io: Io, split: bool, window: Callable[[], tuple[int, int]], fifos:
     return Ends(list(zip(ours, ("stdout", "stderr"), strict=False)), theirs, actions, None, stdin)
 
 
-def open_terminal(window: Callable[[], tuple[int, int]]) -> Ends:
+def open_terminal(window: Callable[[], tuple[int, int]], raw: bool) -> Ends:
     """A pty for all three."""
-    pty, slave, path = open_pty(*window())
+    pty, slave, path = open_pty(*window(), raw)
     os.set_blocking(pty, False)
     # A session leader that opens a terminal gets it as its controlling one.
     actions = [open_as(0, path, os.O_RDWR), dup2(0, 1), dup2(0, 2)]

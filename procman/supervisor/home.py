@@ -49,10 +49,11 @@ class AlreadyRunning(ProcmanError):
 
 
 class Home:
-    """The directory of one app, by its name."""
+    """The directory of one app, by its name. ``served``: a server made it, and it alone has to be ours."""
 
-    def __init__(self, apps: str, name: str) -> None:
+    def __init__(self, apps: str, name: str, served: bool = False) -> None:
         self.name = name
+        self._served = served
         self.path = os.path.join(apps, name)
         self.socket = os.path.join(self.path, "control.sock")
         self.log = os.path.join(self.path, "log")
@@ -91,7 +92,8 @@ class Home:
         mask = os.umask(0o077)
         try:
             os.makedirs(self.path, exist_ok=True)
-            owner = os.stat(os.path.dirname(os.path.dirname(self.path))).st_uid
+            above = self.path if self._served else os.path.dirname(os.path.dirname(self.path))
+            owner = os.stat(above).st_uid
         except OSError as error:
             raise ProcmanError(
                 f"cannot keep the state of {self.name} in {self.path}: {error.strerror}",

@@ -212,6 +212,11 @@ class LocalProcesses:
             self._lifeline.drop(child.pid)
         return empty
 
+    def members(self, children: Iterable[Child]) -> dict[Child, list[int]]:
+        """Pids of all that belongs to each of these dynos."""
+        table = snapshot()
+        return {child: [process.pid for process in self._members(child, table)] for child in children}
+
     def recheck_s(self) -> float:
         """See ``Processes``. A subreaper hears of every orphan's end; others must look again."""
         return float("inf") if self._reaper else 0.1

@@ -86,7 +86,9 @@ class Supervisor:
         loop.on_deadline(engine.deadline, lambda now: self.post(Tick()))
         loop.on_deadline(lambda: self._recheck_at, lambda now: self._settle_ending())
 
-    def run(self, formation: Mapping[str, int], on_started: Callable[[], None] = lambda: None) -> int:
+    def run(
+        self, formation: Mapping[str, int], on_started: Callable[[], None] = lambda: None, generation: int = 0
+    ) -> int:
         """Start the formation and keep it until all is to end. Returns the exit status.
 
         ``on_started`` is called once, when every dyno has been asked for: what need not come before that goes there.
@@ -96,7 +98,7 @@ class Supervisor:
         self.loop.on_signals([signal.SIGCHLD], lambda _: self._reap())
         if self._window:
             self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
-        self.post(FormationChanged(formation))
+        self.post(FormationChanged(formation, generation))
         self._pump.flush()  # the first lines do not wait for what is imported now
         settle_heap()
         on_started()

@@ -8,12 +8,13 @@ import termios
 DEFAULT_SIZE = (24, 80)
 
 
-def open_pty(rows: int, columns: int) -> tuple[int, int, str]:
-    """Master, slave and the slave's path. Newlines stay single bytes: the log is not a terminal."""
+def open_pty(rows: int, columns: int, raw: bool = True) -> tuple[int, int, str]:
+    """Master, slave and the slave's path. ``raw``: newlines stay single bytes, as the log is not a terminal."""
     master, slave = os.openpty()
-    attributes = termios.tcgetattr(slave)
-    attributes[1] &= ~termios.OPOST
-    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    if raw:
+        attributes = termios.tcgetattr(slave)
+        attributes[1] &= ~termios.OPOST
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
     set_size(master, rows, columns)
     return master, slave, os.ttyname(slave)
 

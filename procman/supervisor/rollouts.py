@@ -1,0 +1,313 @@
+"""The verbs by which a server has another plan made true: ``apply``, ``switch``, ``abandon``."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from procman.control.protocol import Message, refusal
+from procman.control.server import Connection
+from procman.core.dyno import State
+from procman.core.events import FormationChanged, RestartRequested
+from procman.core.formation import wanted_dynos
+from procman.core.model import DynoName
+from procman.core.plan import Plan
+from procman.core.rollout import Phase, Rollout, Trial
+from procman.errors import ProcmanError
+from procman.supervisor.health import HealthChecks
+from procman.supervisor.last_words import LastWords
+from procman.supervisor.served_app import ServedApp, formation_of
+from procman.supervisor.supervisor import Supervisor
+
+
+class Waiting(NamedTuple):
+    """A client whose answer is not true yet."""
+
+    connection: Connection
+    check: Callable[[], Message | None]
+
+
+class Rollouts:
+    """Makes plans true, one after the other. ``settled``: the generation that has proved itself and that the router
+    sends to, if any has; ``on_settled`` hears of another.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        app: ServedApp,
+        settled: int | None,
+        on_settled: Callable[[int], None] = lambda generation: None,
+    ) -> None:
+        self.settled = settled
+        self._supervisor = supervisor
+        self._app = app
+        self._on_settled = on_settled
+        self._health = HealthChecks(supervisor.loop)
+        self._words = LastWords(supervisor)
+        self._rollout: Rollout | None = None
+        self._joined: list[Connection] = []  # wait for the rollout that is going on
+        self._told: dict[Connection, int] = {}  # how many dynos each has heard of
+        self._next: tuple[Plan, list[Connection]] | None = None  # when what is abandoned has gone
+        self._waiting: list[Waiting] = []
+        self._seen = -1  # events of the supervisor
+        supervisor.loop.on_deadline(self._deadline, lambda now: self.turn())
+        supervisor.after_turn.append(self.turn)
+
+    # -- verbs ----------------------------------------------------------------------------------------------
+
+    def apply(self, request: Message, connection: Connection) -> None:
+        """Read the plan again and make it true."""
+        plan = self._app.read()
+        newest = self._next[0].generation if self._next else self._app.newest.generation
+        if plan.generation < newest:
+            raise ProcmanError(f"cannot apply generation {plan.generation}: {newest} is newer")
+        if self._next:
+            self._queue(plan, connection)
+        elif plan.generation == newest:
+            self._apply_again(plan, connection)
+        elif self._rollout and not self._rollout.is_over:
+            self._perform(self._rollout.abandon(f"generation {plan.generation} was applied"))
+            self._queue(plan, connection)
+        else:
+            self._begin(plan, [connection])
+        self.turn()
+
+    def switch(self, request: Message, connection: Connection) -> None:
+        """The router sends to this generation now: the older ones end."""
+        generation = generation_in(request)
+        formation = self._supervisor.engine.formations.get(generation)
+        ours = self._rollout is not None and self._rollout.generation == generation
+        if ours and self._rollout and self._rollout.phase is not Phase.READY:
+            raise ProcmanError(f"cannot switch to generation {generation}: it is not ready")
+        if formation is None:
+            raise ProcmanError(f"cannot switch to generation {generation}: there is none")
+        if ours:
+            self._rollout = None
+        self._settle(generation)
+        self._supervisor.post(FormationChanged(formation, generation, succeeds=True))
+        connection.finish({"ok": True})
+
+    def abandon(self, request: Message, connection: Connection) -> None:
+        """End a generation and keep the older ones."""
+        generation = generation_in(request)
+        engine = self._supervisor.engine
+        if generation == self.settled and generation in engine.formations:
+            raise ProcmanError(f"cannot abandon generation {generation}: it is in use")
+        if self._next and self._next[0].generation == generation:
+            self._refuse_next(f"generation {generation} was abandoned")
+        elif self._rollout and self._rollout.generation == generation:
+            self._perform(self._rollout.abandon("it was abandoned"))
+        elif generation in engine.formations:
+            self._supervisor.post(FormationChanged({}, generation))
+        self._wait(connection, lambda: None if self._names(generation) else {"ok": True})
+
+    # -- what goes on ---------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Look at the dynos again, and answer whoever waits. Called after every turn of the loop."""
+        rollout, engine = self._rollout, self._supervisor.engine
+        if engine.closing:
+            self._end_all(refusal("the app was shut down meanwhile"))
+            return
+        if (rollout is None or rollout.is_over) and self._seen == self._supervisor.events:
+            return
+        while rollout and rollout is self._rollout and not rollout.is_over:
+            self._check_health(rollout)
+            now = self._supervisor.now()
+            wishes = rollout.step(engine.dynos, now, self._health.passed, self._health.sick)
+            self._perform(wishes)
+            self._tell(rollout)
+            if rollout.is_over:
+                self._conclude(rollout)
+            elif not wishes:
+                break
+        if self._waiting:
+            self._waiting = [one for one in self._waiting if not one.connection.closed and not answered(one)]
+        self._app.forget_others(engine.formations, engine.dynos)
+        self._seen = self._supervisor.events
+
+    def _deadline(self) -> float:
+        return self._rollout.deadline() if self._rollout else float("inf")
+
+    def _begin(self, plan: Plan, connections: list[Connection]) -> None:
+        """A generation that has not been there yet."""
+        engine = self._supervisor.engine
+        self._app.admit(plan)
+        if plan.rollout == "restart":
+            self._rollout = None
+            self._settle(plan.generation)
+            self._supervisor.post(FormationChanged(formation_of(plan), plan.generation, succeeds=True))
+            names = wanted_dynos(formation_of(plan), plan.generation)
+            for connection in connections:
+                self._wait(connection, lambda: self._started(plan.generation, dict.fromkeys(names, 1), []))
+        else:
+            self._judge(plan, {number: dict(old) for number, old in engine.formations.items()}, connections)
+
+    def _judge(self, plan: Plan, older: dict[int, dict[str, int]], connections: list[Connection]) -> None:
+        """It has to prove itself beside the older ones."""
+        self._app.trial = plan.generation
+        self._supervisor.engine.reprofile()
+        self._health.clear()
+        self._words.begin(plan.generation)
+        apart = [name for name, kind in plan.types.items() if not kind.overlap]
+        checked = frozenset(name for name, kind in plan.types.items() if kind.health)
+        trial = Trial(plan.steady_s, plan.watch_s, checked)
+        self._rollout = Rollout(plan.generation, formation_of(plan), older, apart, trial)
+        self._joined = list(connections)
+        self._perform(self._rollout.begin())
+
+    def _apply_again(self, plan: Plan, connection: Connection) -> None:
+        """The newest generation once more: its quantities, sizes and policies, or a wait for it."""
+        rollout = self._rollout
+        if rollout and rollout.generation == plan.generation and not rollout.is_over:
+            self._joined.append(connection)
+            if plan != self._app.newest:
+                self._app.admit(plan)
+                self._perform(rollout.reform(formation_of(plan)))
+        elif plan.generation not in self._supervisor.engine.formations:
+            self._begin(plan, [connection])  # it failed, or was abandoned
+        elif self.settled is None and rollout is None and plan.rollout == "preboot":
+            self._app.admit(plan)
+            self._judge(plan, {}, [connection])
+        else:
+            self._change(plan, connection)
+
+    def _change(self, plan: Plan, connection: Connection) -> None:
+        """In place: only what is another now is touched."""
+        generation, engine, before = plan.generation, self._supervisor.engine, self._app.newest
+        self._app.admit(plan)
+        engine.reprofile()
+        present = [name for name in self._names(generation) if engine.dynos[name].wanted]
+        whole = (before.env, before.directory, before.mount) != (plan.env, plan.directory, plan.mount)
+        stale = tuple(
+            name
+            for name in present
+            if name.process_type in plan.types and (whole or is_another(before, plan, name.process_type))
+        )
+        self._supervisor.post(FormationChanged(formation_of(plan), generation))
+        runs = {name: engine.dynos[name].run + 1 for name in stale if engine.has(name)}
+        self._supervisor.post(RestartRequested(tuple(runs)))
+        names = wanted_dynos(formation_of(plan), generation)
+        started = {name: engine.dynos[name].run for name in names if name not in present and name in engine.dynos}
+        gone = [name for name in present if not engine.has(name)]
+        if self.settled is None and self._rollout is None:
+            self._settle(generation)
+        self._wait(connection, lambda: self._started(generation, {**runs, **started}, gone))
+
+    def _conclude(self, rollout: Rollout) -> None:
+        """It is ready, or has failed and is gone."""
+        self._app.trial = None
+        self._supervisor.engine.reprofile()
+        if rollout.phase is Phase.READY:
+            self._answer({"ok": True, "generation": rollout.generation, "ready": True})
+        else:
+            self._answer(self._failure(rollout))
+            self._rollout = None
+            self._app.withdraw(rollout.generation)
+        self._health.clear()
+        self._words.begin(None)
+        if self._next:
+            (plan, connections), self._next = self._next, None
+            self._begin(plan, connections)
+
+    def _failure(self, rollout: Rollout) -> Message:
+        failure = rollout.failure
+        assert failure is not None
+        if failure.dyno is None:
+            words = refusal(f"cannot apply generation {rollout.generation}: {failure.why}")
+            return {**words, "dyno": None, "lines": []}
+        words = refusal(f"{failure.dyno} did not come up: {failure.why}")
+        return {**words, "dyno": str(failure.dyno), "lines": self._words.of(failure.dyno)}
+
+    def _started(self, generation: int, runs: dict[DynoName, int], gone: list[DynoName]) -> Message | None:
+        """Whether those that are to come have a process, or have had one, and those that are to go have gone."""
+        dynos = self._supervisor.engine.dynos
+        for name, run in runs.items():
+            dyno = dynos.get(name)
+            if dyno and dyno.wanted and (dyno.run < run or (dyno.run == run and dyno.state is State.WAITING)):
+                return None
+        if any(name in dynos and not dynos[name].wanted for name in gone):
+            return None
+        return {"ok": True, "generation": generation}
+
+    # -- small things ---------------------------------------------------------------------------------------
+
+    def _check_health(self, rollout: Rollout) -> None:
+        """Ask the new dynos that listen by now."""
+        plan = self._app.plans[rollout.generation]
+        for name in self._names(rollout.generation):
+            kind, port = plan.types.get(name.process_type), self._app.ports.port_of(name)
+            if kind and kind.health and port and self._supervisor.engine.dynos[name].state is State.UP:
+                self._health.add(name, port, kind.health, plan.env)
+
+    def _names(self, generation: int) -> list[DynoName]:
+        dynos = self._supervisor.engine.dynos.items()
+        return [name for name, dyno in dynos if name.generation == generation and not dyno.profile.one_off]
+
+    def _perform(self, wishes: list[FormationChanged]) -> None:
+        for wish in wishes:
+            self._supervisor.post(wish)
+
+    def _settle(self, generation: int) -> None:
+        if generation != self.settled:
+            self.settled = generation
+            self._on_settled(generation)
+
+    def _queue(self, plan: Plan, connection: Connection) -> None:
+        if self._next and self._next[0].generation == plan.generation:
+            self._next = (plan, [*self._next[1], connection])
+            return
+        if self._next:
+            self._refuse_next(f"generation {plan.generation} was applied")
+        self._next = (plan, [connection])
+
+    def _refuse_next(self, why: str) -> None:
+        if self._next:
+            (plan, connections), self._next = self._next, None
+            for connection in connections:
+                connection.finish(refusal(f"cannot apply generation {plan.generation}: {why}"))
+
+    def _tell(self, rollout: Rollout) -> None:
+        """Whoever has joined hears of each dyno that is healthy."""
+        for connection in [one for one in self._joined if not one.closed]:
+            for name in rollout.healthy[self._told.get(connection, 0) :]:
+                connection.send({"event": "up", "dyno": str(name)})
+            self._told[connection] = len(rollout.healthy)
+
+    def _answer(self, answer: Message) -> None:
+        joined, self._joined, self._told = self._joined, [], {}
+        for connection in joined:
+            connection.finish(answer)
+
+    def _wait(self, connection: Connection, check: Callable[[], Message | None]) -> None:
+        waiting = Waiting(connection, check)
+        if not answered(waiting):
+            self._waiting.append(waiting)
+
+    def _end_all(self, answer: Message) -> None:
+        self._refuse_next("the app was shut down")
+        self._answer(answer)
+        for one in self._waiting:
+            one.connection.finish(answer)
+        self._waiting = []
+
+
+def answered(waiting: Waiting) -> bool:
+    """Whether the answer is true now; then it has been given."""
+    answer = waiting.check()
+    if answer is not None:
+        waiting.connection.finish(answer)
+    return answer is not None
+
+
+def is_another(before: Plan, after: Plan, process_type: str) -> bool:
+    """Whether the dynos of a type are not what they were: another command or another size."""
+    old, new = before.types.get(process_type), after.types[process_type]
+    return old is None or (old.command, old.limits) != (new.command, new.limits)
+
+
+def generation_in(request: Message) -> int:
+    """The one that is meant. Raises ProcmanError."""
+    found = request.get("generation")
+    if type(found) is not int:
+        raise ProcmanError(f"cannot {request['verb']}: 'generation' must be a number")
+    return found
