@@ -45,7 +45,7 @@ class Protocol(H11Protocol):
             self._calm()
 
     def on_response_complete(self) -> None:
-        """uvicorn's keep-alive ends with the next request's first byte: so ours begins anew, and counts on."""
+        """The keep-alive of uvicorn ends with the next request's first byte: so ours begins anew, and counts on."""
         super().on_response_complete()
         self._calm()
         if not self.transport.is_closing():

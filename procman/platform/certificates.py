@@ -153,14 +153,19 @@ def shake_hands(server: ssl.SSLContext, certificate: str) -> dict[str, Any]:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
     for _ in range(8):  # either end goes on as soon as the other has answered
-        for end in ends:
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-        if found := ends[0].getpeercert():
-            return found
+        shaken = [advance(end) for end in ends]
+        if all(shaken):
+            return ends[0].getpeercert() or {}
     raise ValueError("no handshake")
+
+
+def advance(end: ssl.SSLObject) -> bool:
+    """Whether this end has done its part."""
+    try:
+        end.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
 
 
 def facts_of(found: dict[str, Any]) -> Facts:
