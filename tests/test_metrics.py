@@ -78,6 +78,7 @@ def test_samples_crashes_and_codes_are_read_from_a_supervisors_lines(metrics):
     lines += STAMP + b"heroku[web.1]: Error R14 (Memory quota exceeded)\n"
     lines += STAMP + b"heroku[web.1]: State changed from up to crashed\n"
     lines += STAMP + b"app[web.1]: Error R15 (Memory quota vastly exceeded)\n"
+    lines += STAMP + b"app[web.1]: x heroku[web.1]: Error R15 (forged)\n"
     metrics.read("a", lines, NOW)
     app = metrics.apps["a"]
     assert app.dynos == {"web.1": Dyno(84.5 * (1 << 20), 512.0 * (1 << 20), 0.42)}

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from procman.logs.histogram import Histogram
+from procman.logs.tail import STAMP
 
 SLOT_S = 120
 SLOTS = 720  # a day
@@ -21,10 +22,11 @@ ROUTED = re.compile(
     rb'at=[a-z]+(?: code=([A-Z]\d\d) desc="[^"\n]*")?(?: sock=\w+)? method=(\S*) path=\S* host=\S* request_id=\S* '
     rb'fwd=(?:"[^"\n]*"|\S*) dyno=\S* connect=(\d*)(?:ms)? service=(\d*)(?:ms)? status=(\d?)\d* bytes=(\d*)'
 )
-SAMPLED = re.compile(rb"heroku\[(\S+?)\]: source=\S+ dyno=\S+ (sample#[^\n]+)")
-FIELD = re.compile(rb"sample#(load_avg_1m|memory_total|memory_quota)=([0-9.]{1,20})")
-FAILED = re.compile(rb"heroku\[[^\]\s]+\]: Error ([RL]\d\d) ")
-CRASHED = re.compile(rb"heroku\[([^\]\s]+)\]: State changed from \w+ to crashed\n")
+OWN = rb"^%s heroku\[([^\s\]]+)\]: " % STAMP  # a dyno's lines may hold anything, but not at their beginning
+SAMPLED = re.compile(OWN + rb"source=\S+ dyno=\S+ (sample#[^\n]+)", re.MULTILINE)
+FIELD = re.compile(rb"sample#(load_avg_1m|memory_total|memory_quota)=(\d{1,15}(?:\.\d{1,6})?)")
+FAILED = re.compile(OWN + rb"Error ([RL]\d\d) ", re.MULTILINE)
+CRASHED = re.compile(OWN + rb"State changed from \w+ to crashed\n", re.MULTILINE)
 
 
 class Dyno(NamedTuple):
@@ -144,18 +146,18 @@ class Metrics:
         self._count(self.app(app_id, now), code, 1)
 
     def read(self, app_id: str, batch: bytes, now: float) -> None:
-        """Take samples, crashes and R-codes from stored lines of a supervisor (its own lines, not the dynos')."""
+        """Take samples, crashes and R-codes from stored lines of a supervisor: its own, not the dynos'."""
         if b" heroku[" not in batch:
             return
         for dyno, text in SAMPLED.findall(batch):
-            fields = {key: float(value) for key, value in FIELD.findall(text) if value.count(b".") < 2}
+            fields = {key: float(value) for key, value in FIELD.findall(text)}
             old = self.apps[app_id].dynos.get(dyno.decode(), Dyno()) if app_id in self.apps else Dyno()
             memory = fields.get(b"memory_total", old.memory / (1 << 20)) * (1 << 20)
             quota = fields.get(b"memory_quota", old.quota / (1 << 20)) * (1 << 20)
             self.sampled(app_id, dyno.decode(), Dyno(memory, quota, fields.get(b"load_avg_1m", old.load)), now)
         for dyno in CRASHED.findall(batch):
             self.restarted(app_id, dyno.decode(), now)
-        for code in FAILED.findall(batch):
+        for _, code in FAILED.findall(batch):
             self.failed(app_id, code.decode(), now)
 
     def remove(self, app_id: str) -> None:
