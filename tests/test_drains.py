@@ -7,9 +7,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from procman.errors import ProcmanError
-from procman.logs.drain_tcp import TcpReceiver
-from procman.logs.drain_url import Receiver, parse_url
 from procman.logs.drains import Drain, DrainManager
 from procman.logs.shipper import Pace
 from tests.receivers import ROUTER, App, HttpReceiver, SyslogReceiver, make_certificate, run, unframe
@@ -170,6 +167,22 @@ def test_a_connection_is_kept_and_its_end_while_idle_is_no_failure(app):
     run(scenario())
 
 
+def test_a_receiver_that_never_answers_costs_its_attempts_and_no_more(app):
+    async def scenario():
+        silent = SyslogReceiver(stalled=True)
+        async with silent.listening():
+            pace = QUICK._replace(timeout_s=0.02, patience_s=0.1)
+            async with shipping(app, f"http://127.0.0.1:{silent.port}", pace=pace) as manager:
+                app.writes(b"one")
+                await silent.until(lambda: len(silent.connections) == 2)
+                app.writes(b"two")
+                await silent.until(lambda: len(silent.connections) == 4)
+                (running,) = manager._running["app"].values()
+                assert running.shipper._dropped >= 1
+
+    run(scenario())
+
+
 def test_dead_and_stalled_drains_cost_a_healthy_one_nothing(app):
     async def scenario():
         async with (
@@ -261,33 +274,6 @@ def test_a_syslog_receiver_that_comes_back_is_found_again(app):
             async with receiver.listening():
                 await receiver.until_lines(3)
         assert messages(receiver.frames()) == [b"while it was away", b"present", b"into what was just lost"]
-
-    run(scenario())
-
-
-def test_a_syslog_receiver_that_stays_away_is_looked_for_ever_more_rarely():
-    async def scenario():
-        now = 1000.0
-        gone = SyslogReceiver()
-        async with gone.listening():
-            pass
-        to = parse_url(f"syslog://127.0.0.1:{gone.port}")
-        receiver = TcpReceiver(to, None, 5.0, 30.0, 300.0, lambda: now, lambda: None)
-        receiver.put([b"6 hello\n"])
-        waits = []
-        for _ in range(6):
-            assert receiver.wait() == 0
-            with pytest.raises(ConnectionRefusedError):
-                await receiver.push()
-            waits.append(receiver.wait())
-            now += receiver.wait()
-        assert waits == [30, 60, 120, 240, 300, 300]
-        async with gone.listening():
-            await receiver.push()
-            await gone.until_lines(1)
-            await receiver.close()
-        assert receiver.wait() == 30
-        assert gone.frames() == [b"hello\n"]
 
     run(scenario())
 
@@ -388,50 +374,3 @@ def test_nothing_is_left_open_when_the_manager_ends(app, certificate):
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run(scenario())
-
-
-# URLs
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("syslog://logs.example.com:1234", Receiver("syslog", "logs.example.com", 1234)),
-        ("syslog://logs.example.com", Receiver("syslog", "logs.example.com", 514)),
-        ("syslog+tls://[::1]:6514?insecure=true", Receiver("syslog+tls", "::1", 6514, insecure=True)),
-        ("syslog+tls://x?insecure=yes", Receiver("syslog+tls", "x", 6514)),
-        ("https://x", Receiver("https", "x", 443, path="/")),
-        ("https://u:p@X:8443/a?b=c#d", Receiver("https", "x", 8443, path="/a?b=c", authorization="Basic dTpw")),
-        ("http://u@x/", Receiver("http", "x", 80, path="/", authorization="Basic dTo=")),
-    ],
-)
-def test_a_url_says_where_a_drain_leads(url, expected):
-    assert parse_url(url) == expected
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "x",
-        "ftp://x",
-        "syslog://",
-        "syslog://x:99999",
-        "syslog://x:0",
-        "https://[::1",
-        "https://x/a b",
-        "https://x/\r\nA: b",
-        "https://x/ü",
-        "syslog://u:secret@x:514",
-        "https://u:secret@",
-    ],
-)
-def test_a_url_that_cannot_be_a_drain_is_refused_without_its_secrets(url):
-    with pytest.raises(ProcmanError) as caught:
-        parse_url(url)
-    assert caught.value.what.startswith("cannot use this drain URL: ")
-    assert "secret" not in caught.value.what
-
-
-def test_secrets_are_not_part_of_what_is_shown():
-    assert parse_url("https://u:secret@[::1]:8443/key").shown() == "https://[::1]:8443"

@@ -189,6 +189,23 @@ def test_each_store_keeps_its_own_order_whatever_its_clock_did(folders, first, s
     assert len(got) == len(written[0]) + len(written[1])
 
 
+def test_a_reader_too_slow_for_the_disk_is_told_what_it_missed_and_goes_on(stores):
+    small = LogStore(stores[0], max_bytes=300, keep=2)
+    server = LogStore(stores[1])
+    follower = MergedFollower(stores, START)
+    for which in range(30):
+        small.append(WEB, b"%d\n" % which, WALL + which)
+    server.append(ROUTER, b"at=info\n", WALL + 29)
+    got = said(read_all(follower, 100))
+    assert got[0] == b"at=info"  # the notice is of now
+    assert got[1].startswith(b"Missed segment 1 and segments 2 to ")
+    numbers = [int(message) for message in got if message.isdigit()]
+    assert numbers == list(range(numbers[0], 30))
+    assert follower.place() == end(stores)
+    small.append(WEB, b"more\n", WALL + 99)
+    assert said(read_all(follower)) == [b"more"]
+
+
 def test_a_flood_is_read_in_time_and_its_end_at_once(stores):
     logs = LogStore(stores[0], keep=100), LogStore(stores[1], keep=100)
     for batch in range(100):  # 200,000 lines that alternate by thousands

@@ -45,8 +45,9 @@ def parse_url(url: str) -> Receiver:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise refusal("it is not a URL") from error
+        (parts.hostname or "").encode("idna")  # as the resolver will: an empty or overlong part of a name
+    except ValueError:  # its text, and so its traceback, may hold the URL
+        raise refusal("it is not a URL") from None
     if parts.scheme not in PORTS:
         raise refusal("syslog, syslog+tls, https or http is wanted")
     if not parts.hostname:
