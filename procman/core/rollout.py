@@ -176,7 +176,7 @@ def trouble(dyno: Dyno | None) -> str:
     if dyno.state in RUNNING or dyno.state is State.WAITING or dyno.asked:
         return ""
     if dyno.overdue:
-        return f"it did not bind $PORT within {dyno.profile.boot_timeout:.0f} seconds (R10)"
+        return f"it did not bind $PORT within {dyno.profile.boot_timeout:g} seconds (R10)"
     if dyno.last_exit is not None and (dyno.state in AT_REST or dyno.pid is None):
         return dyno.last_exit.words()
     return ""

@@ -142,8 +142,8 @@ class ServedApp:
 
 
 def formation_of(plan: Plan) -> dict[str, int]:
-    """Quantities by type."""
-    return {name: kind.quantity for name, kind in plan.types.items()}
+    """Quantities by type: never none at all, which would mean that the generation is given up."""
+    return {name: kind.quantity for name, kind in plan.types.items()} or {WEB: 0}
 
 
 def read_plan(path: str) -> Plan:
