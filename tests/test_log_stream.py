@@ -1,6 +1,5 @@
 """Log sessions: the last lines and what follows, as events and as text."""
 
-import asyncio
 import time
 from contextlib import aclosing
 
@@ -8,46 +7,16 @@ import pytest
 
 from procman.core.model import DynoName
 from procman.logs.formats import Source
-from procman.logs.news import AppLog, News
-from procman.logs.store import LogStore
 from procman.logs.stream import Session, Settings, event, events, plain
 from procman.logs.tail import parse_line
+from tests.receivers import ROUTER, App, run
 
-WEB = Source(DynoName("web", 1), "app")
 WORKER = Source(DynoName("worker", 1), "app")
-ROUTER = Source(None, "heroku", ps="router")
-WALL = 1714557600.5
-DEADLINE_S = 20
-
-
-class App:
-    """An app whose dynos and router write at the call."""
-
-    def __init__(self, tmp_path) -> None:
-        self.stores = LogStore(str(tmp_path / "dynos")), LogStore(str(tmp_path / "server"))
-        self.log = AppLog(tuple(store.directory for store in self.stores), News())
-        self.wall = WALL
-
-    def writes(self, *messages: bytes, source: Source = WEB) -> None:
-        self.wall += 1
-        store = self.stores[source is ROUTER]
-        store.append(source, b"".join(message + b"\n" for message in messages), self.wall)
-        self.log.news.tell()
 
 
 @pytest.fixture
 def app(tmp_path) -> App:
     return App(tmp_path)
-
-
-def run(coroutine):
-    """To its end, with a generous deadline."""
-
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            return await coroutine
-
-    return asyncio.run(bounded())
 
 
 async def collect(stream) -> list[bytes]:
@@ -164,6 +133,18 @@ def test_a_client_that_comes_back_gets_each_line_once(app):
 def test_the_id_of_no_event_is_refused_at_once(app, wrong):
     with pytest.raises(ValueError, match="not "):
         events(app.log, Session(), wrong)
+
+
+@pytest.mark.parametrize("place", ["ffffffffffff.ffffffffffff-1.0", "1.ffffffffffff-1.ffffffffffff", "1.5-0.0"])
+def test_a_place_that_never_was_harms_nobody(app, place):
+    async def scenario():
+        app.writes(b"one", b"two")
+        quick = Settings(heartbeat_s=0.01)
+        async with aclosing(events(app.log, Session(lines=0, tail=True), f"3~{place}", quick)) as stream:
+            while await anext(stream) != b": ping\n\n":
+                pass
+
+    run(scenario())
 
 
 def test_carriage_returns_do_not_break_an_event():

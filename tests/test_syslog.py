@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from procman.logs.server_log import ServerLog
 from procman.logs.syslog import Framing, groups
 from procman.logs.tail import last
+from tests.receivers import unframe
 
 TIME = b"2024-05-01T10:00:00.000001+00:00"
 NOW = b"2024-05-01T10:00:09.000000+00:00"
@@ -58,14 +59,12 @@ def test_the_notice_of_an_overflow_has_times_without_fraction():
     )
 
 
-def unframe(stream: bytes) -> list[bytes]:
-    """As a receiver reads octet counting (RFC 6587)."""
-    found = []
-    while stream:
-        length, _, rest = stream.partition(b" ")
-        found.append(rest[: int(length)])
-        stream = rest[int(length) :]
-    return found
+def test_the_notice_over_tcp_has_the_drains_token():
+    got = Framing(TOKEN).overflow(500, b"2013-04-17T19:04:46+00:00", b"2013-04-17T19:04:46+00:00")
+    assert got.endswith(
+        b" <172>1 2013-04-17T19:04:46+00:00 d.0f0e0d0c-0b0a-4908-8706-050403020100 heroku logplex - - "
+        b"Error L10 (output buffer overflow): 500 messages dropped since 2013-04-17T19:04:46+00:00.\n"
+    )
 
 
 @given(st.lists(st.binary(max_size=30).map(lambda text: text.replace(b"\n", b""))), st.integers(1, 300))

@@ -19,7 +19,7 @@ from procman.logs.tail import EVERYTHING, STAMP, Filter, Follower
 
 PIECE = 64 << 10  # bytes of text that one read gives, unless a line is longer
 KEYS = re.compile(rb"(?:(%s) )?[^\n]*\n" % STAMP)
-PLACE = re.compile(r"(0|[1-9a-f][0-9a-f]{0,15})\.(0|[1-9a-f][0-9a-f]{0,15})")
+PLACE = re.compile(r"(0|[1-9a-f][0-9a-f]{0,11})\.(0|[1-9a-f][0-9a-f]{0,11})")
 
 Place = tuple[Position, ...]  # in each of the stores, in their order
 
