@@ -15,7 +15,7 @@ from procman.logs.store import LogStore
 WEB = Source(DynoName("web", 1), "app")
 ROUTER = Source(None, "heroku", ps="router")
 WALL = 1714557600.5
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 def run(coroutine):
