@@ -4,6 +4,7 @@ When the tests run as root, everything of a dyno is done by a fork that has beco
 the tests' own.
 """
 
+import ctypes  # noqa: F401 - imported while Python can still be read; the user may not be allowed to
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 
 from procman.core.plan import Limits
 from procman.supervisor.processes import become_subreaper
+from procman.supervisor.proctable import own_children
 from procman.supervisor.slug_copy import make_folder, remove
 from procman.supervisor.starter import Place, dyno_env, launch, target_of
 from procman.supervisor.starter_isolation import Isolation, Way
@@ -33,12 +35,19 @@ MB = 1 << 20
 
 
 def reap_all() -> None:
-    """Let go whatever has come back to us; it has been killed."""
-    while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            return
+    """End and let go whatever there is of ours, also what has come back to us."""
+    while children := own_children():
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Where nobody tells: ask, and let others run."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        os.sched_yield()
 
 
 class Ended(NamedTuple):
@@ -128,12 +137,12 @@ class Ground:
                     os.setgroups([])
                     os.setgid(self.uid)
                     os.setuid(self.uid)
-                become_subreaper()
+                assert become_subreaper()
                 os.write(writer, json.dumps({"value": deed()}).encode())
-                reap_all()
             except BaseException:  # told to the test, by its words
                 os.write(writer, json.dumps({"error": traceback.format_exc()}).encode())
             finally:
+                reap_all()
                 os._exit(0)
         os.close(writer)
         with open(reader, "rb") as file:

@@ -10,7 +10,7 @@ from procman.core.plan import Limits
 from procman.supervisor import cgroups
 from procman.supervisor.cgroups import Group, admit, create, prepare, settings, sweep, withdraw
 from procman.supervisor.memory_rules import Usage
-from tests.isolated import MB, Ground, make_ground, reap_all  # noqa: F401 - a fixture
+from tests.isolated import MB, Ground, make_ground, reap_all, wait_until  # noqa: F401 - a fixture
 
 SMALL = Limits("Tiny", 40 * MB, 80 * MB, 12)
 APP = f"test-{os.getpid()}"
@@ -110,8 +110,7 @@ def test_a_hard_limit_kills_and_is_counted(ground: Ground, base):
 def test_a_group_is_removed_only_when_it_is_empty_and_swept_with_what_is_in_it(ground: Ground, base):
     def deed():
         group, dyno = started(ground, base, "sleep 1000")
-        while dyno.pid not in group.members():
-            os.sched_yield()
+        wait_until(lambda: dyno.pid in group.members())
         refused = group.remove()
         sweep(base, keep=["web.1.0.1"])
         refused = refused or dyno.pid not in group.members()
