@@ -57,7 +57,8 @@ def test_a_terminal_is_joined_both_ways_and_nothing_is_logged(served):
 
 def test_its_environment_is_the_plans_and_its_own(served):
     served.plan(1, env={"FOO": "config", "BAR": "config"})
-    client, pid = attach(served, "read x", env={"TERM": "xterm", "BAR": "mine", "COLUMNS": "80"})
+    client, pid = attach(served, "echo on; read x", env={"TERM": "xterm", "BAR": "mine", "COLUMNS": "80"})
+    read_until(client, b"on")
     env = environment_of(pid)
     found = [env[name] for name in ("DYNO", "FOO", "BAR", "TERM", "COLUMNS")]
     assert found == ["run.1", "config", "mine", "xterm", "80"]

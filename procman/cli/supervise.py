@@ -2,11 +2,15 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import time
 
 from procman.cli.start import guard_descriptors, remember
 from procman.core.engine import Engine
+from procman.core.events import FormationChanged
+from procman.core.formation import list_words
+from procman.core.plan import Plan
 from procman.errors import ProcmanError, UsageError
 from procman.logs.formats import NoFormat
 from procman.logs.output import Output
@@ -14,8 +18,10 @@ from procman.logs.scribe import Scribe
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor import ports
-from procman.supervisor.commands import open_commands
+from procman.supervisor.adoption import Succession, find, holder_of, make_pipes
+from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
+from procman.supervisor.ledger import Ledger
 from procman.supervisor.loop import Loop
 from procman.supervisor.memory import MemoryWatch
 from procman.supervisor.one_offs import OneOffs
@@ -26,7 +32,7 @@ from procman.supervisor.served_app import ServedApp, formation_of, read_plan
 from procman.supervisor.starter_probe import capabilities
 from procman.supervisor.states import States
 from procman.supervisor.supervisor import Supervisor
-from procman.supervisor.sweep import identity, sweep, token_of
+from procman.supervisor.sweep import identity, token_of
 
 STDOUT = 1
 
@@ -39,9 +45,9 @@ def supervise(words: Sequence[str]) -> int:
     home = Home(os.path.dirname(path), os.path.basename(path), served=True)
     guard_descriptors()
     try:
-        left = home.take()
+        last = home.take()
         try:
-            return keep(home, sweep(left))
+            return keep(home, last)
         finally:
             home.leave()
     except ProcmanError as error:
@@ -49,7 +55,7 @@ def supervise(words: Sequence[str]) -> int:
         return 1
 
 
-def keep(home: Home, swept: str) -> int:
+def keep(home: Home, last: Mapping[str, str]) -> int:
     """Wire the supervisor and let it run."""
     plan = read_plan(f"{home.path}/plan.json")
     me = identity()
@@ -62,8 +68,10 @@ def keep(home: Home, swept: str) -> int:
     app = ServedApp(home.path, plan, quarters, lambda: ports.listeners().keys())
     app.store = store
     app.said = {**me, "name": home.name, "root": plan.directory, "socket": home.socket, "since": f"{time():.3f}"}
-    home.write(app.said)
-    processes = LocalProcesses(app.command, token_of(me), prepare=app.prepare)
+    found, swept = find(home, last, app.can_restore)
+    quarters.sweep([(entry.dyno, entry.run) for entry in found.dynos], plan.cgroup)
+    processes = LocalProcesses(app.command, token_of(me), prepare=app.prepare, pipes=make_pipes(home))
+    home.write({**app.said, **holder_of(processes)})
     loop = Loop()
     loop.watch(scribe.fileno(), scribe.heed)
     supervisor = Supervisor(
@@ -74,8 +82,8 @@ def keep(home: Home, swept: str) -> int:
         is_bound=lambda port, child: ports.is_bound(port, child.pid),
         on_end=remember(home, scribe),
     )
-    quarters.sweep()
     quarters.watch(MemoryWatch(loop, output.say, lambda child: processes.kill([child]), processes.members))
+    processes.grouped = quarters.members
     supervisor.on_birth.append(quarters.move_in)
     supervisor.on_death.append(quarters.die)
     supervisor.on_emptied.append(quarters.move_out)
@@ -83,24 +91,85 @@ def keep(home: Home, swept: str) -> int:
         if line:
             output.say(None, line)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    succession = Succession(home, token_of(me), supervisor, processes)
+    verbs, begin = serve(app, supervisor, succession, found, plan)
 
     def open_control() -> None:
-        rollouts = Rollouts(supervisor, app, None)
-        states = States(supervisor, app, rollouts)
-        verbs = {
-            "apply": rollouts.apply,
-            "switch": rollouts.switch,
-            "abandon": rollouts.abandon,
-            "states": states.follow,
-            "run": OneOffs(supervisor, app).run,
-        }
+        begin()
         open_commands(supervisor, app, home.socket, verbs)
+        succession.keep_books(scribe.do)
         say("ready")
 
     try:
-        return supervisor.run(formation_of(plan), open_control, plan.generation)
+        formations = formations_of(app, found, plan)
+        newest, formation = formations.popitem()
+        adopt = partial(take_over, app, supervisor, succession, quarters, found, formations)
+        status = supervisor.run(formation, open_control, newest, adopt)
+        succession.close()
     finally:
         scribe.close()
+    return status
+
+
+def serve(
+    app: ServedApp, supervisor: Supervisor, succession: Succession, found: Ledger, plan: Plan
+) -> tuple[dict[str, Serve], Callable[[], None]]:
+    """The verbs that a server needs, and what is to be done before they are served."""
+    rollouts = Rollouts(supervisor, app, app.settled(), app.settle)
+    states, one_offs = States(supervisor, app, rollouts), OneOffs(supervisor, app)
+    succession.more = lambda child: {**app.entry(child.dyno), **one_offs.entry(child)}
+    succession.facts = lambda: {"formations": supervisor.engine.formations, "ready": rollouts.ready()}
+    verbs: dict[str, Serve] = {
+        "apply": rollouts.apply,
+        "switch": rollouts.switch,
+        "abandon": rollouts.abandon,
+        "states": states.follow,
+        "run": one_offs.run,
+    }
+
+    def begin() -> None:
+        more = {(entry.dyno, entry.run): entry.more for entry in found.dynos}
+        for child in supervisor.children():
+            if child.inherited:
+                one_offs.adopt(child, more[child.dyno, child.run])
+        if found.dynos:
+            rollouts.resume(plan, found.facts.get("ready"))
+
+    return verbs, begin
+
+
+def formations_of(app: ServedApp, found: Ledger, plan: Plan) -> dict[int, Mapping[str, int]]:
+    """By generation, the newest last: what lives on as it was, or else what the plan says.
+
+    The newest is as the plan has it, but for one in the middle of its rollout: what waits for the old still waits.
+    """
+    told = {int(number): formation for number, formation in found.facts.get("formations", {}).items()}
+    alive = {entry.dyno.generation for entry in found.dynos if entry.dyno not in app.one_offs}
+    formations = {number: told[number] for number in sorted(alive & told.keys())}
+    if not formations:
+        return {plan.generation: formation_of(plan)}
+    newest = max(formations)
+    if newest == plan.generation and (newest == app.settled() or len(formations) == 1):
+        formations[newest] = formation_of(plan)
+    return formations
+
+
+def take_over(
+    app: ServedApp,
+    supervisor: Supervisor,
+    succession: Succession,
+    quarters: Quarters,
+    found: Ledger,
+    older: Mapping[int, Mapping[str, int]],
+) -> None:
+    """Go on with what lives on: its dynos, and the formations that older generations had."""
+    for entry in found.dynos:
+        quarters.take_over(entry.dyno, entry.run, app.plan_of(entry.dyno), app.limits(entry.dyno))
+    if found.dynos:
+        supervisor.output.say(None, f"Took over {list_words(entry.dyno for entry in found.dynos)}")
+    succession.adopt(found, app.ports.port_of)
+    for number, formation in older.items():
+        supervisor.post(FormationChanged(formation, number))
 
 
 def hidden(home: str) -> tuple[str, ...]:

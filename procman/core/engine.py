@@ -175,7 +175,7 @@ class Engine:
         """An exit that nobody asked for may end everything, and may become the manager's own status."""
         if dyno.asked or not dyno.wanted or dyno.last_exit is None or self.closing or dyno.profile.one_off:
             return []
-        verdict = dyno.last_exit.status, f"{dyno.name} {dyno.last_exit.words()}"
+        verdict = dyno.last_exit.code(), f"{dyno.name} {dyno.last_exit.words()}"
         if verdict[0]:
             self.failures[dyno.name] = verdict
         else:

@@ -6,6 +6,7 @@ from procman.core.restart import RestartPolicy
 
 WEB = "web"
 RELEASE = "release"
+UNKNOWN = -1
 BOOT_TIMEOUT_S = 60.0  # Heroku: a web process has 60 s from launch to bind $PORT, else R10
 
 
@@ -32,7 +33,7 @@ class Exit(NamedTuple):
     """How a dyno's root process ended. ``status`` is the shell's: the exit code, or 128+n for signal n.
 
     ``signal`` is its name when the process itself was ended by one. ``reason`` overrides the words: a failure
-    to start at all, or the kernel's verdict on memory.
+    to start at all, or the kernel's verdict on memory. A status of UNKNOWN: nobody was there to be told.
     """
 
     status: int
@@ -41,8 +42,16 @@ class Exit(NamedTuple):
 
     def words(self) -> str:
         """"exited with status 3", "killed by SIGKILL (out of memory)": what a person is told."""
-        ended = f"killed by {self.signal}" if self.signal else f"exited with status {self.status}"
+        ended = f"killed by {self.signal}" if self.signal else self.told()
         return f"{ended} ({self.reason})" if self.reason else ended
+
+    def told(self) -> str:
+        """"exited with status 143": what the log of Heroku has, also for one that was killed."""
+        return "exited with unknown status" if self.status == UNKNOWN else f"exited with status {self.status}"
+
+    def code(self) -> int:
+        """The status for a process of our own to end with; what is unknown is no success."""
+        return 1 if self.status == UNKNOWN else self.status
 
 
 class Profile(NamedTuple):

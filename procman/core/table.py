@@ -187,7 +187,7 @@ def note_exit(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     if long:
         dyno.crashes = 0
     dyno.pid, dyno.last_exit = None, event.exit
-    yield Say(dyno.name, f"Process exited with status {event.exit.status}")
+    yield Say(dyno.name, f"Process {event.exit.told()}")
     if event.exit.signal and not dyno.asked:
         yield Say(dyno.name, f"Process was {event.exit.words()}")
     elif event.exit.reason and not dyno.asked:

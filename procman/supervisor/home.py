@@ -58,11 +58,13 @@ class Home:
         self.socket = os.path.join(self.path, "control.sock")
         self.log = os.path.join(self.path, "log")
         self.history = os.path.join(self.path, "history")
+        self.ledger = os.path.join(self.path, "ledger.json")
+        self.pipes = os.path.join(self.path, "pipes")
         self._lock = os.path.join(self.path, "lock")
         self._fd = -1
 
     def take(self) -> dict[str, str]:
-        """Become the app's supervisor. Returns pid and start time of one that was killed; {} after a clean end.
+        """Become the app's supervisor. Returns pid, start time and holder of one that was killed; {} after a clean end.
 
         Raises AlreadyRunning when a living one holds the lock, naming it. Who we are is written at once, with whom we
         still have to clear up after, should we be killed on the way.
@@ -82,10 +84,14 @@ class Home:
         self._fd = fd
         last = self.facts()
         left = last.get("left") or "-".join(last[key] for key in ("pid", "started") if key in last)
+        if last.get("place", self.place()) != self.place():
+            left = ""  # a copy of another home: what that one's supervisor left is not ours to end
         me = read_process(os.getpid())
-        self.write({"pid": os.getpid(), "started": me.start if me else 0, "left": left})
+        holder = last.get("holder", "")
+        self.write({"pid": os.getpid(), "started": me.start if me else 0, "left": left, "holder": holder})
         pid, _, started = left.partition("-")
-        return {"pid": pid, "started": started} if pid.isdecimal() and started.isdecimal() else {}
+        named = pid.isdecimal() and started.isdecimal()
+        return {"pid": pid, "started": started, "holder": holder} if named else {}
 
     def _make(self) -> None:
         """The directory and those above it, ours alone. Raises ProcmanError when that cannot be."""
@@ -106,7 +112,8 @@ class Home:
 
     def write(self, facts: Mapping[str, object]) -> None:
         """Say who the supervisor is, a line a fact, in one write: others read it at any time."""
-        text = "".join(f"{key} {str(value).replace(chr(10), ' ')}\n" for key, value in facts.items())
+        told = {**facts, "place": self.place()}
+        text = "".join(f"{key} {str(value).replace(chr(10), ' ')}\n" for key, value in told.items())
         data = text.encode("utf-8", "surrogateescape")
         os.pwrite(self._fd, data + b"\n" * max(0, os.fstat(self._fd).st_size - len(data)), 0)
 
@@ -125,6 +132,11 @@ class Home:
     def fileno(self) -> int:
         """The lock's descriptor: for as long as any process has it open, the lock is held."""
         return self._fd
+
+    def place(self) -> str:
+        """What names this very home: not a copy of it, nor one that took its place."""
+        seen = os.fstat(self._fd)
+        return f"{seen.st_dev}:{seen.st_ino}"
 
     def facts(self) -> dict[str, str]:
         """What the holder of the lock says about itself; {} when there is none."""

@@ -9,7 +9,7 @@ a hook between fork and exec that ``posix_spawn`` does not have.
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from procman.supervisor.proctable import Process, bears_token, read_process, signal_process, snapshot
 
@@ -43,7 +43,7 @@ class Lifeline:
         for pid, start in self._sessions.items():
             self._tell(f"+{pid} {start}\n")
 
-    def add(self, pid: int, start: int) -> None:
+    def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
         """A session has begun; ``start`` is its leader's start time."""
         self._sessions[pid] = start
         self._tell(f"+{pid} {start}\n")
@@ -111,13 +111,18 @@ def end_all(sessions: Mapping[int, int], token: bytes, grace: float = GRACE_S) -
             except OSError:
                 continue
         return len(sessions)
-    found = members(sessions, token)
+    return end_those(lambda: members(sessions, token), grace)
+
+
+def end_those(find: Callable[[], list[Process]], grace: float = GRACE_S) -> int:
+    """The same for whatever ``find`` finds, again and again."""
+    found = find()
     for process in found:
         signal_process(process, signal.SIGTERM)
         signal_process(process, signal.SIGCONT)
     wait_for_exit(found, grace)
     for _ in range(100):  # what forks faster than it is killed is met again
-        left = members(sessions, token)
+        left = find()
         if not left:
             break
         for process in left:

@@ -2,6 +2,8 @@
 
 import re
 import signal
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from procman.control.protocol import Message, refusal
@@ -64,7 +66,8 @@ class OneOffs:
             raise ProcmanError(f"cannot run {name}: the app is being shut down")
         attached = request.get("attach") is True
         io = (Io.TERMINAL if request.get("tty") is True else Io.PIPES) if attached else Io.LOG
-        self._app.one_offs[name] = OneOff(plan, request["command"], request.get("env") or {}, io, window(request))
+        one_off = OneOff(plan, request["command"], request.get("env") or {}, io, window(request))
+        self._app.add_one_off(name, one_off)
         self._supervisor.post(OneOffRequested(name))
         child = self._supervisor.child_of(name)
         if child is None:
@@ -78,14 +81,19 @@ class OneOffs:
         else:
             connection.finish({"ok": True, "pid": child.pid})
 
-    def adopt(self, child: Child, stop_at: float) -> None:
-        """One that an earlier supervisor started, detached."""
-        self._sessions[child] = Session(child, None, stop_at)
+    def adopt(self, child: Child, more: Mapping[str, Any]) -> None:
+        """One that an earlier supervisor started, detached; ``more`` is what ``entry`` told then."""
+        if child.dyno in self._app.one_offs:
+            end = more.get("ends")
+            left = FOREVER if end is None else max(end - time.time(), 0.0)
+            self._sessions[child] = Session(child, None, self._supervisor.now() + left)
 
-    def stop_at(self, child: Child) -> float:
-        """When its time is over."""
+    def entry(self, child: Child) -> dict[str, Any]:
+        """What the next supervisor has to know: when its time is over, in seconds since the epoch."""
         session = self._sessions.get(child)
-        return session.stop_at if session else FOREVER
+        if session is None or session.stop_at == FOREVER:
+            return {}
+        return {"ends": round(time.time() + session.stop_at - self._supervisor.now())}
 
     def _join(self, session: Session, connection: Connection) -> None:
         child = session.child

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from procman.core.model import DynoName, Exit
+from procman.core.model import UNKNOWN, DynoName, Exit
 from procman.supervisor.ends import Io, open_ends
+from procman.supervisor.holder import EXIT, Holder
+from procman.supervisor.inherited import Inherited
 from procman.supervisor.lifeline import Lifeline
 from procman.supervisor.oom import OomCounter
 from procman.supervisor.proctable import (
@@ -19,8 +21,11 @@ from procman.supervisor.proctable import (
     signal_process,
     snapshot,
 )
+from procman.supervisor.reaping import become_subreaper, next_exit, reap, signal_name
 
+RECHECK_S = 0.1
 INIT = 1  # where orphans went before we were a subreaper, or go where we are none
+UNSEEN = Exit(UNKNOWN, reason="its supervisor had been killed")
 ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -43,9 +48,13 @@ class Child:
     """One life of a dyno. ``outputs``: our ends of its output, with the name of the stream.
 
     ``command``: what it was started with. ``stdin``: where its input is written, if it has any and no terminal.
+    ``pipes``: paths of its log pipes, if it may outlive us. ``inherited``: another supervisor's, and no child of ours.
     """
 
-    __slots__ = ("began", "command", "dyno", "ended", "io", "outputs", "pid", "pty", "run", "start", "stdin", "token")
+    __slots__ = (
+        "began", "command", "dyno", "ended", "inherited", "io", "outputs", "pid", "pipes", "pty", "run", "start",
+        "status", "stdin", "token",
+    )  # fmt: skip
 
     def __init__(self, dyno: DynoName, run: int, pid: int, outputs: list[tuple[int, str]]) -> None:
         self.dyno = dyno
@@ -59,7 +68,28 @@ class Child:
         self.io = Io.LOG
         self.pty: int | None = None
         self.stdin: int | None = None
+        self.pipes: tuple[str, ...] = ()
+        self.inherited: Inherited | None = None
+        self.status: int | None = None  # as wait(2) told, once it has ended
         self.ended = False  # the root process was reaped; others may live
+
+
+class Guard(Protocol):
+    """What happens to dynos when the supervisor is killed: they end (``Lifeline``), or are kept (``Holder``)."""
+
+    pid: int
+
+    def start(self) -> None:
+        """Begin, or begin again."""
+
+    def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
+        """A dyno has begun."""
+
+    def drop(self, pid: int) -> None:
+        """Nothing of it is left."""
+
+    def release(self) -> None:
+        """All is done."""
 
 
 class Processes(Protocol):
@@ -95,7 +125,8 @@ class LocalProcesses:
 
     ``token``: ``NAME=value`` naming this supervisor; every dyno's environment carries it, with the dyno's name and
     run behind it, and so do all its descendants that do not take care to lose it. ``prepare``: makes ready what a run
-    needs and tells how it is started, where ``command`` only tells what it is; may raise OSError.
+    needs and tells how it is started, where ``command`` only tells what it is; may raise OSError. ``pipes``: the
+    directory for their log pipes, if dynos shall outlive a killed supervisor; otherwise they end with it.
     """
 
     def __init__(
@@ -106,6 +137,7 @@ class LocalProcesses:
         split_streams: bool = False,
         window: Callable[[], tuple[int, int]] = lambda: (24, 80),
         prepare: Callable[[DynoName, int], Command] | None = None,
+        pipes: str | None = None,
     ) -> None:
         self.command = command
         self._prepare = prepare or (lambda dyno, run: command(dyno))
@@ -115,7 +147,10 @@ class LocalProcesses:
         self._window = window
         self._alive: dict[int, Child] = {}  # by pid of the root
         self.aides: set[int] = set()  # pids of helpers that are no dyno's
-        self._lifeline = Lifeline(f"{token}/".encode())
+        self.grouped: Callable[[Child], Iterable[int]] = lambda child: ()  # pids in a dyno's control group
+        self._pipes = pipes
+        self.guard: Guard = Holder() if pipes else Lifeline(f"{token}/".encode())
+        self._heirlooms: list[Child] = []  # inherited, and not empty yet
         self._reaper = become_subreaper()
         self._oom: OomCounter | None = None
 
@@ -126,7 +161,8 @@ class LocalProcesses:
         value = f"{value}/{dyno.full()}/{run}"
         io = command.io or (Io.TERMINAL_LOG if self._tty else Io.LOG)
         window = command.window
-        ends = open_ends(io, self._split_streams, (lambda: window) if window else self._window)
+        pipes = self._paths(dyno, run) if io is Io.LOG else ()
+        ends = open_ends(io, self._split_streams, (lambda: window) if window else self._window, pipes)
         argv = command.argv or (command.shell, "-c", command.text)
         try:
             pid = os.posix_spawn(
@@ -140,18 +176,34 @@ class LocalProcesses:
             )
         except OSError:
             ends.close_ours()
+            remove(pipes)
             raise
         finally:
             ends.close_theirs()
         child = Child(dyno, run, pid, ends.outputs)
         child.token = f"{name}={value}\0".encode()
         child.command, child.io, child.pty, child.stdin = command, io, ends.pty, ends.stdin
+        child.pipes = pipes
         row = read_process(pid)
         child.start = row.start if row else 0
         self._alive[pid] = child
-        self._lifeline.add(pid, child.start)
+        self.guard.add(pid, child.start, pipes)
         self._oom = self._oom or OomCounter()
         return child
+
+    def inherit(self, child: Child) -> None:
+        """One of an earlier supervisor is looked after here from now on."""
+        self._heirlooms.append(child)
+        self.guard.add(child.pid, child.start, child.pipes)
+
+    def _paths(self, dyno: DynoName, run: int) -> tuple[str, ...]:
+        """Where the log pipes of a run are to be; whatever is there is left from another life."""
+        if self._pipes is None:
+            return ()
+        streams = ("out", "err") if self._split_streams else ("out",)
+        paths = tuple(f"{self._pipes}/{dyno.full()}.{run}.{stream}" for stream in streams)
+        remove(paths)
+        return paths
 
     def terminate(self, children: Sequence[Child], signum: int = signal.SIGTERM) -> None:
         """See ``Processes``. The groups at one stroke, then those that left them."""
@@ -187,18 +239,27 @@ class LocalProcesses:
 
     def ended(self) -> Iterator[tuple[Child, Exit]]:
         """See ``Processes``. Orphans that came back to us are reaped on the way."""
+        for child in [child for child in self._heirlooms if not child.ended]:
+            assert child.inherited
+            if not child.inherited.has_ended():
+                continue
+            child.status = child.inherited.status
+            yield child, UNSEEN if child.status is None else self._exit_of(os.waitstatus_to_exitcode(child.status))
+            child.ended = True
+            child.inherited.close()
         while True:
             pid, code = next_exit()
             if not pid:
                 return
-            child = self._alive.get(pid)
-            if child and not child.ended:
+            found = self._alive.get(pid)
+            if found and not found.ended:
                 # Not reaped while it is handled: its pid and group cannot be anybody else's yet.
-                yield child, self._exit_of(code)
-                child.ended = True
+                found.status = code << 8 if code >= 0 else -code
+                yield found, self._exit_of(code)
+                found.ended = True
             reap(pid)
-            if pid == self._lifeline.pid:
-                self._lifeline.start()
+            if pid == self.guard.pid:
+                self.guard.start()
 
     def emptied(self, children: Iterable[Child]) -> list[Child]:
         """See ``Processes``."""
@@ -209,7 +270,10 @@ class LocalProcesses:
         for child in empty:
             if self._alive.get(child.pid) is child:  # its number may be another's by now
                 del self._alive[child.pid]
-            self._lifeline.drop(child.pid)
+            self.guard.drop(child.pid)
+            remove(child.pipes)
+            if child.inherited:
+                self._heirlooms.remove(child)
         return empty
 
     def members(self, children: Iterable[Child]) -> dict[Child, list[int]]:
@@ -218,8 +282,10 @@ class LocalProcesses:
         return {child: [process.pid for process in self._members(child, table)] for child in children}
 
     def recheck_s(self) -> float:
-        """See ``Processes``. A subreaper hears of every orphan's end; others must look again."""
-        return float("inf") if self._reaper else 0.1
+        """See ``Processes``. A subreaper hears of every orphan's end, but not of orphans of another's dynos."""
+        if any(child.ended for child in self._heirlooms):
+            return RECHECK_S
+        return float("inf") if self._reaper else RECHECK_S
 
     def release(self) -> None:
         """See ``Processes``. The last net: descendants that belong to no dyno we could name."""
@@ -227,20 +293,20 @@ class LocalProcesses:
         while strays := [
             process
             for process in snapshot().family(own_children() or ())
-            if process.pid not in (me, self._lifeline.pid)
+            if process.pid not in (me, self.guard.pid)
         ]:
             for process in strays:
                 signal_process(process, signal.SIGKILL)
             for process in strays:
                 if process.parent == me:
                     os.waitid(os.P_PID, process.pid, os.WEXITED)
-        self._lifeline.release()
+        self.guard.release()
         for _ in self.ended():
             pass  # orphans that had died already
 
     def _is_alone(self, child: Child) -> bool:
         """The root has ended and none of our children is a stranger: so nothing of any ended dyno lives."""
-        children = own_children() if self._reaper else None
+        children = own_children() if self._reaper and not child.inherited else None
         if children is None:
             return False
         mine = self._alive.get(child.pid) is child
@@ -248,7 +314,7 @@ class LocalProcesses:
         if root and root.alive:
             return False
         known = self._alive
-        ours = {self._lifeline.pid, *self.aides}
+        ours = {self.guard.pid, *self.aides}
         return all(pid in ours or (pid in known and not known[pid].ended) for pid in children)
 
     def _members(self, child: Child, table: Table) -> list[Process]:
@@ -257,12 +323,13 @@ class LocalProcesses:
             return self._group_as_member(child)
         root = table.rows.get(child.pid)
         gone = child.ended and root is not None and root.start != child.start  # the number is somebody else's now
+        near = [pid for parent in (os.getpid(), INIT) for pid in table.children(parent)]
         strays = [
             pid
-            for parent in (os.getpid(), INIT)
-            for pid in table.children(parent)
+            for pid in (table.rows if child.inherited else near)  # those of a dead parent may be with anybody
             if pid not in self._alive and table.rows[pid].session != child.pid and bears_token(pid, child.token)
         ]
+        strays += (pid for pid in self.grouped(child) if pid in table.rows)
         return table.family(strays if gone else [child.pid, *strays])
 
     def _group_as_member(self, child: Child) -> list[Process]:
@@ -287,53 +354,21 @@ class LocalProcesses:
         return self._oom is not None and self._oom.has_killed()
 
 
-def next_exit() -> tuple[int, int]:
-    """Pid of a child that has ended, and its exit code or minus its signal; pid 0 when there is none now.
-
-    It stays a zombie until ``reap``; before Python 3.13 macOS has no waitid, and there it is reaped at once.
-    """
-    try:
-        if not hasattr(os, "waitid"):
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            return pid, os.waitstatus_to_exitcode(status) if pid else 0
-        news = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return 0, 0
-    if news is None:
-        return 0, 0
-    return news.si_pid, news.si_status if news.si_code == os.CLD_EXITED else -news.si_status
-
-
-def reap(pid: int) -> None:
-    """Let the zombie go."""
-    if hasattr(os, "waitid"):
-        os.waitid(os.P_PID, pid, os.WEXITED)
+def remove(pipes: Iterable[str]) -> None:
+    """What a life leaves of files."""
+    for path in pipes:
+        for name in (path, path + EXIT):
+            try:
+                os.unlink(name)
+            except OSError:
+                continue
 
 
 def signal_group(child: Child, signum: int) -> None:
     """Signal the dyno's own process group, whose number is ours to use until its leader is reaped."""
-    if child.ended:
+    if child.ended or (child.inherited and child.inherited.has_ended()):
         return
     try:
         os.killpg(child.pid, signum)
     except OSError:
         return  # nothing in it any more
-
-
-def signal_name(signum: int) -> str:
-    """``SIGKILL``; real-time signals have no names of their own."""
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"
-
-
-def become_subreaper() -> bool:
-    """Make orphans of dynos come back to us instead of init; False where the kernel cannot (not Linux)."""
-    try:
-        import ctypes  # noqa: PLC0415
-
-        pr_set_child_subreaper = 36  # prctl(2)
-        return bool(ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0) == 0)
-    except (ImportError, OSError, AttributeError):
-        return False

@@ -91,11 +91,16 @@ def own_children() -> list[int] | None:
 
 def bears_token(pid: int, token: bytes) -> bool:
     """Whether the environment the process was started with holds ``token``."""
+    return token in environ_of(pid)
+
+
+def environ_of(pid: int) -> bytes:
+    """The environment the process was started with; nothing when it may not be looked at."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return token in file.read()
+            return file.read()
     except OSError:
-        return False
+        return b""
 
 
 def command_of(pid: int) -> str:

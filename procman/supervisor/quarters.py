@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from procman.core.model import DynoName
 from procman.core.plan import Limits, Plan
@@ -50,8 +50,7 @@ class Quarters:
         if limits:
             if plan.cgroup:
                 group = cgroups.create(plan.cgroup, name, limits, self._say_once)
-            identity = f"{plan.app_id}.{uuid.uuid4()}" if plan.runtime_metrics else None
-            self._limits[dyno, run] = limits, identity
+            self._limits[dyno, run] = limits, self._identity(plan)
         if group:
             self._groups[dyno, run] = group
         entries = group.entries() if group else ()
@@ -74,6 +73,11 @@ class Quarters:
             limits, identity = self._limits[life]
             self._memory.add(child, limits, self._groups.get(life), identity)
 
+    def members(self, child: Child) -> list[int]:
+        """Pids of all in its control group, also of those that hide from every other look."""
+        group = self._groups.get((child.dyno, child.run))
+        return group.members() if group else []
+
     def die(self, child: Child) -> None:
         """Its root has ended."""
         if self._memory:
@@ -83,9 +87,24 @@ class Quarters:
         """Nothing of it is left."""
         self._clear(child.dyno, child.run)
 
-    def sweep(self, keep: tuple[Life, ...] = ()) -> None:
+    def sweep(self, keep: Collection[Life], cgroup: Mapping[str, str]) -> None:
         """Remove what an earlier supervisor's dynos left, but for those that live on."""
-        sweep(self._base, [folder_of(dyno, run) for dyno, run in keep])
+        names = [folder_of(dyno, run) for dyno, run in keep]
+        sweep(self._base, names)
+        if cgroup:
+            cgroups.sweep(cgroup, names)
+
+    def take_over(self, dyno: DynoName, run: int, plan: Plan, limits: Limits | None) -> None:
+        """A life that an earlier supervisor furnished goes on."""
+        paths = {controller: f"{parent}/{folder_of(dyno, run)}" for controller, parent in plan.cgroup.items()}
+        if there := {controller: path for controller, path in paths.items() if os.path.isdir(path)}:
+            self._groups[dyno, run] = Group(there)
+        if limits:
+            self._limits[dyno, run] = limits, self._identity(plan)
+
+    @staticmethod
+    def _identity(plan: Plan) -> str | None:
+        return f"{plan.app_id}.{uuid.uuid4()}" if plan.runtime_metrics else None
 
     def _say_once(self, words: str) -> None:
         if words not in self._said:

@@ -100,6 +100,24 @@ class Rollouts:
             self._supervisor.post(FormationChanged({}, generation))
         self._wait(connection, lambda: None if self._names(generation) else {"ok": True})
 
+    def resume(self, plan: Plan, ready: int | None) -> None:
+        """Go on where a killed supervisor was. ``plan``: the server's; ``ready``: what was ready and not in use yet."""
+        formations = self._supervisor.engine.formations
+        older = {number: formation_of(self._app.plans[number]) for number in formations if number < plan.generation}
+        if plan.generation not in formations:
+            self._begin(plan, [])
+        elif plan.generation == self.settled:
+            self._supervisor.post(FormationChanged(formations[plan.generation], plan.generation, succeeds=True))
+        elif older and ready == plan.generation:
+            self._rollout = self._make(plan, older)
+            self._rollout.phase = Phase.READY
+        elif older:
+            self._judge(plan, older, [])
+
+    def ready(self) -> int | None:
+        """The generation that is ready and not in use yet."""
+        return self._rollout.generation if self._rollout and self._rollout.phase is Phase.READY else None
+
     # -- what goes on ---------------------------------------------------------------------------------------
 
     def turn(self) -> None:
@@ -148,12 +166,16 @@ class Rollouts:
         self._supervisor.engine.reprofile()
         self._health.clear()
         self._words.begin(plan.generation)
+        self._rollout = self._make(plan, older)
+        self._joined = list(connections)
+        self._perform(self._rollout.begin())
+
+    @staticmethod
+    def _make(plan: Plan, older: dict[int, dict[str, int]]) -> Rollout:
         apart = [name for name, kind in plan.types.items() if not kind.overlap]
         checked = frozenset(name for name, kind in plan.types.items() if kind.health)
         trial = Trial(plan.steady_s, plan.watch_s, checked)
-        self._rollout = Rollout(plan.generation, formation_of(plan), older, apart, trial)
-        self._joined = list(connections)
-        self._perform(self._rollout.begin())
+        return Rollout(plan.generation, formation_of(plan), older, apart, trial)
 
     def _apply_again(self, plan: Plan, connection: Connection) -> None:
         """The newest generation once more: its quantities, sizes and policies, or a wait for it."""
@@ -165,7 +187,7 @@ class Rollouts:
                 self._perform(rollout.reform(formation_of(plan)))
         elif plan.generation not in self._supervisor.engine.formations:
             self._begin(plan, [connection])  # it failed, or was abandoned
-        elif self.settled is None and rollout is None and plan.rollout == "preboot":
+        elif self._is_first(plan) and rollout is None and plan.rollout == "preboot":
             self._app.admit(plan)
             self._judge(plan, {}, [connection])
         else:
@@ -189,7 +211,7 @@ class Rollouts:
         names = wanted_dynos(formation_of(plan), generation)
         started = {name: engine.dynos[name].run for name in names if name not in present and name in engine.dynos}
         gone = [name for name in present if not engine.has(name)]
-        if self.settled is None and self._rollout is None:
+        if self._is_first(plan) and self._rollout is None:
             self._settle(generation)
         self._wait(connection, lambda: self._started(generation, {**runs, **started}, gone))
 
@@ -227,7 +249,8 @@ class Rollouts:
                 return None
         if any(name in dynos and not dynos[name].wanted for name in gone):
             return None
-        return {"ok": True, "generation": generation}
+        ready = {"ready": True} if self.ready() == generation else {}
+        return {"ok": True, "generation": generation, **ready}
 
     # -- small things ---------------------------------------------------------------------------------------
 
@@ -238,6 +261,10 @@ class Rollouts:
             kind, port = plan.types.get(name.process_type), self._app.ports.port_of(name)
             if kind and kind.health and port and self._supervisor.engine.dynos[name].state is State.UP:
                 self._health.add(name, port, kind.health, plan.env)
+
+    def _is_first(self, plan: Plan) -> bool:
+        """It is all that runs, and has not proved itself."""
+        return self.settled != plan.generation and len(self._supervisor.engine.formations) == 1
 
     def _names(self, generation: int) -> list[DynoName]:
         dynos = self._supervisor.engine.dynos.items()

@@ -8,9 +8,10 @@ from procman.core.model import WEB, DynoName, Profile
 from procman.core.plan import Limits, Plan
 from procman.core.restart import NAMED
 from procman.errors import ProcmanError
-from procman.formats.plan import decode
+from procman.formats.plan import decode, encode
 from procman.logs.store import LogStore
 from procman.supervisor.ends import Io
+from procman.supervisor.ledger import Entry, remove, write
 from procman.supervisor.port_book import PortBook
 from procman.supervisor.processes import Command
 from procman.supervisor.quarters import Quarters
@@ -38,13 +39,14 @@ class ServedApp:
 
     def __init__(self, folder: str, plan: Plan, quarters: Quarters, taken: Callable[[], Collection[int]]) -> None:
         self.folder = folder
-        self.plans: dict[int, Plan] = {plan.generation: plan}
+        self.plans: dict[int, Plan] = {}
         self.one_offs: dict[DynoName, OneOff] = {}
         self.trial: int | None = None
         self.ports = PortBook(*plan.ports, taken)
         self.said: dict[str, Any] = {}
         self.store: LogStore | None = None
         self._quarters = quarters
+        self.admit(plan)
 
     @property
     def newest(self) -> Plan:
@@ -59,6 +61,54 @@ class ServedApp:
         """From now on its generation is what this plan says."""
         self.plans[plan.generation] = plan
         self.ports.move(*plan.ports)
+        self._file(plan)
+
+    def add_one_off(self, dyno: DynoName, one_off: OneOff) -> None:
+        """There is this one too."""
+        self.one_offs[dyno] = one_off
+        if dyno.generation not in self.plans:
+            self._file(one_off.plan)
+
+    def entry(self, dyno: DynoName) -> dict[str, Any]:
+        """What the next supervisor has to know of a dyno."""
+        one_off = self.one_offs.get(dyno)
+        return {"port": self.ports.port_of(dyno), "one_off": one_off.command if one_off else None}
+
+    def can_restore(self, entry: Entry) -> bool:
+        """Whether what the last supervisor wrote of a dyno is all it takes to go on with it; then it is taken in."""
+        dyno, port, command = entry.dyno, entry.more.get("port"), entry.more.get("one_off")
+        plan = self.plans.get(dyno.generation)
+        try:
+            plan = plan or read_plan(self._filed(dyno.generation))
+        except ProcmanError:
+            return False
+        if command is not None:
+            self.one_offs[dyno] = OneOff(plan, command, {})
+        else:
+            self.plans[dyno.generation] = plan
+        if port is not None:
+            self.ports.keep(dyno, port)
+        return True
+
+    def settled(self) -> int | None:
+        """The generation that was last in use, of this app's whole life here."""
+        try:
+            with open(f"{self.folder}/settled", encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return None
+
+    def settle(self, generation: int) -> None:
+        """That one is in use now."""
+        write(f"{self.folder}/settled", f"{generation}\n".encode())
+
+    def _file(self, plan: Plan) -> None:
+        """Keep a plan for the next supervisor: the server's file may tell of another generation by then."""
+        os.makedirs(f"{self.folder}/plans", mode=0o700, exist_ok=True)
+        write(self._filed(plan.generation), encode(plan))
+
+    def _filed(self, generation: int) -> str:
+        return f"{self.folder}/plans/{generation}.json"
 
     def withdraw(self, generation: int) -> None:
         """That one came to nothing, unless it is all there is."""
@@ -68,6 +118,8 @@ class ServedApp:
     def forget_others(self, generations: Collection[int], dynos: Collection[DynoName]) -> None:
         """There are only these generations and dynos."""
         kept = {*generations, *(dyno.generation for dyno in dynos), max(self.plans)}
+        for number in self.plans.keys() - kept:
+            remove(self._filed(number))
         self.plans = {number: plan for number, plan in self.plans.items() if number in kept}
         self.one_offs = {dyno: one_off for dyno, one_off in self.one_offs.items() if dyno in dynos}
         self.ports.forget_others(dynos)

@@ -6,7 +6,7 @@ from typing import Any
 from procman.control.protocol import Message
 from procman.control.server import Connection
 from procman.core.dyno import Dyno, State
-from procman.core.model import DynoName
+from procman.core.model import UNKNOWN, DynoName
 from procman.supervisor.processes import Child
 from procman.supervisor.rollouts import Rollouts
 from procman.supervisor.served_app import ServedApp
@@ -78,11 +78,9 @@ class States:
             connection.send(message)
 
     def _message(self) -> Message:
-        generation = self._rollouts.settled
-        return {
-            "generation": self._app.newest.generation if generation is None else generation,
-            "dynos": self.rows(),
-        }
+        settled = self._rollouts.settled
+        known = settled is not None and settled in self._supervisor.engine.formations
+        return {"generation": settled if known else self._app.newest.generation, "dynos": self.rows()}
 
     def _note(self, child: Child) -> None:
         """The last that is known of a one-off dyno."""
@@ -111,7 +109,7 @@ class States:
             "pid": dyno.pid,
             "run": dyno.run,
             "exit": dyno.last_exit.words() if dyno.last_exit else None,
-            "status": dyno.last_exit.status if dyno.last_exit else None,
+            "status": dyno.last_exit.status if dyno.last_exit and dyno.last_exit.status != UNKNOWN else None,
         }
 
 

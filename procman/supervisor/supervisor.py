@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from procman.core.dyno import State
 from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
 from procman.core.engine import Engine
 from procman.core.events import (
+    Adopted,
     Bound,
     Emptied,
     Event,
@@ -87,18 +89,26 @@ class Supervisor:
         loop.on_deadline(lambda: self._recheck_at, lambda now: self._settle_ending())
 
     def run(
-        self, formation: Mapping[str, int], on_started: Callable[[], None] = lambda: None, generation: int = 0
+        self,
+        formation: Mapping[str, int],
+        on_started: Callable[[], None] = lambda: None,
+        generation: int = 0,
+        adopt: Callable[[], None] = lambda: None,
     ) -> int:
         """Start the formation and keep it until all is to end. Returns the exit status.
 
         ``on_started`` is called once, when every dyno has been asked for: what need not come before that goes there.
+        ``adopt`` is called before, to take over what an earlier supervisor left (``inherit``).
         """
         stops = [s for s in STOP_SIGNALS if s != signal.SIGHUP or signal.getsignal(s) is not signal.SIG_IGN]
         self.loop.on_signals(stops, self._stop)
         self.loop.on_signals([signal.SIGCHLD], lambda _: self._reap())
         if self._window:
             self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
+        adopt()
         self.post(FormationChanged(formation, generation))
+        if any(child.inherited for child in self._children.values()):
+            self._reap()  # some may have ended before we came
         self._pump.flush()  # the first lines do not wait for what is imported now
         settle_heap()
         on_started()
@@ -153,7 +163,8 @@ class Supervisor:
 
     def tap(self, child: Child, write: Callable[[bytes], None], close: Callable[[], None]) -> Callable[[], None]:
         """Copy a dyno's raw output to somebody, until its end, which ``close`` tells; returns how to stop it."""
-        return self._pump.tap(self._streams[child][0], write, close)
+        streams = self._streams[child]
+        return self._pump.tap(streams[0], write, close) if streams else lambda: None
 
     def hold(self, child: Child, held: bool) -> None:
         """Do not read what a dyno writes until its reader is ready for more; it waits in its own write."""
@@ -186,6 +197,16 @@ class Supervisor:
             self._boot.add(child, int(command.env["PORT"]))
         self.post(Spawned(dyno, run, child.pid))
 
+    def inherit(self, child: Child, age: float, up: bool, port: int | None) -> None:
+        """Go on with a dyno of an earlier supervisor, which may have ended meanwhile."""
+        assert child.inherited is not None
+        self.take_in(child)
+        self.post(Adopted(child.dyno, child.run, child.pid, age, up))
+        if self.engine.dynos[child.dyno].state is State.STARTING and port is not None:
+            self._boot.add(child, port)
+        if child.inherited.handle is not None:
+            self.loop.watch(child.inherited.handle, self._reap)
+
     def _announce(self, dyno: DynoName, command: Command) -> None:
         self.output.say(dyno, f"Starting process with command `{shown(command.text, command.env)}`")
 
@@ -205,6 +226,8 @@ class Supervisor:
             self._boot.drop(child)
             self._pump.drain(self._streams[child])
             self._ending[child.dyno] = child
+            if child.inherited and child.inherited.handle is not None:
+                self.loop.unwatch(child.inherited.handle)
             for action in self.on_death:
                 action(child)
             self.post(Exited(child.dyno, child.run, ended))

@@ -5,10 +5,10 @@ app's lock and so knows that the last one is dead, finds by that name whatever o
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from procman.supervisor.lifeline import end_all
-from procman.supervisor.proctable import read_process
+from procman.supervisor.lifeline import end_all, end_those
+from procman.supervisor.proctable import Process, environ_of, read_process, snapshot
 
 TOKEN_NAME = "PROCMAN_RUN"  # noqa: S105 - no password: it names a supervisor
 
@@ -24,10 +24,34 @@ def token_of(supervisor: Mapping[str, str]) -> str:
     return f"{TOKEN_NAME}={supervisor['pid']}-{supervisor['started']}"
 
 
+def sweep_others(tokens: Iterable[str], kept: Collection[bytes]) -> str:
+    """End what bears one of these supervisors' tokens, but for the dynos to keep, by their own; says how much."""
+    ended = [f"{token}/".encode() for token in tokens]
+
+    def find() -> list[Process]:
+        table = snapshot()
+        roots = [pid for pid in table.rows if is_other(pid, ended, kept)]
+        return [process for process in table.family(roots) if process.pid != os.getpid()]
+
+    count = end_those(find)
+    return words_for(count, "an earlier procman")
+
+
+def is_other(pid: int, ended: Collection[bytes], kept: Collection[bytes]) -> bool:
+    """Whether a process bears one of the tokens to be ended, and none of those to be kept."""
+    environ = environ_of(pid)
+    return any(token in environ for token in ended) and not any(token in environ for token in kept)
+
+
+def words_for(count: int, whose: str) -> str:
+    """How much was ended, for the log; nothing for nothing."""
+    what = "process" if count == 1 else "processes"
+    return f"Ended {count} {what} that {whose} left behind" if count else ""
+
+
 def sweep(last: Mapping[str, str]) -> str:
     """End what the last supervisor left, by the facts it wrote; says how much that was, or nothing."""
     if not {"pid", "started"} <= last.keys():
         return ""  # it ended cleanly, or there was none
     count = end_all({}, f"{token_of(last)}/".encode())
-    what = "process" if count == 1 else "processes"
-    return f"Ended {count} {what} that an earlier procman (pid {last['pid']}) left behind" if count else ""
+    return words_for(count, f"an earlier procman (pid {last['pid']})")

@@ -1,4 +1,4 @@
-"""``alone.py NAME``: takes a name that only one process of the host can have, prints ``mine``; status 9 if it is taken."""
+"""``alone.py NAME``: takes a name that one process of a host can have, prints ``mine``; status 9 if it is taken."""
 
 import signal
 import socket

@@ -1,0 +1,118 @@
+"""How dynos outlive a killed supervisor: what it leaves is found, and what lives on is taken over by the next one."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from procman.core.model import DynoName
+from procman.supervisor import ledger as books
+from procman.supervisor.ends import open_fifo
+from procman.supervisor.home import Home
+from procman.supervisor.ledger import Bookkeeper, Entry, Ledger
+from procman.supervisor.processes import Child, LocalProcesses
+from procman.supervisor.proctable import Process, signal_process
+from procman.supervisor.supervisor import Supervisor
+from procman.supervisor.sweep import sweep_others, token_of
+
+More = Callable[[Child], Mapping[str, Any]]
+
+
+def find(home: Home, last: Mapping[str, str], wanted: Callable[[Entry], bool]) -> tuple[Ledger, str]:
+    """What the last supervisor left to adopt; everything else of it is ended, of which the words tell.
+
+    ``last``: the facts that it wrote, if it was killed. ``wanted``: whether a dyno can be gone on with.
+    """
+    found = books.load(home.ledger, home.place()) if last else Ledger()
+    found = found._replace(dynos=tuple(filter(wanted, found.dynos)))
+    tokens = {*found.tokens, *([token_of(last)] if last else ())}
+    kept = [entry.token.encode("utf-8", "surrogateescape") for entry in found.dynos]
+    words = sweep_others(tokens, kept) if tokens else ""
+    pid, _, start = last.get("holder", "").partition("-")
+    if pid.isdecimal() and start.isdecimal() and not found.holder[0]:
+        found = found._replace(holder=(int(pid), int(start)))
+    if not found.dynos:
+        dismiss(found)
+    return found, words
+
+
+def dismiss(found: Ledger) -> None:
+    """Whoever held the log pipes is not needed any more."""
+    pid, start = found.holder
+    if pid:
+        signal_process(Process(pid, 0, pid, pid, start, "S"), signal.SIGKILL)
+
+
+def holder_of(processes: LocalProcesses) -> dict[str, str]:
+    """Who holds the log pipes, for whoever finds no books."""
+    return {"holder": "{}-{}".format(*books.process_of(processes.guard.pid))}
+
+
+class Succession:
+    """Takes over what was found, and keeps the books for whoever comes next.
+
+    ``more``: what the app has to say of a life, to be read by the app alone; ``facts``: and in general.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        token: str,
+        supervisor: Supervisor,
+        processes: LocalProcesses,
+        more: More = lambda child: {},
+        facts: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self.more = more
+        self.facts = facts
+        self._token = token
+        self._supervisor = supervisor
+        self._processes = processes
+        self._books: Bookkeeper | None = None
+        self._home = home
+        self._seen = -1
+
+    def adopt(self, found: Ledger, port_of: Callable[[DynoName], int | None]) -> list[Child]:
+        """Go on with these dynos. What is in their pipes comes first of all."""
+        children = []
+        for entry in found.dynos:
+            child = entry.child()
+            child.outputs = [
+                (open_fifo(path), stream)
+                for path, stream in zip(entry.pipes, ("stdout", "stderr"), strict=False)
+                if os.path.exists(path)
+            ]
+            child.command = self._processes.command(entry.dyno)
+            self._processes.inherit(child)
+            self._supervisor.inherit(child, entry.age(), entry.up, port_of(entry.dyno))
+            children.append(child)
+        dismiss(found)
+        return children
+
+    def keep_books(self, do: Callable[[Callable[[], object]], object]) -> None:
+        """From now on. ``do``: has something done that may wait for a disk."""
+        self._books = Bookkeeper(self._home.ledger, self._home.place(), do)
+        self._supervisor.after_turn.append(self._turn)
+
+    def close(self) -> None:
+        """A clean end: nothing is left."""
+        if self._books:
+            self._books.close()
+
+    def _turn(self) -> None:
+        if self._books and self._seen != self._supervisor.events:
+            self._seen = self._supervisor.events
+            self._books.keep(self._ledger())
+
+    def _ledger(self) -> Ledger:
+        dynos = self._supervisor.engine.dynos
+        children = self._supervisor.children()
+        entries = [books.entry_of(child, dynos.get(child.dyno), self.more(child)) for child in children if child.pipes]
+        holder = books.process_of(self._processes.guard.pid)
+        return Ledger(tuple(entries), books.tokens_of(self._token, children), holder, self.facts())
+
+
+def make_pipes(home: Home) -> str:
+    """The directory of the log pipes."""
+    os.makedirs(home.pipes, mode=0o700, exist_ok=True)
+    return home.pipes
