@@ -232,6 +232,7 @@ def test_the_same_generation_changes_in_place_and_nothing_else_is_touched(served
     served.plan(1, types={"worker": kind(), "clock": kind(), "gone": kind()})
     running = served.start()
     served.call("apply")
+    served.call("switch", generation=1)
     before = served.rows()
     assert served.apply(1, types={"worker": kind(WAIT, 3), "clock": kind()}) == {"ok": True, "generation": 1}
     rows = served.rows()

@@ -70,7 +70,7 @@ def keep(home: Home, last: Mapping[str, str]) -> int:
     app.said = {**me, "name": home.name, "root": plan.directory, "socket": home.socket, "since": f"{time():.3f}"}
     found, swept = find(home, last, app.can_restore)
     quarters.sweep([(entry.dyno, entry.run) for entry in found.dynos], plan.cgroup)
-    processes = LocalProcesses(app.command, token_of(me), prepare=app.prepare, pipes=make_pipes(home))
+    processes = LocalProcesses(app.command, token_of(me), prepare=app.prepare, pipes=make_pipes(home, found))
     home.write({**app.said, **holder_of(processes)})
     loop = Loop()
     loop.watch(scribe.fileno(), scribe.heed)

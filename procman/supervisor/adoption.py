@@ -8,6 +8,7 @@ from typing import Any
 from procman.core.model import DynoName
 from procman.supervisor import ledger as books
 from procman.supervisor.ends import open_fifo
+from procman.supervisor.holder import EXIT
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Bookkeeper, Entry, Ledger
 from procman.supervisor.processes import Child, LocalProcesses
@@ -112,7 +113,11 @@ class Succession:
         return Ledger(tuple(entries), books.tokens_of(self._token, children), holder, self.facts())
 
 
-def make_pipes(home: Home) -> str:
-    """The directory of the log pipes."""
+def make_pipes(home: Home, found: Ledger) -> str:
+    """The directory of the log pipes, with none in it but those of dynos that live on."""
     os.makedirs(home.pipes, mode=0o700, exist_ok=True)
+    kept = {name for entry in found.dynos for path in entry.pipes for name in (path, path + EXIT)}
+    for name in os.listdir(home.pipes):
+        if f"{home.pipes}/{name}" not in kept:
+            os.unlink(f"{home.pipes}/{name}")
     return home.pipes

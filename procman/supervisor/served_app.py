@@ -177,7 +177,7 @@ class ServedApp:
 
     def log_position(self) -> Sequence[int]:
         """Where the log's next line will stand."""
-        return tuple(self.store.position()) if self.store else ()
+        return tuple(self.store.place()) if self.store else ()
 
     def check_ports(self, formation: Mapping[str, int]) -> None:
         """Every dyno finds a port, or says so."""
