@@ -1,5 +1,6 @@
 """The engine under random fault schedules: a wayward kernel, a clock that jumps, and what must hold always."""
 
+import json
 from collections import Counter
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from procman.core.events import (
 from procman.core.formation import port_of, wanted_dynos
 from procman.core.model import DynoName, Exit, profile_of
 from procman.core.restart import ALWAYS, DEV, FOREMAN, HEROKU, NEVER, NEVER_RESTART, ON_FAILURE, limited
+from procman.core.snapshot import dump, load
 from procman.core.table import TABLE, impossible
 from tests.fakes import FakeClock, counted_cells
 
@@ -347,7 +349,9 @@ class EngineMachine(RuleBasedStateMachine):
     def teardown(self):
         try:
             if hasattr(self, "engine"):
+                self.another_engine_can_go_on()
                 self.facts_equal_wishes_after_quiet_time()
+                self.another_engine_can_go_on()
                 self.replay_reproduces()
                 self.the_order_of_the_wish_does_not_matter()
         finally:
@@ -396,6 +400,15 @@ class EngineMachine(RuleBasedStateMachine):
             return False
         self.until(max(due, self.clock.now()))
         return True
+
+    def another_engine_can_go_on(self):
+        engine = self.make()
+        load(engine, json.loads(json.dumps(dump(self.engine))))
+        if not self.engine.quit:
+            assert self.everything(engine) == self.everything(self.engine)
+            assert vars(engine).keys() == vars(self.engine).keys()
+            before = {name: value for name, value in vars(self.engine).items() if name not in ("dynos", "profile")}
+            assert before == {name: vars(engine)[name] for name in before}
 
     def replay_reproduces(self):
         engine = self.make()

@@ -48,8 +48,8 @@ class Engine:
         self.closing: ShutdownRequested | None = None
         self.failures: dict[DynoName, tuple[int, str]] = {}  # by dyno, the earliest to fail first
         self.quit: Quit | None = None
-        self._remind_at = NEVER
-        self._last_runs: dict[DynoName, int] = {}  # of those forgotten: late news must fit no later life
+        self.remind_at = NEVER
+        self.last_runs: dict[DynoName, int] = {}  # of those forgotten: late news must fit no later life
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Apply one event at ``now`` (monotonic seconds); the effects are in the order to perform them."""
@@ -79,7 +79,7 @@ class Engine:
 
     def deadline(self) -> float:
         """When a Tick is next due; infinity when only the outside world can change anything."""
-        return min([self._remind_at, *(dyno.deadline() for dyno in self.dynos.values())])
+        return min([self.remind_at, *(dyno.deadline() for dyno in self.dynos.values())])
 
     def snapshot(self) -> dict[str, tuple[str, int, int | None]]:
         """State, run and pid of every dyno by its full name, for tests and for whoever asks."""
@@ -151,7 +151,7 @@ class Engine:
         }
         if not formation and generation:
             del self.formations[generation]
-            self._last_runs = {name: run for name, run in self._last_runs.items() if name.generation != generation}
+            self.last_runs = {name: run for name, run in self.last_runs.items() if name.generation != generation}
         starts, stops = reconcile(formation, present, generation)
         effects: list[Effect] = []
         for name in stops:
@@ -168,7 +168,7 @@ class Engine:
         return Superseded(name, successor is not None and successor.wanted)
 
     def _make(self, name: DynoName, now: float) -> Dyno:
-        dyno = self.dynos[name] = Dyno(name, self.profile(name), now, self._last_runs.get(name, 0))
+        dyno = self.dynos[name] = Dyno(name, self.profile(name), now, self.last_runs.get(name, 0))
         return dyno
 
     def _judge(self, dyno: Dyno, now: float) -> list[Effect]:
@@ -190,7 +190,7 @@ class Engine:
         running = [dyno for dyno in self.dynos.values() if dyno.state not in AT_REST]
         effects: list[Effect] = []
         if running:
-            self._remind_at = NEVER if again else now + REMIND_S
+            self.remind_at = NEVER if again else now + REMIND_S
         stopping = [dyno for dyno in running if dyno.state is not State.KILLING]
         if stopping and not again:
             names = list_words(dyno.name for dyno in stopping)
@@ -202,9 +202,9 @@ class Engine:
         return effects
 
     def _remind(self, now: float) -> list[Effect]:
-        if now < self._remind_at:
+        if now < self.remind_at:
             return []
-        self._remind_at = NEVER
+        self.remind_at = NEVER
         running = [dyno for dyno in self.dynos.values() if dyno.state not in AT_REST]
         left = max((dyno.deadline() - now for dyno in running), default=0.0)
         names = list_words(dyno.name for dyno in running)
@@ -220,7 +220,7 @@ class Engine:
         for name in ended if self.closing else [name for name in ended if name not in self.held]:
             dyno = self.dynos.pop(name)
             if not dyno.profile.one_off and name.generation in self.formations:  # others never come again
-                self._last_runs[name] = dyno.run
+                self.last_runs[name] = dyno.run
             self.failures.pop(name, None)
         if not all(dyno.is_final() for dyno in self.dynos.values()):
             return []
