@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.installed
+HEROKU := tests/heroku/node_modules/.bin/heroku
 export PATH := $(BIN):$(PATH)
 
 .PHONY: start test parts check lint types bench clean
@@ -13,11 +14,16 @@ start: $(STAMP)  ## Set everything up and run the sample app under procman
 test: $(STAMP) parts  ## Set everything up and pass the tests
 	$(BIN)/python -m pytest -n 2
 
-parts:  # What the tests run beside Python: Node programs, two shells' completion, the manual. From Debian if missing
-	@missing=; for part in node:nodejs npm:npm zsh:zsh fish:fish mandoc:mandoc; do \
+parts: $(HEROKU)  # What the tests run beside Python. From Debian if missing; the pinned heroku client from npm
+	@missing=; for part in node:nodejs npm:npm zsh:zsh fish:fish mandoc:mandoc haproxy:haproxy openssl:openssl curl:curl; do \
 	  command -v $${part%:*} >/dev/null || missing="$$missing $${part#*:}"; \
 	done; \
 	test -z "$$missing" || { apt-get update -qq && apt-get install --yes -qq $$missing; }
+
+$(HEROKU): tests/heroku/package-lock.json
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install --yes -qq nodejs npm; }
+	npm ci --silent --no-audit --no-fund --prefix tests/heroku
+	@touch $@
 
 check: lint types test  ## What CI runs
 

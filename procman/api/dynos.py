@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from procman.api import serialize
 from procman.api.call import Answer, Call, Right, Route
 from procman.platform import dynos, releases
-from procman.platform.dynos import Order
+from procman.platform.dynos import DynoState, Order
 from procman.platform.refusals import invalid
-from procman.runtimes.base import DynoState
 
 
 async def index(call: Call) -> Answer:

@@ -3,10 +3,9 @@
 from typing import Any
 
 from procman.core.records import App, Authorization, Build, FormationType, Release, Slug, User
-from procman.platform.dynos import identity
+from procman.platform.dynos import DynoState, identity
 from procman.platform.host import Host, Settings
 from procman.platform.plans import stamp
-from procman.runtimes.base import DynoState
 
 Json = dict[str, Any]
 
