@@ -212,7 +212,7 @@ def test_the_plain_way_restarts_all_side_by_side(served):
     served.plan(1, types={"worker": kind(f"{slow}")}, rollout="restart")
     running = served.start()
     assert served.call("apply") == {"ok": True, "generation": 1}
-    served.wait_for_log("ready")
+    served.wait_for_log(r"app\[worker.1\]: ready")
     assert served.apply(2, switch=False, rollout="restart") == {"ok": True, "generation": 2}
     served.wait_until(all_gone(1))
     assert served.lines("worker.1")[2:8] == [

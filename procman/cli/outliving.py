@@ -1,6 +1,6 @@
 """What makes the dynos of a detached formation outlive a killed supervisor: it is handed what the last one left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -16,10 +16,11 @@ from procman.supervisor.supervisor import Supervisor
 
 
 class Outliving:
-    """One start of a formation, and what it goes on with."""
+    """One start of a formation, and what it goes on with. ``used``: log pipes that are in use besides."""
 
-    def __init__(self, app: LocalApp, home: Home, found: Ledger) -> None:
+    def __init__(self, app: LocalApp, home: Home, found: Ledger, used: Sequence[str] = ()) -> None:
         self._app = app
+        self._used = [*used, *found.pipes()]
         self._home = home
         self._found = found
         self._succession: Succession | None = None
@@ -27,7 +28,7 @@ class Outliving:
 
     def pipes(self) -> str:
         """The directory for the dynos' log pipes."""
-        return make_pipes(self._home, self._found)
+        return make_pipes(self._home, self._used)
 
     def join(self, supervisor: Supervisor, processes: LocalProcesses, token: str) -> Callable[[], None]:
         """What is to be done before the formation starts."""

@@ -19,6 +19,7 @@ from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor import ports
 from procman.supervisor.adoption import Succession, find, holder_of, make_pipes
+from procman.supervisor.baggage import Baggage, arrived, is_check, lives_in, pipes_in
 from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Ledger
@@ -27,12 +28,14 @@ from procman.supervisor.memory import MemoryWatch
 from procman.supervisor.one_offs import OneOffs
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.quarters import Quarters
+from procman.supervisor.resumption import go_on, listener_of, serve_again
 from procman.supervisor.rollouts import Rollouts
 from procman.supervisor.served_app import ServedApp, formation_of, read_plan
 from procman.supervisor.starter_probe import capabilities
 from procman.supervisor.states import States
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, token_of
+from procman.supervisor.upgrade import Upgrade
 
 STDOUT = 1
 
@@ -45,9 +48,15 @@ def supervise(words: Sequence[str]) -> int:
     home = Home(os.path.dirname(path), os.path.basename(path), served=True)
     guard_descriptors()
     try:
-        last = home.take()
+        if is_check():
+            read_plan(f"{path}/plan.json")
+            return 0
+        baggage = arrived()
+        if baggage:
+            home.resume(baggage["lock"])
+        last = {} if baggage else home.take()
         try:
-            return keep(home, last)
+            return keep(home, last, baggage)
         finally:
             home.leave()
     except ProcmanError as error:
@@ -55,8 +64,8 @@ def supervise(words: Sequence[str]) -> int:
         return 1
 
 
-def keep(home: Home, last: Mapping[str, str]) -> int:
-    """Wire the supervisor and let it run."""
+def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
+    """Wire the supervisor and let it run. ``last``: what was killed here; ``baggage``: what made way for us."""
     plan = read_plan(f"{home.path}/plan.json")
     me = identity()
     store = LogStore(home.log)
@@ -69,8 +78,17 @@ def keep(home: Home, last: Mapping[str, str]) -> int:
     app.store = store
     app.said = {**me, "name": home.name, "root": plan.directory, "socket": home.socket, "since": f"{time():.3f}"}
     found, swept = find(home, last, app.can_restore)
-    quarters.sweep([(entry.dyno, entry.run) for entry in found.dynos], plan.cgroup)
-    processes = LocalProcesses(app.command, token_of(me), prepare=app.prepare, pipes=make_pipes(home, found))
+    lives = [(entry.dyno, entry.run) for entry in found.dynos]
+    pipes, guard = found.pipes(), None
+    if baggage:
+        app.unpack(baggage["app"]["app"])
+        lives, pipes, guard = lives_in(baggage), pipes_in(baggage), baggage["guard"]
+    quarters.sweep(lives, plan.cgroup)
+    for dyno, run in lives:
+        quarters.take_over(dyno, run, app.plan_of(dyno), app.limits(dyno))
+    processes = LocalProcesses(
+        app.command, token_of(me), prepare=app.prepare, pipes=make_pipes(home, pipes), guard=guard
+    )
     home.write({**app.said, **holder_of(processes)})
     loop = Loop()
     loop.watch(scribe.fileno(), scribe.heed)
@@ -82,60 +100,89 @@ def keep(home: Home, last: Mapping[str, str]) -> int:
         is_bound=lambda port, child: ports.is_bound(port, child.pid),
         on_end=remember(home, scribe),
     )
-    quarters.watch(MemoryWatch(loop, output.say, lambda child: processes.kill([child]), processes.members))
-    processes.grouped = quarters.members
-    supervisor.on_birth.append(quarters.move_in)
-    supervisor.on_death.append(quarters.die)
-    supervisor.on_emptied.append(quarters.move_out)
+    look_after(quarters, supervisor, processes)
     for line in (swept, isolation.words()):
         if line:
             output.say(None, line)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     succession = Succession(home, token_of(me), supervisor, processes)
-    verbs, begin = serve(app, supervisor, succession, found, plan)
+    upgrade = Upgrade(home, supervisor, processes, os.getcwd(), scribe.close)
+    serve_all = serve(app, supervisor, succession, upgrade, found, baggage, home)
 
     def open_control() -> None:
-        begin()
-        open_commands(supervisor, app, home.socket, verbs)
+        serve_all()
         succession.keep_books(scribe.do)
-        say("ready")
+        if not baggage:
+            say("ready")
 
     try:
-        formations = formations_of(app, found, plan)
-        newest, formation = formations.popitem()
-        adopt = partial(take_over, app, supervisor, succession, quarters, found, formations)
-        status = supervisor.run(formation, open_control, newest, adopt)
+        if baggage:
+            adopt = partial(go_on, baggage, supervisor, processes, app.ports.port_of)
+            status = supervisor.run(None, open_control, adopt=adopt)
+        else:
+            formations = formations_of(app, found, plan)
+            newest, formation = formations.popitem()
+            adopt = partial(take_over, app, supervisor, succession, found, formations)
+            status = supervisor.run(formation, open_control, newest, adopt)
         succession.close()
     finally:
         scribe.close()
     return status
 
 
+def look_after(quarters: Quarters, supervisor: Supervisor, processes: LocalProcesses) -> None:
+    """Join the quarters to the lives in them."""
+    memory = MemoryWatch(
+        supervisor.loop, supervisor.output.say, lambda child: processes.kill([child]), processes.members
+    )
+    quarters.watch(memory)
+    supervisor.on_birth.append(quarters.move_in)
+    supervisor.on_death.append(quarters.die)
+    supervisor.on_emptied.append(quarters.move_out)
+
+
 def serve(
-    app: ServedApp, supervisor: Supervisor, succession: Succession, found: Ledger, plan: Plan
-) -> tuple[dict[str, Serve], Callable[[], None]]:
-    """The verbs that a server needs, and what is to be done before they are served."""
+    app: ServedApp,
+    supervisor: Supervisor,
+    succession: Succession,
+    upgrade: Upgrade,
+    found: Ledger,
+    baggage: Baggage | None,
+    home: Home,
+) -> Callable[[], None]:
+    """The verbs that a server needs; what is returned opens the control socket, once the dynos have been started."""
     rollouts = Rollouts(supervisor, app, app.settled(), app.settle)
     states, one_offs = States(supervisor, app, rollouts), OneOffs(supervisor, app)
     succession.more = lambda child: {**app.entry(child.dyno), **one_offs.entry(child)}
     succession.facts = lambda: {"formations": supervisor.engine.formations, "ready": rollouts.ready()}
+    upgrade.hindrance = rollouts.hindrance
+    upgrade.more = lambda: {"app": app.pack(), "one_offs": one_offs.pack(), "ready": rollouts.ready()}
     verbs: dict[str, Serve] = {
         "apply": rollouts.apply,
         "switch": rollouts.switch,
         "abandon": rollouts.abandon,
         "states": states.follow,
         "run": one_offs.run,
+        "upgrade": upgrade.upgrade,
     }
 
     def begin() -> None:
-        more = {(entry.dyno, entry.run): entry.more for entry in found.dynos}
-        for child in supervisor.children():
-            if child.inherited:
-                one_offs.adopt(child, more[child.dyno, child.run])
-        if found.dynos:
-            rollouts.resume(plan, found.facts.get("ready"))
+        if baggage:
+            one_offs.unpack(baggage["app"]["one_offs"])
+            rollouts.resume(app.newest, baggage["app"]["ready"])
+        elif found.dynos:
+            more = {(entry.dyno, entry.run): entry.more for entry in found.dynos}
+            for child in supervisor.children():
+                if child.inherited:
+                    one_offs.adopt(child, more[child.dyno, child.run])
+            rollouts.resume(app.read(), found.facts.get("ready"))
+        listener = listener_of(baggage) if baggage else None
+        server = open_commands(supervisor, app, home.socket, verbs, listener)
+        upgrade.listen(server)
+        if baggage:
+            serve_again(baggage, server, one_offs.rejoin)
 
-    return verbs, begin
+    return begin
 
 
 def formations_of(app: ServedApp, found: Ledger, plan: Plan) -> dict[int, Mapping[str, int]]:
@@ -158,13 +205,10 @@ def take_over(
     app: ServedApp,
     supervisor: Supervisor,
     succession: Succession,
-    quarters: Quarters,
     found: Ledger,
     older: Mapping[int, Mapping[str, int]],
 ) -> None:
     """Go on with what lives on: its dynos, and the formations that older generations had."""
-    for entry in found.dynos:
-        quarters.take_over(entry.dyno, entry.run, app.plan_of(entry.dyno), app.limits(entry.dyno))
     if found.dynos:
         supervisor.output.say(None, f"Took over {list_words(entry.dyno for entry in found.dynos)}")
     succession.adopt(found, app.ports.port_of)

@@ -39,9 +39,16 @@ class Connection:
         self._writing = False
         self._held = False  # not read, until whoever takes its bytes has room again
         self.closed = False
+        self.request: Message | None = None
+        self.resumed = False  # another server was asked, and has answered in part
         self.on_bytes: Callable[[bytes], None] | None = None  # raw input, once a terminal is attached
         self.on_taken: Callable[[], None] | None = None  # the client was behind, and is no more
         self.on_close: Callable[[], None] | None = None
+
+    @property
+    def closing(self) -> bool:
+        """Its answer is whole, and only to be read."""
+        return self._closing
 
     @property
     def behind(self) -> bool:
@@ -132,7 +139,23 @@ class Connection:
         except BadRequest as error:
             self.finish(refusal(str(error)))
             return
+        self.request = request
         self._server.handle(request, self)
+
+    def pack(self) -> dict[str, Any]:
+        """What another server has to know to go on with the client."""
+        unsent, inbox = self._outbox.hex(), self._inbox.hex()
+        return {"fd": self._peer.fileno(), "request": self.request, "unsent": unsent, "inbox": inbox}
+
+    def unpack(self, row: dict[str, Any]) -> None:
+        """Go on: the request, if it is whole, is still to be served; what was not sent comes first."""
+        self.request = row["request"]
+        if self.request is None:
+            self._inbox = bytes.fromhex(row["inbox"])
+            self._server.hurry(self)
+            return
+        self._asked = self.resumed = True
+        self.write(bytes.fromhex(row["unsent"]))
 
     def _flush(self) -> None:
         while self._outbox and not self.closed:
@@ -201,6 +224,25 @@ class ControlServer:
         """It has closed."""
         self._connections.discard(connection)
         self.relieve(connection)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those that have not asked for anything yet, or have not got all of it."""
+        return [one for one in self._connections if not one.closing]
+
+    def fileno(self) -> int:
+        """The listening socket."""
+        return self._listener.fileno()
+
+    def resume(self, row: dict[str, Any]) -> Connection:
+        """Another server's client is ours now."""
+        peer = socket.socket(fileno=row["fd"])
+        peer.setblocking(False)
+        connection = Connection(self, peer)
+        self._connections.add(connection)
+        self.loop.watch(peer.fileno(), connection.readable)
+        connection.unpack(row)
+        return connection
 
     def close(self) -> None:
         """No more requests; whoever still waits is let go."""

@@ -77,6 +77,15 @@ class Output:
                 self.say(None, f"{lost} bytes of log were lost: {sink.trouble}")
                 self.sinks[-1].flush()
 
+    def begun(self, source: Source) -> bytes:
+        """The part of a line that was shown and not yet stored."""
+        return self._begun.get(source, b"")
+
+    def resume(self, source: Source, begun: bytes) -> None:
+        """That part, as another output had it."""
+        if begun:
+            self._begun[source] = begun
+
     def end_line(self, source: Source) -> None:
         """No more is coming of a line that was begun."""
         if self.store and source in self._begun:

@@ -60,6 +60,10 @@ class Sink:
             if not self._keep(batch, written):
                 return
 
+    def unsent(self) -> bytes:
+        """What waits."""
+        return b"".join(self._pending)
+
     def give_up(self) -> None:
         """The reader has gone: nothing is kept for it any more."""
         self.broken = True

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from procman.core.model import DynoName
@@ -113,10 +113,10 @@ class Succession:
         return Ledger(tuple(entries), books.tokens_of(self._token, children), holder, self.facts())
 
 
-def make_pipes(home: Home, found: Ledger) -> str:
+def make_pipes(home: Home, used: Iterable[str]) -> str:
     """The directory of the log pipes, with none in it but those of dynos that live on."""
     os.makedirs(home.pipes, mode=0o700, exist_ok=True)
-    kept = {name for entry in found.dynos for path in entry.pipes for name in (path, path + EXIT)}
+    kept = {name for path in used for name in (path, path + EXIT)}
     for name in os.listdir(home.pipes):
         if f"{home.pipes}/{name}" not in kept:
             os.unlink(f"{home.pipes}/{name}")

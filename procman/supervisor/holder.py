@@ -9,7 +9,8 @@ too, and notes the status of each dyno that does. The next supervisor, which has
 import os
 import signal
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from procman.supervisor.proctable import read_process
 
@@ -23,13 +24,20 @@ STATUS_FIELD = 51 - 2  # of /proc/PID/stat (proc(5): exit_code), counted behind 
 
 
 class Holder:
-    """The supervisor's end of the pipe."""
+    """The supervisor's end of the pipe. ``found``: see ``pack``."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
         self._told: dict[int, str] = {}
         self.pid = 0
         self._pipe = -1
-        self.start()
+        if found:
+            self.pid, self._pipe, self._told = found["pid"], found["pipe"], dict(found["told"])
+        else:
+            self.start()
+
+    def pack(self) -> dict[str, Any]:
+        """For another that goes on with it."""
+        return {"pid": self.pid, "pipe": self._pipe, "told": list(self._told.items())}
 
     def start(self) -> None:
         """Fork it and tell it what it has to hold: at first, or after somebody killed it."""

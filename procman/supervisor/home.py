@@ -88,10 +88,15 @@ class Home:
             left = ""  # a copy of another home: what that one's supervisor left is not ours to end
         me = read_process(os.getpid())
         holder = last.get("holder", "")
-        self.write({"pid": os.getpid(), "started": me.start if me else 0, "left": left, "holder": holder})
+        kept = {"left": left, **({"holder": holder} if holder else {})}
+        self.write({"pid": os.getpid(), "started": me.start if me else 0, **kept})
         pid, _, started = left.partition("-")
         named = pid.isdecimal() and started.isdecimal()
-        return {"pid": pid, "started": started, "holder": holder} if named else {}
+        return {"pid": pid, "started": started, **({"holder": holder} if holder else {})} if named else {}
+
+    def resume(self, fd: int) -> None:
+        """We are the app's supervisor already: this is its lock, held."""
+        self._fd = fd
 
     def _make(self) -> None:
         """The directory and those above it, ours alone. Raises ProcmanError when that cannot be."""

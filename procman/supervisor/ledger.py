@@ -60,6 +60,10 @@ class Ledger(NamedTuple):
     holder: tuple[int, int] = (0, 0)  # pid and start time
     facts: Mapping[str, Any] = {}
 
+    def pipes(self) -> list[str]:
+        """Paths of all log pipes."""
+        return [path for entry in self.dynos for path in entry.pipes]
+
 
 def entry_of(child: Child, dyno: Dyno | None, more: Mapping[str, Any]) -> Entry:
     """What is to be known of a life."""

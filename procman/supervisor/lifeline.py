@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from procman.supervisor.proctable import Process, bears_token, read_process, signal_process, snapshot
 
@@ -18,14 +19,21 @@ DONE = b"done\n"
 
 
 class Lifeline:
-    """The supervisor's end of the pipe. ``token``: as in the dynos' environment, ``NAME=value``."""
+    """The supervisor's end of the pipe. ``token``: ``NAME=value``, as dynos have it. ``found``: see ``pack``."""
 
-    def __init__(self, token: bytes) -> None:
+    def __init__(self, token: bytes, found: Mapping[str, Any] | None = None) -> None:
         self._token = token
         self._sessions: dict[int, int] = {}
         self.pid = 0
         self._pipe = -1
-        self.start()
+        if found:
+            self.pid, self._pipe, self._sessions = found["pid"], found["pipe"], dict(found["told"])
+        else:
+            self.start()
+
+    def pack(self) -> dict[str, Any]:
+        """For another that goes on with it."""
+        return {"pid": self.pid, "pipe": self._pipe, "told": list(self._sessions.items())}
 
     def start(self) -> None:
         """Fork the lifeline and tell it what it has to know: at first, or after somebody killed it."""

@@ -3,7 +3,7 @@
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from procman.control.protocol import Message, refusal
@@ -51,6 +51,7 @@ class OneOffs:
         self._supervisor = supervisor
         self._app = app
         self._sessions: dict[Child, Session] = {}
+        self._expected: dict[int, tuple[Session | None, Any]] = {}  # by the descriptor of the client
         supervisor.on_emptied.append(self._end)
         supervisor.loop.on_deadline(self._deadline, self._look)
 
@@ -95,16 +96,57 @@ class OneOffs:
             return {}
         return {"ends": round(time.time() + session.stop_at - self._supervisor.now())}
 
+    def pack(self) -> list[dict[str, Any]]:
+        """All of them, for another program to go on with; clients by their descriptors."""
+        return [
+            {
+                "dyno": session.child.dyno,
+                "client": session.connection.pack()["fd"] if session.connection else None,
+                "typed": session.typist.pack() if session.typist else None,
+                "hangups": session.hangups,
+                "hang_up_at": None if session.hang_up_at == FOREVER else session.hang_up_at,
+                "stop_at": None if session.stop_at == FOREVER else session.stop_at,
+            }
+            for session in self._sessions.values()
+        ]
+
+    def unpack(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Go on with them; attached clients come later, by ``rejoin``."""
+        for row in rows:
+            child = self._supervisor.child_of(DynoName(*row["dyno"]))
+            if child is None:
+                continue
+            stop_at = FOREVER if row["stop_at"] is None else row["stop_at"]
+            session = self._sessions[child] = Session(child, None, stop_at)
+            session.hangups = row["hangups"]
+            session.hang_up_at = FOREVER if row["hang_up_at"] is None else row["hang_up_at"]
+            if row["client"] is not None:
+                self._expected[row["client"]] = session, row["typed"]
+
+    def rejoin(self, connection: Connection) -> bool:
+        """Whether a client is one of ours; then it is joined to its dyno again."""
+        session, typed = self._expected.pop(connection.pack()["fd"], (None, None))
+        if session is None:
+            return False
+        session.connection = connection
+        self._join(session, connection)
+        if session.typist and typed:
+            session.typist.unpack(typed)
+        return True
+
     def _join(self, session: Session, connection: Connection) -> None:
         child = session.child
         fd = child.stdin if child.pty is None else child.pty
-        assert fd is not None
-        session.typist = typist = Typist(self._supervisor.loop, fd, connection.hold, child.pty is None)
-        connection.send({"ok": True, "pid": child.pid})
+        if fd is not None:
+            session.typist = Typist(
+                self._supervisor.loop, fd, connection.hold, child.pty is None, lambda: no_input(child)
+            )
+            connection.on_bytes = session.typist.take
+        if not connection.resumed:
+            connection.send({"ok": True, "pid": child.pid})
         if connection.closed:
             self._leave(session)
             return
-        connection.on_bytes = typist.take
         connection.on_close = lambda: self._leave(session)
         connection.on_taken = lambda: self._supervisor.hold(child, held=False)
 
@@ -113,7 +155,7 @@ class OneOffs:
             if connection.behind and not connection.closed:
                 self._supervisor.hold(child, held=True)
 
-        self._supervisor.tap(child, write, lambda: None)
+        self._supervisor.tap(child, write, lambda: None, recent=not connection.resumed)
 
     def _leave(self, session: Session) -> None:
         """The client has gone, and the dyno has not."""
@@ -163,6 +205,11 @@ class OneOffs:
             session.hang_up_at = FOREVER
             self._supervisor.output.say(session.child.dyno, R16)
             self._supervisor.post(StopRequested((session.child.dyno,)))
+
+
+def no_input(child: Child) -> None:
+    """Its pipe is closed."""
+    child.stdin = None
 
 
 def read(request: Message) -> tuple[DynoName, str, float | None]:

@@ -23,6 +23,10 @@ class PortBook:
         """The port that a dyno has, if any."""
         return self._lent.get(dyno)
 
+    def dynos(self) -> list[DynoName]:
+        """All that have one."""
+        return list(self._lent)
+
     def lend(self, dyno: DynoName) -> int:
         """The port for a dyno that is to start, of which nothing runs. Raises OSError when there is none left."""
         taken = self._taken()

@@ -3,8 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from procman.core.model import UNKNOWN, DynoName, Exit
 from procman.supervisor.ends import Io, open_ends
@@ -91,6 +91,9 @@ class Guard(Protocol):
     def release(self) -> None:
         """All is done."""
 
+    def pack(self) -> dict[str, Any]:
+        """For another that goes on with it; it has a descriptor, ``pipe``."""
+
 
 class Processes(Protocol):
     """The seam between the supervisor and the kernel; ``testing`` has a scripted one."""
@@ -126,7 +129,8 @@ class LocalProcesses:
     ``token``: ``NAME=value`` naming this supervisor; every dyno's environment carries it, with the dyno's name and
     run behind it, and so do all its descendants that do not take care to lose it. ``prepare``: makes ready what a run
     needs and tells how it is started, where ``command`` only tells what it is; may raise OSError. ``pipes``: the
-    directory for their log pipes, if dynos shall outlive a killed supervisor; otherwise they end with it.
+    directory for their log pipes, if dynos shall outlive a killed supervisor; otherwise they end with it. ``guard``:
+    the one to go on with (``Guard.pack``).
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class LocalProcesses:
         window: Callable[[], tuple[int, int]] = lambda: (24, 80),
         prepare: Callable[[DynoName, int], Command] | None = None,
         pipes: str | None = None,
+        guard: Mapping[str, Any] | None = None,
     ) -> None:
         self.command = command
         self._prepare = prepare or (lambda dyno, run: command(dyno))
@@ -149,7 +154,7 @@ class LocalProcesses:
         self.aides: set[int] = set()  # pids of helpers that are no dyno's
         self.grouped: Callable[[Child], Iterable[int]] = lambda child: ()  # pids in a dyno's control group
         self._pipes = pipes
-        self.guard: Guard = Holder() if pipes else Lifeline(f"{token}/".encode())
+        self.guard: Guard = Holder(guard) if pipes else Lifeline(f"{token}/".encode(), guard)
         self._heirlooms: list[Child] = []  # inherited, and not empty yet
         self._reaper = become_subreaper()
         self._oom: OomCounter | None = None
@@ -190,6 +195,13 @@ class LocalProcesses:
         self.guard.add(pid, child.start, pipes)
         self._oom = self._oom or OomCounter()
         return child
+
+    def go_on(self, child: Child) -> None:
+        """With a child of our own, or one inherited, from before our program was replaced."""
+        if child.inherited:
+            self._heirlooms.append(child)
+        else:
+            self._alive[child.pid] = child
 
     def inherit(self, child: Child) -> None:
         """One of an earlier supervisor is looked after here from now on."""

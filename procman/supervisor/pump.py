@@ -3,6 +3,7 @@
 import os
 import selectors
 from collections.abc import Callable
+from typing import Any
 
 from procman.core.model import DynoName
 from procman.logs.formats import Source
@@ -89,9 +90,11 @@ class Pump:
             if close:
                 self._drop(stream)
 
-    def tap(self, stream: Stream, write: Callable[[bytes], None], close: Callable[[], None]) -> Callable[[], None]:
+    def tap(
+        self, stream: Stream, write: Callable[[bytes], None], close: Callable[[], None], recent: bool = True
+    ) -> Callable[[], None]:
         """Copy what came last from a stream, and what comes, raw, until its end; the answer stops that."""
-        write(stream.recent or b"")
+        write((stream.recent or b"") if recent else b"")
         entry = (write, close)
         self._taps.setdefault(stream, []).append(entry)
 
@@ -100,6 +103,33 @@ class Pump:
                 self._taps[stream].remove(entry)
 
         return stop
+
+    def pack(self, stream: Stream) -> dict[str, Any] | None:
+        """What another pump has to know to go on with a stream; None when it is at its end."""
+        if stream not in self._streams:
+            return None
+        rest = stream.splitter.take()
+        stream.splitter.feed(rest)
+        return {
+            "fd": stream.fd,
+            "name": stream.source.stream,
+            "rest": rest.hex(),
+            "begun": self._output.begun(stream.source).hex(),
+            "recent": None if stream.recent is None else stream.recent.hex(),
+        }
+
+    def unpack(self, dyno: DynoName, rows: list[dict[str, Any]], logged: bool) -> list[Stream]:
+        """Go on with these."""
+        terminal = any(row["recent"] is not None for row in rows)
+        streams = self.add(dyno, [(row["fd"], row["name"]) for row in rows], terminal, logged)
+        for stream, row in zip(streams, rows, strict=True):
+            stream.splitter.feed(bytes.fromhex(row["rest"]))
+            self._output.resume(stream.source, bytes.fromhex(row["begun"]))
+            if stream.recent is not None:
+                stream.recent = bytes.fromhex(row["recent"])
+            if stream.splitter.size:
+                self._unfinished[stream] = self._loop.now() + PARTIAL_S
+        return streams
 
     def hold(self, stream: Stream, held: bool) -> None:
         """Stop reading one stream, or go on."""

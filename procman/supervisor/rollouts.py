@@ -114,6 +114,12 @@ class Rollouts:
         elif older:
             self._judge(plan, older, [])
 
+    def hindrance(self) -> str:
+        """What is going on that another program could not go on with."""
+        if self._rollout and not self._rollout.is_over:
+            return f"generation {self._rollout.generation} is being rolled out"
+        return ""
+
     def ready(self) -> int | None:
         """The generation that is ready and not in use yet."""
         return self._rollout.generation if self._rollout and self._rollout.phase is Phase.READY else None

@@ -90,6 +90,24 @@ class ServedApp:
             self.ports.keep(dyno, port)
         return True
 
+    def pack(self) -> dict[str, Any]:
+        """All of it that no file tells, for another program to go on with."""
+        one_offs = [
+            [dyno, encode(one_off.plan).decode(), one_off.command, one_off.io.value]
+            for dyno, one_off in self.one_offs.items()
+        ]
+        ports = [[dyno, self.ports.port_of(dyno)] for dyno in self.ports.dynos()]
+        return {"plans": [encode(plan).decode() for plan in self.plans.values()], "one_offs": one_offs, "ports": ports}
+
+    def unpack(self, row: Mapping[str, Any]) -> None:
+        """Go on with that."""
+        self.plans = {plan.generation: plan for plan in map(decode_text, row["plans"])}
+        self.ports.move(*self.newest.ports)
+        for dyno, plan, command, io in row["one_offs"]:
+            self.one_offs[DynoName(*dyno)] = OneOff(decode_text(plan), command, {}, Io(io))
+        for dyno, port in row["ports"]:
+            self.ports.keep(DynoName(*dyno), port)
+
     def settled(self) -> int | None:
         """The generation that was last in use, of this app's whole life here."""
         try:
@@ -191,6 +209,11 @@ class ServedApp:
             return one_off.command
         kind = self.plans[dyno.generation].types.get(dyno.process_type)
         return kind.command if kind else ""
+
+
+def decode_text(text: str) -> Plan:
+    """A plan that was encoded here."""
+    return decode(text.encode())
 
 
 def formation_of(plan: Plan) -> dict[str, int]:

@@ -3,8 +3,8 @@
 import re
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from procman.core.dyno import State
 from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
@@ -88,9 +88,35 @@ class Supervisor:
         loop.on_deadline(engine.deadline, lambda now: self.post(Tick()))
         loop.on_deadline(lambda: self._recheck_at, lambda now: self._settle_ending())
 
+    def flush(self) -> None:
+        """Read and write what can be."""
+        self._pump.flush()
+
+    def lives(self) -> Iterator[tuple[Child, list[dict[str, Any]], bool]]:
+        """Every life with its streams, for another supervisor to go on with, and whether it is only to become empty."""
+        for child in self._children.values():
+            rows = [row for stream in self._streams[child] if (row := self._pump.pack(stream))]
+            yield child, rows, child.dyno in self._ending
+
+    def go_on(self, child: Child, rows: list[dict[str, Any]], ending: bool, port: int | None) -> None:
+        """With one of these lives; the engine knows of it already."""
+        self._children[child.dyno] = child
+        self._streams[child] = self._pump.unpack(child.dyno, rows, child.io in (Io.LOG, Io.TERMINAL_LOG))
+        if ending:
+            self._ending[child.dyno] = child
+        self._watch_root(child, port)
+        for action in self.on_birth:
+            action(child)
+
+    def _watch_root(self, child: Child, port: int | None) -> None:
+        if self.engine.dynos[child.dyno].state is State.STARTING and port is not None:
+            self._boot.add(child, port)
+        if child.inherited is not None and child.inherited.handle is not None:
+            self.loop.watch(child.inherited.handle, self._reap)
+
     def run(
         self,
-        formation: Mapping[str, int],
+        formation: Mapping[str, int] | None,
         on_started: Callable[[], None] = lambda: None,
         generation: int = 0,
         adopt: Callable[[], None] = lambda: None,
@@ -98,7 +124,8 @@ class Supervisor:
         """Start the formation and keep it until all is to end. Returns the exit status.
 
         ``on_started`` is called once, when every dyno has been asked for: what need not come before that goes there.
-        ``adopt`` is called before, to take over what an earlier supervisor left (``inherit``).
+        ``adopt`` is called before, to take over what an earlier supervisor left (``inherit``). Without a formation it
+        is gone on with the one that the engine has (``go_on``).
         """
         stops = [s for s in STOP_SIGNALS if s != signal.SIGHUP or signal.getsignal(s) is not signal.SIG_IGN]
         self.loop.on_signals(stops, self._stop)
@@ -106,8 +133,11 @@ class Supervisor:
         if self._window:
             self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
         adopt()
-        self.post(FormationChanged(formation, generation))
-        if any(child.inherited for child in self._children.values()):
+        if formation is None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever made way for us kept signals for us
+        else:
+            self.post(FormationChanged(formation, generation))
+        if self._children:
             self._reap()  # some may have ended before we came
         self._pump.flush()  # the first lines do not wait for what is imported now
         settle_heap()
@@ -161,10 +191,15 @@ class Supervisor:
         """The dyno's present life."""
         return self._children.get(dyno)
 
-    def tap(self, child: Child, write: Callable[[bytes], None], close: Callable[[], None]) -> Callable[[], None]:
-        """Copy a dyno's raw output to somebody, until its end, which ``close`` tells; returns how to stop it."""
+    def tap(
+        self, child: Child, write: Callable[[bytes], None], close: Callable[[], None], recent: bool = True
+    ) -> Callable[[], None]:
+        """Copy a dyno's raw output to somebody, until its end, which ``close`` tells; returns how to stop it.
+
+        ``recent``: what it wrote last comes first.
+        """
         streams = self._streams[child]
-        return self._pump.tap(streams[0], write, close) if streams else lambda: None
+        return self._pump.tap(streams[0], write, close, recent) if streams else lambda: None
 
     def hold(self, child: Child, held: bool) -> None:
         """Do not read what a dyno writes until its reader is ready for more; it waits in its own write."""
@@ -202,10 +237,7 @@ class Supervisor:
         assert child.inherited is not None
         self.take_in(child)
         self.post(Adopted(child.dyno, child.run, child.pid, age, up))
-        if self.engine.dynos[child.dyno].state is State.STARTING and port is not None:
-            self._boot.add(child, port)
-        if child.inherited.handle is not None:
-            self.loop.watch(child.inherited.handle, self._reap)
+        self._watch_root(child, port)
 
     def _announce(self, dyno: DynoName, command: Command) -> None:
         self.output.say(dyno, f"Starting process with command `{shown(command.text, command.env)}`")

@@ -1,7 +1,8 @@
 """What an attached client types, on its way to a dyno: nothing is lost, and nothing waits in memory without end."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from procman.supervisor.loop import FOREVER, Loop
 
@@ -13,11 +14,19 @@ END_S = 0.1  # a client that means the end says nothing more
 class Typist:
     """Writes to a dyno's pty or pipe. ``hold`` stops the client, or lets it go on. ``ends``: END closes the pipe."""
 
-    def __init__(self, loop: Loop, fd: int, hold: Callable[[bool], None], ends: bool) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        fd: int,
+        hold: Callable[[bool], None],
+        ends: bool,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._loop = loop
         self._fd = fd
         self._hold = hold
         self._ends = ends
+        self.on_closed = on_closed
         self._unread = b""
         self._watching = False
         self._ended = False  # to be closed once all is written
@@ -43,6 +52,19 @@ class Typist:
             self._watch(False)
             if self._ends:
                 os.close(self._fd)
+                self.on_closed()
+
+    def pack(self) -> dict[str, Any]:
+        """What is still on its way."""
+        return {"unread": self._unread.hex(), "end": self.end_at < FOREVER, "ended": self._ended or self._closed}
+
+    def unpack(self, row: Mapping[str, Any]) -> None:
+        """Go on with that."""
+        self._unread = bytes.fromhex(row["unread"])
+        self._ended = row["ended"]
+        if row["end"]:
+            self.end_at = self._loop.now() + END_S
+        self._write()
 
     def end(self) -> None:
         """There was nothing behind the END."""

@@ -1,0 +1,58 @@
+"""How `procman start` lets its program be replaced, and goes on where another was."""
+
+import os
+
+from procman.cli.local_app import LocalApp
+from procman.cli.outliving import Outliving
+from procman.logs.scribe import Scribe
+from procman.supervisor.baggage import CHECK, Baggage, pipes_in, read
+from procman.supervisor.commands import open_commands
+from procman.supervisor.home import Home
+from procman.supervisor.ledger import Ledger
+from procman.supervisor.processes import LocalProcesses
+from procman.supervisor.resumption import go_on, listener_of, serve_again
+from procman.supervisor.supervisor import Supervisor
+from procman.supervisor.upgrade import Upgrade
+
+
+class Resumption:
+    """A formation that goes on, and what the earlier program packed."""
+
+    def __init__(self, baggage: Baggage) -> None:
+        self.baggage = baggage
+        self.guard = baggage["guard"]
+
+    def adopt(self, app: LocalApp, supervisor: Supervisor, processes: LocalProcesses) -> None:
+        """Go on with the dynos."""
+        go_on(self.baggage, supervisor, processes, app.port)
+
+
+def resume(word: str, app: LocalApp, home: Home) -> int:
+    """Go on with what ``word``, of our environment, names; or only say that we could."""
+    from procman.cli.start import supervise
+
+    if word == CHECK:
+        return 0
+    found = Resumption(read(int(word)))
+    home.resume(found.baggage["lock"])
+    app.unpack(found.baggage["app"])
+    os.chdir(app.app.root)
+    heirs = Outliving(app, home, Ledger(), pipes_in(found.baggage)) if app.settings.detach else None
+    return supervise(app, home, "", heirs=heirs, resumed=found)
+
+
+def open_control(
+    app: LocalApp,
+    home: Home,
+    supervisor: Supervisor,
+    processes: LocalProcesses,
+    scribe: Scribe,
+    resumed: Resumption | None,
+) -> None:
+    """Open the control socket, with the verb that has the program replaced. Raises ProcmanError."""
+    upgrade = Upgrade(home, supervisor, processes, app.origin, scribe.close, app.pack)
+    listener = listener_of(resumed.baggage) if resumed else None
+    server = open_commands(supervisor, app, home.socket, {"upgrade": upgrade.upgrade}, listener)
+    upgrade.listen(server)
+    if resumed:
+        serve_again(resumed.baggage, server)

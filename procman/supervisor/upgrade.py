@@ -1,0 +1,151 @@
+"""Replaces the supervisor's program in place: the same process goes on with its dynos, pipes, sockets and clients."""
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from procman.control.protocol import Message, refusal
+from procman.control.server import Connection, ControlServer
+from procman.core.snapshot import dump
+from procman.errors import ProcmanError
+from procman.supervisor.baggage import CHECK, RESUME, Baggage, descriptors, keep_from_dynos, pack_child, write
+from procman.supervisor.home import Home
+from procman.supervisor.processes import LocalProcesses
+from procman.supervisor.supervisor import Supervisor
+
+CHECK_S = 20.0  # for the new program to say that it can go on
+LASTING = ("upgrade", "follow", "states", "attach", "run")  # requests that the new program goes on to serve
+
+
+class Upgrade:
+    """``origin``: the directory in which the program was started. ``hindrance``: why it cannot be now, if so.
+
+    ``more``: what the app packs for itself. ``settle``: has everything written that waits to be.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        supervisor: Supervisor,
+        processes: LocalProcesses,
+        origin: str,
+        settle: Callable[[], object],
+        more: Callable[[], Mapping[str, Any]] = dict,
+        hindrance: Callable[[], str] = str,
+    ) -> None:
+        self.server: ControlServer | None = None
+        self.more = more
+        self.hindrance = hindrance
+        self._home = home
+        self._supervisor = supervisor
+        self._processes = processes
+        self._origin = origin
+        self._settle = settle
+        self._wanted: list[Connection | None] = []  # by a client, or by a signal (None)
+        supervisor.after_turn.append(self._turn)
+
+    def listen(self, server: ControlServer) -> None:
+        """From now on it can be asked for: by SIGUSR2 too."""
+        self.server = server
+        self._supervisor.loop.on_signals([signal.SIGUSR2], lambda signum: self._want(None))
+
+    def upgrade(self, request: Message, connection: Connection) -> None:
+        """The verb. Answered by the new program; a refusal changes nothing."""
+        if connection.resumed:
+            connection.finish({"ok": True, "pid": os.getpid()})
+            return
+        if why := self._why_not():
+            raise ProcmanError(f"cannot upgrade: {why}")
+        self._want(connection)
+
+    def _want(self, connection: Connection | None) -> None:
+        self._wanted = [connection]
+
+    def _turn(self) -> None:
+        """Not in the middle of something: a turn of the loop is over."""
+        if not self._wanted:
+            return
+        wanted = self._wanted.pop()
+        why = self._why_not() or self._check()
+        if not why:
+            why = self._exec()
+        if wanted:
+            wanted.finish({"ok": False, "error": f"cannot upgrade: {why}", "hint": "nothing has changed"})
+        else:
+            self._supervisor.output.say(None, f"Cannot upgrade: {why}")
+
+    def _why_not(self) -> str:
+        closing = self._supervisor.engine.closing
+        return f"it is ending: {closing.why}" if closing else self.hindrance()
+
+    def _check(self) -> str:
+        """Let the new program say whether it could go on; why not, if so."""
+        reader, writer = os.pipe()
+        place = os.getcwd()
+        try:
+            os.chdir(self._origin)
+            null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
+            actions = [null, (os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, writer, 2)]
+            env = {**os.environ, RESUME: CHECK}
+            pid = os.posix_spawn(sys.executable, command(), env, file_actions=actions, setsid=True, setsigmask=())
+        except OSError as error:
+            os.close(reader)
+            return f"the new program cannot be started: {error.strerror}"
+        finally:
+            os.close(writer)
+            os.chdir(place)
+        handle = os.pidfd_open(pid)
+        if not select.select([handle], [], [], CHECK_S)[0]:
+            os.kill(pid, signal.SIGKILL)
+        os.close(handle)
+        _, status = os.waitpid(pid, 0)
+        with open(reader, "rb") as file:
+            words = file.read().decode("utf-8", "replace").strip().split("\n")
+        return f"the new program cannot go on: {words[-1] or 'it says nothing'}" if status else ""
+
+    def _exec(self) -> str:
+        """Become the new program. Returns only if that cannot be, with the reason."""
+        assert self.server
+        place = os.getcwd()
+        self._supervisor.output.say(None, "Replacing the program of this supervisor")
+        self._supervisor.flush()
+        self._settle()
+        baggage = self._pack(self.server)
+        fds = {write(baggage), *descriptors(baggage)}
+        try:
+            os.chdir(self._origin)
+            keep_from_dynos(fds, kept=False)
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            os.execve(sys.executable, command(), {**os.environ, RESUME: str(min(fds - descriptors(baggage)))})
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            keep_from_dynos(fds)
+            for fd in fds - descriptors(baggage):
+                os.close(fd)
+            os.chdir(place)
+            return f"the new program cannot be started: {error.strerror}"
+
+    def _pack(self, server: ControlServer) -> Baggage:
+        supervisor = self._supervisor
+        clients = [one for one in server.connections if one.request is None or one.request["verb"] in LASTING]
+        for one in server.connections:
+            if one not in clients:
+                one.finish(refusal("the supervisor's program was replaced meanwhile; the order stands", "procman ps"))
+        return {
+            "lock": self._home.fileno(),
+            "listener": server.fileno(),
+            "guard": self._processes.guard.pack(),
+            "engine": dump(supervisor.engine),
+            "lives": [pack_child(*life) for life in supervisor.lives()],
+            "connections": [one.pack() for one in clients],
+            "unsent": supervisor.output.sink.unsent().hex(),
+            "app": dict(self.more()),
+        }
+
+
+def command() -> list[str]:
+    """The command line that we were started with."""
+    return [sys.executable, *sys.orig_argv[1:]]
