@@ -24,10 +24,10 @@ class BuildRequest(NamedTuple):
     """One build. All paths absolute.
 
     ``source``: the checked-out tree; it is moved away. ``slug``: where the unpacked slug shall be; does not exist yet.
-    ``packed``: where the packed one shall be. ``work``: an empty folder; ``result.json`` is written there. ``cache``: kept
-    between builds of the app, made if missing. ``buildpacks``: empty means app.json's, or what is detected. ``env``: config
-    vars, given to buildpacks as files only. ``mount``: where the app appears while it is built and when it runs (``/app``),
-    None: at ``slug``. ``uid`` and ``gid``: whom the build runs as, None: the caller.
+    ``packed``: where the packed one shall be. ``work``: an empty folder; ``result.json`` is written there. ``cache``:
+    kept between builds of the app, made if missing. ``buildpacks``: empty means app.json's, or what is detected.
+    ``env``: config vars, given to buildpacks as files only. ``mount``: where the app appears while it is built and when
+    it runs (``/app``), None: at ``slug``. ``uid`` and ``gid``: whom the build runs as, None: the caller.
     """
 
     build_id: str
@@ -51,9 +51,10 @@ class BuildResult(NamedTuple):
     """What came of it. ``language``: the API's ``buildpack_provided_description``. ``facts``: what app.json says, as
     ``AppJson.facts`` (``formation``, ``env``, ``postdeploy``, ``health``, ``cron``, ``overlap``, ``buildpacks``).
 
-    ``process_types``: Procfile and defaults merged; ``default_process_types``: the buildpack's alone. ``size``: bytes of
-    the packed slug; ``unpacked_size``: of its files. ``failure``: a sentence, empty if ok; ``reason``: ``compile``,
-    ``detect``, ``source``, ``slug-size``, ``timeout``, ``cancelled`` or ``internal``. ``lines``: the last 50 printed.
+    ``process_types``: Procfile and defaults merged; ``default_process_types``: the buildpack's alone. ``size``: bytes
+    of the packed slug; ``unpacked_size``: of its files. ``built_at``: where the slug appeared while it was built.
+    ``failure``: a sentence, empty if ok; ``reason``: ``compile``, ``detect``, ``source``, ``slug-size``, ``timeout``,
+    ``cancelled`` or ``internal``. ``lines``: the last 50 printed. ``phases``: seconds that each took.
     """
 
     ok: bool

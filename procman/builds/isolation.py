@@ -1,0 +1,76 @@
+"""Kernel calls that Python 3.11 has no names for: a mount namespace, a subreaper, rights given up for good."""
+
+import ctypes
+import os
+import signal
+import sys
+
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+LINUX = sys.platform == "linux"
+
+
+def libc() -> ctypes.CDLL:
+    """The C library, already loaded; its errno is kept."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def check(status: int, what: str) -> None:
+    """Raises OSError for a call that failed."""
+    if status != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def adopt_orphans() -> None:
+    """Be the parent of every descendant whose own parent has gone."""
+    if LINUX:
+        libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Get SIGTERM when the parent ends. To be called again after a change of user, which forgets it."""
+    if LINUX:
+        libc().prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+
+def appear_at(folder: str, mount: str) -> str:
+    """Show ``folder`` at ``mount`` to this process and its children alone. Returns why not, or nothing.
+
+    Without root, in a user namespace in which the caller is still itself. The process must have one thread.
+    """
+    if not LINUX:
+        return "this system has no mount namespaces"
+    if not os.path.isdir(mount):
+        return f"there is no directory {mount} (mkdir {mount})"
+    library = libc()
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        if uid == 0:
+            check(library.unshare(CLONE_NEWNS), "unshare")
+        else:
+            check(library.unshare(CLONE_NEWNS | CLONE_NEWUSER), "unshare")
+            for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+                with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                    file.write(text)
+        check(library.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount")
+        check(library.mount(os.fsencode(folder), os.fsencode(mount), None, MS_BIND, None), "mount")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def cover(path: str, folder: str) -> None:
+    """Bind ``folder`` over a path in the namespace that ``appear_at`` made; without effect where that is refused."""
+    libc().mount(os.fsencode(folder), os.fsencode(path), None, MS_BIND, None)
+
+
+def become(uid: int | None, gid: int | None) -> None:
+    """Give up the caller's rights for those of a user, and the hope of others. Raises OSError."""
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(*(3 * (uid if gid is None else gid,)))
+        os.setresuid(uid, uid, uid)
+    if LINUX:
+        libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
