@@ -23,7 +23,11 @@ MAY_IMPORT = {
     "rendezvous": {"core", "control"},
     "gitpush": {"core"},
     "router": {"core", "formats", "logs"},
-    "cli": {"core", "formats", "logs", "control", "supervisor"},
+    "server": {
+        "core", "formats", "logs", "control", "supervisor", "store", "builds", "runtimes", "platform", "api",
+        "rendezvous", "gitpush", "router",
+    },
+    "cli": {"core", "formats", "logs", "control", "supervisor", "server"},
 }
 EVERYBODY = {"errors", "unix_http"}
 OUTSIDE = {  # what a room may import from other packages, where that is narrow

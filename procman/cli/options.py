@@ -104,6 +104,8 @@ _SERVER = (
     Option("remote", ("-r", "--remote"), "REMOTE", "The app that a git remote leads to."),
 )
 
+_DATA = Option("data", ("--data",), "DIR", "Where the server keeps its data (default: below ~/.local/state).")
+
 PASSED_ON = frozenset({"app_root", "procfile", "env_files", "port", "formation", "grace", "restart"})  # to a unit
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
@@ -152,6 +154,20 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("system", ("--system",), None, "For this host, or for this user (default).", off=("--user",)),
         Option("run_as", ("--run-as",), "USER", "Whose processes they are (default: who typed sudo)."),
         Option("print", ("--print",), None, "Only show the unit."),
+    ),
+    "server": (
+        _DATA,
+        Option("port", ("-p", "--port"), "PORT", "The API's port (default: 5000); git's and heroku run's are the next."),
+        Option("router_port", ("--router-port",), "PORT", "The router's port (default: 5080)."),
+        Option("router", ("--router",), None, "Route requests to web dynos by HAProxy, or not.", off=("--no-router",)),
+        Option("owner", ("--owner",), "EMAIL", "Whose account the first start makes (default: your name @localhost)."),
+        Option("system", ("--system",), None, "With install: for this host, or for this user.", off=("--user",)),
+        Option("print", ("--print",), None, "With install: only show the unit."),
+    ),
+    "connect": (
+        _DATA,
+        Option("port", ("-p", "--port"), "PORT", "The port there, and here (default: 5000); the next two go with it."),
+        Option("command", ("--command",), "CMD", "How procman is called there (default: procman)."),
     ),
     "completion": (),
     "help": (

@@ -1,0 +1,76 @@
+"""`procman server`: the platform of this host, and what goes with it: `server env`, `server install`."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from procman.cli.listing import emit
+from procman.cli.options import Given
+from procman.cli.remote.connection import data_directory
+from procman.errors import ProcmanError, UsageError
+
+PORT, ROUTER_PORT = 5000, 5080
+LAST_PORT = 65_535
+WORDS = "env, install or nothing"
+
+
+def server(told: Given, _own: Mapping[str, bool]) -> int:
+    """Serve in the foreground, or do what the word says."""
+    word = told.arguments[0] if told.arguments else ""
+    if len(told.arguments) > 1 or word not in ("", "env", "install"):
+        raise UsageError(f"cannot use '{' '.join(told.arguments)}': {WORDS} is wanted", "procman server")
+    if word == "env":
+        from procman.cli.server_env import show
+
+        return show(directory(told))
+    if word == "install":
+        from procman.cli.server_install import install
+
+        return install(told)
+    return serve(told)
+
+
+def serve(told: Given) -> int:
+    """Until it is told to end."""
+    try:
+        from procman.server.composition import Options
+        from procman.server.composition import serve as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn", "h11"):
+            raise
+        raise ProcmanError(
+            f"cannot serve: the package {error.name} is missing", "pip install 'procman[server]'"
+        ) from None
+    port = number(told, "port", PORT)
+    router = number(told, "router_port", ROUTER_PORT) if told.fields.get("router", True) else None
+    if port + 2 > LAST_PORT:
+        raise UsageError(f"cannot use --port {port}: the two ports after it are wanted too")
+    if router in range(port, port + 3):
+        raise UsageError(f"cannot use --router-port {router}: it is one of the server's own", "--router-port 5080")
+    owner = told.fields.get("owner")
+    options = Options(directory(told), (port, port + 1, port + 2), router, owner if isinstance(owner, str) else None)
+    complain()
+    return run(options, emit)
+
+
+def complain() -> None:
+    """What goes wrong is a line on stderr, which systemd keeps."""
+    import logging
+
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+
+
+def directory(told: Given) -> str:
+    """Where the server keeps its data: as told, or as this user's own."""
+    data = told.fields.get("data")
+    return os.path.abspath(os.path.expanduser(data if isinstance(data, str) else data_directory(os.environ)))
+
+
+def number(told: Given, field: str, default: int) -> int:
+    """A port. Raises UsageError."""
+    text = told.fields.get(field)
+    if text is None:
+        return default
+    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or not 0 < int(text) <= LAST_PORT:
+        raise UsageError(f"cannot use --{field.replace('_', '-')} {text}: it is no port")
+    return int(text)

@@ -1,0 +1,44 @@
+"""The verbs about this host's own server, and one elsewhere."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from procman.cli.options import Given
+from procman.cli.verb import Verb
+
+
+def later(module: str, function: str) -> Callable[[Given, dict[str, bool]], int]:
+    """A verb's function, whose module is imported when it is called: nobody else pays for it."""
+
+    def call(told: Given, own: dict[str, bool]) -> int:
+        found: Any = getattr(import_module(f"procman.cli.{module}"), function)
+        status: int = found(told, own)
+        return status
+
+    return call
+
+
+VERBS: dict[str, Verb] = {
+    "server": Verb(
+        "Serve apps to the Heroku client and git, on this host.",
+        "In the foreground, until Ctrl-C or SIGTERM; dynos and router go on without it, and are found again. "
+        "With env it prints what a shell needs, for eval; with install it writes a systemd unit.",
+        (
+            "procman server",
+            "procman server --data /srv/procman --port 5500 --router-port 80",
+            'eval "$(procman server env)"',
+            "sudo procman server install --system",
+        ),
+        "[env|install]",
+        later("server", "server"),
+    ),
+    "connect": Verb(
+        "Reach a server on another host, through ssh.",
+        "Opens a tunnel for the API, git and heroku run, and prints what a shell needs, for eval. The tunnel stays in "
+        "the background until it is closed with: procman connect --close HOST.",
+        ('eval "$(procman connect deploy@example.com)"', "procman connect --close deploy@example.com"),
+        "HOST",
+        later("server_connect", "connect"),
+    ),
+}

@@ -1,0 +1,225 @@
+"""The composition root of ``procman server``: rooms are made, joined, started, and closed in the opposite order.
+
+No decision is made here. What the parts are to each other: ``Host`` holds what use cases need; the API, git and the
+rendezvous are its doors; the runtime, the router, logs and drains are what it acts on. Whatever runs dynos or passes
+requests is another process, and outlives this one.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import NamedTuple, Protocol, cast
+
+from procman.api import pushes
+from procman.api.application import Api
+from procman.api.routes import ROUTES
+from procman.api.webhooks import describe
+from procman.gitpush.repository import write_hooks
+from procman.gitpush.transport import Access, Git
+from procman.platform.builds import Builds
+from procman.platform.deliveries import Deliverer
+from procman.platform.files import write_secret
+from procman.platform.git_access import GitAccess
+from procman.platform.host import Host, Settings
+from procman.platform.layout import Layout
+from procman.platform.outputs import Outputs
+from procman.platform.rollouts import Rollouts
+from procman.platform.schedules import Schedules
+from procman.platform.setup import ensure_owner
+from procman.rendezvous import certificates
+from procman.rendezvous.server import RendezvousServer
+from procman.router import Router
+from procman.router.settings import Settings as RouterSettings
+from procman.router.settings import default_user
+from procman.runtimes.local import LocalRuntime
+from procman.runtimes.local_keeper import Groups, Surroundings
+from procman.server.addresses import ADDRESSES, Addresses
+from procman.server.apps import Owners, clear_up
+from procman.server.listeners import Front, Sockets, bind_all, listening
+from procman.server.logs import AppLogs, Drains
+from procman.server.notify import Notifier
+from procman.server.place import DataLock, first_uid, mount_point
+from procman.server.renewal import Renewal
+from procman.server.routing import RouterTraffic
+from procman.store.database import Database
+from procman.supervisor import cgroups
+
+HOST = "127.0.0.1"
+
+
+class Background(Protocol):
+    """What works by itself."""
+
+    def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Options(NamedTuple):
+    """What was asked for. ``ports``: of the API, of the same with TLS (git), of the rendezvous."""
+
+    data: str
+    ports: tuple[int, int, int]
+    router_port: int | None
+    owner: str | None = None
+
+
+def serve(options: Options, say: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT. Raises ProcmanError when it cannot begin."""
+    os.umask(0o077)
+    layout = Layout(options.data)
+    layout.make()
+    lock = DataLock(layout.lock, options.data)
+    try:
+        certificates.ensure(layout.path("tls"), certificates.names_of_host())
+        sockets = bind_all(options.ports, layout.socket)
+        db = Database(layout.database)
+        try:
+            asyncio.run(run(options, layout, sockets, db, say))
+        finally:
+            db.close()
+    finally:
+        lock.close()
+    return 0
+
+
+class Parts(NamedTuple):
+    """What was made, and is still to be started."""
+
+    host: Host
+    runtime: LocalRuntime
+    logs: AppLogs
+    rendezvous: RendezvousServer
+    context: ssl.SSLContext
+    front: Front
+
+
+def compose(options: Options, layout: Layout, db: Database, say: Callable[[str], None]) -> Parts:
+    """Make the rooms' parts and join them."""
+    program, env = (sys.executable, "-P", "-m", "procman"), surroundings()
+    uid, words = first_uid(program, env)
+    if words:
+        say(words)
+    settings = settings_of(options, uid)
+    context = certificates.context_of(layout.path("tls"))
+    rendezvous = RendezvousServer(settings.rendezvous_address, context)
+    groups = Groups(cgroups.prepare, cgroups.admit, cgroups.withdraw)
+    runtime = LocalRuntime(layout.path("apps"), Surroundings(program, env, groups), Owners(db).uid_of)
+    logs = AppLogs(layout, runtime.listen)
+    runtime.on_log_news(logs.tell)
+    host = Host(db, runtime, layout, logs, settings, rendezvous=rendezvous)
+    outputs = Outputs(layout)
+    host.rollouts, host.builds = Rollouts(host, outputs), Builds(host, outputs)
+    host.git_access = GitAccess(host, host.builds)
+    if options.router_port:
+        host.traffic = RouterTraffic(host, router_of(options, layout, logs), settings.ports_per_app)
+    git = Git(cast("Access", host.git_access))
+    return Parts(host, runtime, logs, rendezvous, context, Front(Api(host, (*ROUTES, *pushes.ROUTES), logs.of), git))
+
+
+async def run(
+    options: Options, layout: Layout, sockets: Sockets, db: Database, say: Callable[[str], None]
+) -> None:
+    """Start the parts, let them work until a signal, and close them in the opposite order."""
+    ended = watch_signals()
+    parts = compose(options, layout, db, say)
+    host, tls = parts.host, layout.path("tls")
+    owner, made = ensure_owner(host, options.owner)
+    write_hooks(layout.path("repos", "hooks"))
+    notifier = Notifier(os.environ, os.getpid())
+    async with AsyncExitStack() as stack:
+        stack.callback(notifier.close)
+        stack.callback(parts.logs.own.close)
+        stack.push_async_callback(parts.runtime.close)
+        await clear_up(host, parts.runtime, await parts.runtime.find())
+        if isinstance(host.traffic, RouterTraffic):
+            stack.push_async_callback(host.traffic.close)
+            await host.traffic.start()
+        stack.push_async_callback(host.builds.close)
+        stack.push_async_callback(host.rollouts.close)
+        await host.builds.resume()
+        await host.rollouts.resume()
+        background: tuple[Background, ...] = (
+            Drains(host, parts.logs, layout.path("drains")),
+            Deliverer(host, partial(describe, host)),
+            Schedules(host),
+            Renewal(tls, parts.context),
+        )
+        for part in background:
+            part.start()
+            stack.push_async_callback(part.close)
+        await parts.rendezvous.start(sockets.rendezvous)
+        stack.push_async_callback(parts.rendezvous.close)
+        await stack.enter_async_context(listening(parts.front, sockets, parts.context))
+        write_addresses(options, layout)
+        say(greeting(options, owner.email, made))
+        notifier.ready(f"Serving {host.settings.api_url}")
+        await ended.wait()
+        notifier.stopping()
+
+
+def settings_of(options: Options, uid: int | None) -> Settings:
+    """How this server is reached, and what it may do."""
+    plain, tls, rendezvous = options.ports
+    return Settings(
+        api_url=f"http://{HOST}:{plain}",
+        git_host=f"{HOST}:{tls}",
+        rendezvous_address=f"{HOST}:{rendezvous}",
+        router_port=options.router_port or 0,
+        first_uid=uid,
+        mount=mount_point(),
+    )
+
+
+def write_addresses(options: Options, layout: Layout) -> None:
+    """For ``procman server env``."""
+    plain, tls, rendezvous = options.ports
+    addresses = Addresses(f"http://{HOST}:{plain}", f"{HOST}:{tls}", f"{HOST}:{rendezvous}", options.router_port)
+    write_secret(layout.path(ADDRESSES), json.dumps(addresses._asdict()).encode())
+
+
+def router_of(options: Options, layout: Layout, logs: AppLogs) -> Router:
+    """HAProxy, whose lines go to the apps' logs."""
+
+    def write(app_id: str, lines: bytes) -> None:
+        logs.own.append(app_id, "heroku", "router", lines)
+
+    address = f"{HOST}:{options.router_port}"
+    settings = RouterSettings(address, user=default_user())
+    return Router(layout.path("router"), address, None, None, write, settings)
+
+
+def surroundings() -> dict[str, str]:
+    """What supervisors get of our environment: nothing secret, and this very procman."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": package}
+
+
+def watch_signals() -> asyncio.Event:
+    """Set when it is time to go."""
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    return ended
+
+
+def greeting(options: Options, email: str, made: bool) -> str:
+    """What a person reads when the server serves: the lines that point a shell at it."""
+    plain, router = f"http://{HOST}:{options.ports[0]}", options.router_port
+    routed = f", apps at http://NAME.localhost:{router}" if router else ", without a router"
+    lines = [f"Serving {options.data} at {plain}{routed}"]
+    if made:
+        lines.append(f"Made the account {email}; its key is in {options.data}/owner.key")
+    lines += [
+        "Point a shell at it:",
+        f'  eval "$(procman server env --data {options.data})"',
+        "  heroku apps, or procman apps",
+        "  heroku create demo && git push heroku main",
+    ]
+    return "\n".join(lines)

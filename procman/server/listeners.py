@@ -1,0 +1,118 @@
+"""The sockets that the server listens on, and uvicorn behind each of them, on a loop and under signals of our own."""
+
+import asyncio
+import email.utils
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from procman.api.serving import config
+from procman.errors import ProcmanError
+
+FINISH_S = 3  # for requests on their way, when the server ends
+BACKLOG = 512
+
+
+class Sockets(NamedTuple):
+    """All of them, bound and not yet listening."""
+
+    plain: socket.socket
+    tls: socket.socket
+    rendezvous: socket.socket
+    unix: socket.socket
+
+
+def bind_all(ports: tuple[int, int, int], path: str, host: str = "127.0.0.1") -> Sockets:
+    """Take the ports (API, TLS, rendezvous) and the Unix socket. Raises ProcmanError for one that is taken."""
+    return Sockets(bind(host, ports[0]), bind(host, ports[1]), bind(host, ports[2]), bind_unix(path))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A TCP socket on loopback."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ProcmanError(f"cannot listen on {host}:{port}: {error.strerror}", "procman server --port 5500") from None
+    return sock
+
+
+def bind_unix(path: str) -> socket.socket:
+    """The Unix socket, 0600, in place of a stale one: whoever holds the server's lock may."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        if os.path.lexists(path):
+            os.unlink(path)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ProcmanError(f"cannot listen on {path}: {error.strerror or error}", "a shorter --data DIR") from None
+    finally:
+        os.umask(mask)
+    return sock
+
+
+class Front:
+    """What every listener serves: ``/APP.git/…`` by ``git``, all else by ``api``."""
+
+    def __init__(self, api: ASGIApp, git: ASGIApp) -> None:
+        self._api = api
+        self._git = git
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        app = self._git if ".git/" in scope["path"] else self._api
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = email.utils.formatdate(usegmt=True).encode()
+                message = {**message, "headers": [(b"date", date), *message.get("headers", ())]}
+            await send(message)
+
+        await app(scope, receive, dated)
+
+
+class Listener:
+    """One uvicorn. Its own loop, which wakes up ten times a second, is not used: nothing of it is needed here."""
+
+    def __init__(self, app: ASGIApp, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        made = config(app, date_header=False, timeout_graceful_shutdown=FINISH_S)
+        made.load()
+        made.ssl = context
+        self._server = uvicorn.Server(made)
+        self._server.lifespan = made.lifespan_class(made)
+        self._socket = sock
+
+    async def start(self) -> None:
+        """From now on requests are served."""
+        await self._server.startup(sockets=[self._socket])
+
+    async def stop(self) -> None:
+        """Accept nothing more, and let what is on its way finish, for a while."""
+        if self._server.started:
+            await self._server.shutdown(sockets=[self._socket])
+            if self._server.server_state.tasks:
+                await asyncio.wait(self._server.server_state.tasks, timeout=1.0)
+
+
+@asynccontextmanager
+async def listening(front: Front, sockets: Sockets, context: ssl.SSLContext) -> AsyncIterator[None]:
+    """Requests are served on all of them for as long as this lasts."""
+    listeners = [Listener(front, sockets.plain), Listener(front, sockets.tls, context), Listener(front, sockets.unix)]
+    try:
+        for listener in listeners:
+            await listener.start()
+        yield
+    finally:
+        await asyncio.gather(*(listener.stop() for listener in listeners))
