@@ -19,7 +19,7 @@ async def replace(call: Call) -> Answer:
         raise invalid("updates must be a list of objects.")
     words = [update.get("buildpack") if isinstance(update, dict) else None for update in updates]
     if not all(isinstance(word, str) for word in words):
-        raise invalid("updates must be a list of objects with a buildpack.")
+        raise invalid("Each update must have a buildpack: a URL, or a name that this server knows, as heroku/python.")
     rows = await buildpacks.replace(call.host, call.user, call.app, [str(word) for word in words])
     return Answer([shown(row) for row in rows])
 
