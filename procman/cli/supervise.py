@@ -5,12 +5,12 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import time
+from typing import NamedTuple
 
 from procman.cli.start import guard_descriptors, remember
 from procman.core.engine import Engine
 from procman.core.events import FormationChanged
 from procman.core.formation import list_words
-from procman.core.plan import Plan
 from procman.errors import ProcmanError, UsageError
 from procman.logs.formats import NoFormat
 from procman.logs.output import Output
@@ -64,34 +64,49 @@ def supervise(words: Sequence[str]) -> int:
         return 1
 
 
-def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
-    """Wire the supervisor and let it run. ``last``: what was killed here; ``baggage``: what made way for us."""
+class Beginning(NamedTuple):
+    """What is there before anything runs. ``found``: what a killed supervisor left; ``pipes``: that are in use."""
+
+    app: ServedApp
+    quarters: Quarters
+    found: Ledger
+    pipes: Sequence[str]
+
+
+def look_around(home: Home, last: Mapping[str, str], baggage: Baggage | None, output: Output) -> Beginning:
+    """Read the plan, find what lives on, and clear up what does not."""
     plan = read_plan(f"{home.path}/plan.json")
-    me = identity()
-    store = LogStore(home.log)
-    scribe = Scribe(store)
-    output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)), store=scribe)
     dynos = f"{home.path}/dynos"
     isolation = capabilities(dynos, plan.mount)
     quarters = Quarters(dynos, isolation, hidden(home.path), lambda words: output.say(None, words))
     app = ServedApp(home.path, plan, quarters, lambda: ports.listeners().keys())
-    app.store = store
-    app.said = {**me, "name": home.name, "root": plan.directory, "socket": home.socket, "since": f"{time():.3f}"}
+    told = {"name": home.name, "root": plan.directory, "socket": home.socket, "since": f"{time():.3f}"}
+    app.said = {**identity(), **told}
     found, swept = find(home, last, app.can_restore)
-    lives = [(entry.dyno, entry.run) for entry in found.dynos]
-    pipes, guard = found.pipes(), None
+    lives, pipes = [(entry.dyno, entry.run) for entry in found.dynos], found.pipes()
     if baggage:
         app.unpack(baggage["app"]["app"])
-        lives, pipes, guard = lives_in(baggage), pipes_in(baggage), baggage["guard"]
+        lives, pipes = lives_in(baggage), pipes_in(baggage)
     quarters.sweep(lives, plan.cgroup)
     for dyno, run in lives:
         quarters.take_over(dyno, run, app.plan_of(dyno), app.limits(dyno))
-    processes = LocalProcesses(
-        app.command, token_of(me), prepare=app.prepare, pipes=make_pipes(home, pipes), guard=guard
-    )
-    home.write({**app.said, **holder_of(processes)})
-    loop = Loop()
+    for line in (swept, isolation.words()):
+        if line:
+            output.say(None, line)
+    return Beginning(app, quarters, found, pipes)
+
+
+def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
+    """Wire the supervisor and let it run. ``last``: what was killed here; ``baggage``: what made way for us."""
+    store, token, loop = LogStore(home.log), token_of(identity()), Loop()
+    scribe = Scribe(store)
     loop.watch(scribe.fileno(), scribe.heed)
+    output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)), store=scribe)
+    app, quarters, found, pipes = look_around(home, last, baggage, output)
+    app.store = store
+    guard = baggage["guard"] if baggage else None
+    processes = LocalProcesses(app.command, token, prepare=app.prepare, pipes=make_pipes(home, pipes), guard=guard)
+    home.write({**app.said, **holder_of(processes)})
     supervisor = Supervisor(
         Engine(app.profile, "none"),
         processes,
@@ -101,16 +116,19 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
         on_end=remember(home, scribe),
     )
     look_after(quarters, supervisor, processes)
-    for line in (swept, isolation.words()):
-        if line:
-            output.say(None, line)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    succession = Succession(home, token_of(me), supervisor, processes)
+    succession = Succession(home, token, supervisor, processes)
     upgrade = Upgrade(home, supervisor, processes, os.getcwd(), scribe.close)
     serve_all = serve(app, supervisor, succession, upgrade, found, baggage, home)
+    trouble: list[ProcmanError] = []
 
     def open_control() -> None:
-        serve_all()
+        try:
+            serve_all()
+        except ProcmanError as error:  # what runs already is not left to itself
+            trouble.append(error)
+            supervisor.shut_down(1, error.what)
+            return
         succession.keep_books(scribe.do)
         if not baggage:
             say("ready")
@@ -120,13 +138,15 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
             adopt = partial(go_on, baggage, supervisor, processes, app.ports.port_of)
             status = supervisor.run(None, open_control, adopt=adopt)
         else:
-            formations = formations_of(app, found, plan)
+            formations = formations_of(app, found)
             newest, formation = formations.popitem()
             adopt = partial(take_over, app, supervisor, succession, found, formations)
             status = supervisor.run(formation, open_control, newest, adopt)
         succession.close()
     finally:
         scribe.close()
+    if trouble:
+        raise trouble[0]
     return status
 
 
@@ -185,11 +205,12 @@ def serve(
     return begin
 
 
-def formations_of(app: ServedApp, found: Ledger, plan: Plan) -> dict[int, Mapping[str, int]]:
+def formations_of(app: ServedApp, found: Ledger) -> dict[int, Mapping[str, int]]:
     """By generation, the newest last: what lives on as it was, or else what the plan says.
 
     The newest is as the plan has it, but for one in the middle of its rollout: what waits for the old still waits.
     """
+    plan = app.read()
     told = {int(number): formation for number, formation in found.facts.get("formations", {}).items()}
     alive = {entry.dyno.generation for entry in found.dynos if entry.dyno not in app.one_offs}
     formations = {number: told[number] for number in sorted(alive & told.keys())}
