@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import NamedTuple, Protocol, cast
 
+import procman
 from procman.api import pushes
 from procman.api.application import Api
 from procman.api.routes import ROUTES
@@ -196,8 +197,8 @@ def router_of(options: Options, layout: Layout, logs: AppLogs) -> Router:
 
 def surroundings() -> dict[str, str]:
     """What supervisors get of our environment: nothing secret, and this very procman."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": package}
+    root = os.path.dirname(os.path.dirname(os.path.abspath(procman.__file__)))
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": root}
 
 
 def watch_signals() -> asyncio.Event:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import uvicorn
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from procman.api.serving import config
@@ -17,6 +18,7 @@ from procman.errors import ProcmanError
 
 FINISH_S = 3  # for requests on their way, when the server ends
 BACKLOG = 512
+GOING = {"id": "service_unavailable", "message": "The server is being restarted. Try again in a moment."}
 
 
 class Sockets(NamedTuple):
@@ -73,14 +75,21 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         app = self._git if ".git/" in scope["path"] else self._api
+        begun = False
 
         async def dated(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 date = email.utils.formatdate(usegmt=True).encode()
                 message = {**message, "headers": [(b"date", date), *message.get("headers", ())]}
             await send(message)
 
-        await app(scope, receive, dated)
+        try:
+            await app(scope, receive, dated)
+        except asyncio.CancelledError:  # the server is going, and has waited long enough
+            if not begun:
+                await JSONResponse(GOING, 503)(scope, receive, dated)
 
 
 class Listener:
