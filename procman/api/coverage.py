@@ -19,8 +19,8 @@ HEAD = f"""\
 # What of Heroku's Platform API is here
 
 Written by `python -m procman.api.coverage > docs/api-coverage.md` from the tables in the code. The server speaks
-version 3 of the API, as the unmodified `heroku` client {CLIENT} needs it. Errors are `{{"id", "message"}}` with Heroku's
-status; lists that can be long come in parts (`Range`, `Next-Range`).
+version 3 of the API, as the unmodified `heroku` client {CLIENT} needs it. Errors are `{{"id", "message"}}` with
+Heroku's status; lists that can be long come in parts (`Range`, `Next-Range`).
 
 """
 
