@@ -1,7 +1,7 @@
 """From a commit to a folder of files, through a private index: counted before one is written, no filter run.
 
-Not ``git archive``: export-ignore would lose files, export-subst change them. What git itself refuses (``..``, ``.git``)
-is refused with a sentence of ours.
+Not ``git archive``: export-ignore would lose files, export-subst change them. What git itself refuses (``..``,
+``.git``) is refused with a sentence of ours.
 """
 
 import os
@@ -155,7 +155,9 @@ def pointers(folder: str, entries: Sequence[Entry]) -> tuple[str, ...]:
 
 def run(argv: Sequence[str], env: Mapping[str, str], cwd: str, what: str = "git refuses it") -> None:
     """Run a git command to its end. Raises ProcmanError with the first line of what it said."""
-    done = subprocess.run(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022)
+    done = subprocess.run(
+        argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022
+    )
     if done.returncode != 0:
         raise refusal(f"{what}: {first_line(done.stderr)}")
 

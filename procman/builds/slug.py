@@ -83,7 +83,7 @@ def _remove(path: str, link: bool) -> int:
 
 
 def pack(folder: str, file: IO[bytes], limit: int) -> Packed:
-    """Pack a folder, in the order of names; raises TooLarge. Sockets and devices, owners and setuid bits are left out."""
+    """Pack a folder, in the order of names. Sockets, devices, owners and setuid bits are left out. Raises TooLarge."""
     counted = _Counted(file, limit)
     unpacked = 0
     with (

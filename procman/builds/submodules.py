@@ -15,6 +15,7 @@ from procman.builds.request import Limits
 MOST = 50
 DEEPEST = 5
 DEPTH = "PROCMAN_SUBMODULE_DEPTH"
+OF_THE_PUSH = {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_DIR"}
 
 
 class Submodule(NamedTuple):
@@ -70,13 +71,12 @@ def fetch(module: Submodule, digest: str, folder: str, env: Mapping[str, str], l
     shown = without_password(module.url)
     check_url(module, shown)
     target = inside(folder, module.path)
-    outside = {name: value for name, value in env.items() if not name.startswith("GIT_OBJECT") and "ALTERNATE" not in name}
-    outside = {name: value for name, value in outside.items() if name != "GIT_QUARANTINE_PATH"}
+    outside = {name: value for name, value in env.items() if name not in OF_THE_PUSH}
     with tempfile.TemporaryDirectory(prefix="procman-submodule-") as scratch:
         run(("git", "init", "--quiet", "--bare", scratch), outside, scratch)
         words = ("-c", "fetch.fsckObjects=true", "-c", "protocol.file.allow=never", "-c", "http.lowSpeedLimit=1000")
-        slow = ("-c", "http.lowSpeedTime=60")
-        argv = ("git", "--git-dir", scratch, *words, *slow, "fetch", "--quiet", "--depth", "1", "--", module.url, digest)
+        slow = ("-c", "http.lowSpeedTime=60", "fetch", "--quiet", "--depth", "1")
+        argv = ("git", "--git-dir", scratch, *words, *slow, "--", module.url, digest)
         run(argv, outside, scratch, f"the submodule {module.path!r} cannot be fetched from {shown}")
         return materialise(scratch, digest, target, outside, limits)
 
