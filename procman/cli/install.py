@@ -121,11 +121,11 @@ def user_units(environ: Mapping[str, str]) -> str:
     return os.path.join(config, "systemd", "user")
 
 
-def write(path: str, text: str) -> None:
+def write(path: str, text: str, marker: str = MARKER) -> None:
     """Put the unit there whole or not at all, in the place of nothing but an earlier one of ours."""
     folder = os.path.dirname(path)
     try:
-        if os.path.lexists(path) and not is_ours(path):
+        if os.path.lexists(path) and not is_ours(path, marker):
             raise ProcmanError(
                 f"cannot write {path}: it is there already, and not procman's", "another --name, or --print to compare"
             )
@@ -148,12 +148,12 @@ def write(path: str, text: str) -> None:
         raise ProcmanError(f"cannot write {path}: {error.strerror}", hint) from None
 
 
-def is_ours(path: str) -> bool:
+def is_ours(path: str, marker: str = MARKER) -> bool:
     """Whether procman wrote this unit."""
     if os.path.islink(path) or not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
-        return file.read(len(MARKER)) == MARKER.encode()
+        return file.read(len(marker)) == marker.encode()
 
 
 def sync(folder: str) -> None:

@@ -1,6 +1,7 @@
 """`procman server`: the platform of this host, and what goes with it: `server env`, `server install`."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from procman.errors import ProcmanError, UsageError
 
 PORT, ROUTER_PORT = 5000, 5080
 LAST_PORT = 65_535
+DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 WORDS = "env, install or nothing"
 
 
@@ -47,8 +49,14 @@ def serve(told: Given) -> int:
         raise UsageError(f"cannot use --port {port}: the two ports after it are wanted too")
     if router in range(port, port + 3):
         raise UsageError(f"cannot use --router-port {router}: it is one of the server's own", "--router-port 5080")
-    owner = told.fields.get("owner")
-    options = Options(directory(told), (port, port + 1, port + 2), router, owner if isinstance(owner, str) else None)
+    options = Options(
+        directory(told),
+        (port, port + 1, port + 2),
+        router,
+        text(told, "owner"),
+        text(told, "router_host") or "127.0.0.1",
+        domain(text(told, "domain") or "localhost"),
+    )
     complain()
     return run(options, emit)
 
@@ -64,6 +72,20 @@ def directory(told: Given) -> str:
     """Where the server keeps its data: as told, or as this user's own."""
     data = told.fields.get("data")
     return os.path.abspath(os.path.expanduser(data if isinstance(data, str) else data_directory(os.environ)))
+
+
+def text(told: Given, field: str) -> str | None:
+    """What was said, if anything was."""
+    value = told.fields.get(field)
+    return value if isinstance(value, str) else None
+
+
+def domain(name: str) -> str:
+    """Raises UsageError for what can be none."""
+    name = name.lower().rstrip(".")
+    if not DOMAIN.fullmatch(name) or len(name) > 200:
+        raise UsageError(f"cannot use --domain {name}: it is no domain name", "procman server --domain example.com")
+    return name
 
 
 def number(told: Given, field: str, default: int) -> int:

@@ -68,6 +68,8 @@ class Options(NamedTuple):
     ports: tuple[int, int, int]
     router_port: int | None
     owner: str | None = None
+    router_host: str = HOST
+    domain: str = "localhost"
 
 
 def serve(options: Options, say: Callable[[str], None]) -> int:
@@ -172,6 +174,7 @@ def settings_of(options: Options, uid: int | None) -> Settings:
         git_host=f"{HOST}:{tls}",
         rendezvous_address=f"{HOST}:{rendezvous}",
         router_port=options.router_port or 0,
+        domain=options.domain,
         first_uid=uid,
         mount=mount_point(),
     )
@@ -190,7 +193,7 @@ def router_of(options: Options, layout: Layout, logs: AppLogs) -> Router:
     def write(app_id: str, lines: bytes) -> None:
         logs.own.append(app_id, "heroku", "router", lines)
 
-    address = f"{HOST}:{options.router_port}"
+    address = f"{options.router_host}:{options.router_port}"
     settings = RouterSettings(address, user=default_user())
     return Router(layout.path("router"), address, None, None, write, settings)
 
@@ -213,7 +216,7 @@ def watch_signals() -> asyncio.Event:
 def greeting(options: Options, email: str, made: bool) -> str:
     """What a person reads when the server serves: the lines that point a shell at it."""
     plain, router = f"http://{HOST}:{options.ports[0]}", options.router_port
-    routed = f", apps at http://NAME.localhost:{router}" if router else ", without a router"
+    routed = f", apps at http://NAME.{options.domain}:{router}" if router else ", without a router"
     lines = [f"Serving {options.data} at {plain}{routed}"]
     if made:
         lines.append(f"Made the account {email}; its key is in {options.data}/owner.key")

@@ -187,6 +187,22 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
     ),
     "git:remote": RemoteVerb("Let a git remote lead to an app.", "apps.git_remote", None, COMMON),
     "git:clone": RemoteVerb("Clone an app's repository.", "apps.git_clone", "[DIRECTORY]", COMMON),
+    "users": RemoteVerb("List a server's users.", "users.listed", None, (JSON,), "", ("procman users",)),
+    "users:add": RemoteVerb(
+        "Make an account.", "users.add", "EMAIL",
+        (Option("admin", ("--admin",), None, "Who may do everything, to every app."), JSON),
+        "Prints its first key, this once.", ("procman users:add dev@example.com",),
+    ),
+    "users:remove": RemoteVerb(
+        "Take an account away.", "users.remove", "EMAIL", (JSON,), "", ("procman users:remove dev@example.com",)
+    ),
+    "keys": RemoteVerb("List your keys.", "users.keys", None, (JSON,), "", ("procman keys",)),
+    "keys:add": RemoteVerb(
+        "Make a key.", "users.add_key", "[DESCRIPTION]...", (JSON,), "", ("procman keys:add laptop",)
+    ),
+    "keys:remove": RemoteVerb(
+        "Make a key good for nothing.", "users.remove_key", "ID", (JSON,), "", ("procman keys:remove ID",)
+    ),
 }
 ALIASES: Mapping[str, str] = {
     "create": "apps:create",
