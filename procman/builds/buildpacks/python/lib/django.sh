@@ -1,22 +1,34 @@
-# Django's static files, as Heroku collects them.
+# shellcheck shell=bash
+# Django's static files. Sourced by bin/compile.
+
+# Run collectstatic if this is a Django app and nobody has said no (Heroku: django-assets).
 collect_static() {
-  local manage
-  if [ -f "$ENV_DIR/DISABLE_COLLECTSTATIC" ] && [ "$(cat "$ENV_DIR/DISABLE_COLLECTSTATIC")" != 0 ]; then
-    [ -f manage.py ] && step "Skipping Django collectstatic since the env var DISABLE_COLLECTSTATIC is set."
+  local manage log
+  manage=$(find . -maxdepth 3 -type f -name manage.py -not -path '*/.heroku/*' -printf '%d %P\n' | sort -n | head -n 1 | cut -d' ' -f2-)
+  if [[ -z $manage ]] || ! compgen -G "$venv/lib/python3*/site-packages/django/__init__.py" >/dev/null; then
     return 0
   fi
-  manage=$(find . -maxdepth 3 -type f -name manage.py -not -path './.heroku/*' -printf '%d %P\n' | sort | head -1)
-  manage=${manage#* }
-  [ -n "$manage" ] && "$VENV/bin/python" -c 'import django' 2>/dev/null || return 0
-  if ! with_config_vars "$VENV/bin/python" "$manage" collectstatic --help >/dev/null 2>"$TMPDIR/collectstatic"; then
-    if grep -q 'Unknown command' "$TMPDIR/collectstatic"; then
-      detail "django.contrib.staticfiles is not installed: no collectstatic"
-      return 0
-    fi
+  if [[ -n "$(config_var DISABLE_COLLECTSTATIC)" && "$(config_var DISABLE_COLLECTSTATIC)" != 0 ]]; then
+    step "Skipping Django collectstatic since the env var DISABLE_COLLECTSTATIC is set."
+    return 0
   fi
   step "\$ python $manage collectstatic --noinput"
-  if ! with_config_vars "$VENV/bin/python" "$manage" collectstatic --noinput --traceback 2>&1 | sed -u '/^Copying/d; /^$/d; s/^/       /'; then
-    fail "Error while running '\$ python $manage collectstatic --noinput'." \
-      "See the traceback above. To go on without it: heroku config:set DISABLE_COLLECTSTATIC=1"
+  log=$(mktemp)
+  if (
+    export_config_vars
+    export PATH=$venv/bin:$PATH PYTHONPATH=$build_dir${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+    python "$manage" collectstatic --noinput --traceback 2>&1 | sed '/^$/d' | tee "$log" | indent
+  ); then
+    rm -f "$log"
+    return 0
   fi
+  if grep -q "Unknown command: 'collectstatic'" "$log"; then
+    detail "django.contrib.staticfiles is not among the INSTALLED_APPS: nothing to collect."
+    rm -f "$log"
+    return 0
+  fi
+  rm -f "$log"
+  fail "Unable to generate Django static files: '\$ python $manage collectstatic --noinput' failed." \
+    "See the traceback above. Config vars are set during it, but nothing that only exists at run time." \
+    "To do without: heroku config:set DISABLE_COLLECTSTATIC=1"
 }

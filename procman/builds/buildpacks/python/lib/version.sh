@@ -1,116 +1,87 @@
-# Which package manager and which of this host's Pythons.
-MANAGER='' LOCK='' PYTHON='' VERSION=''
+# shellcheck shell=bash
+# Which Python: runtime.txt, then .python-version, then Pipfile.lock, then this host's python3. Sourced by bin/compile.
 
-# Exactly one of four files, as on Heroku since 2025.
-choose_manager() {
-  local found=()
-  for LOCK in requirements.txt uv.lock poetry.lock Pipfile.lock; do
-    [ -f "$LOCK" ] && found+=("$LOCK")
+# choose_python MANAGER: sets python (a program), python_version (3.12.4).
+choose_python() {
+  local wanted='' origin='' name
+  for name in .python_version python-version .pythonversion python_version .python-version.txt runtime.text Runtime.txt; do
+    if [[ -e $name ]]; then
+      fail "'$name' is not a file that says the Python version." "Rename it: git mv $name .python-version"
+    fi
   done
-  if [ ${#found[@]} -gt 1 ]; then
-    fail "Error: Multiple Python package manager files were found:" "${found[@]/#/  }" "" \
-      "Exactly one of them has to say which packages the app needs." \
-      "Remove those you do not use, for example: git rm --cached ${found[-1]} && git commit -m 'One package manager'"
+  if [[ -f runtime.txt ]]; then
+    origin=runtime.txt
+    if [[ $1 == uv ]]; then
+      fail "The runtime.txt file isn't supported when using uv." "Use .python-version: it is uv's own. git rm runtime.txt"
+    fi
+    wanted=$(grep -v '^[[:space:]]*$' runtime.txt | head -n 1 | tr -d '[:space:]' || :)
+    [[ $wanted == python-* ]] || fail "Invalid Python version in runtime.txt." "It holds '${wanted:0:60}', not python-3.12."
+    wanted=${wanted#python-}
+  elif [[ -f .python-version ]]; then
+    origin=.python-version
+    wanted=$(from_version_file)
+  elif [[ $1 == pipenv ]]; then
+    wanted=$(sed -n 's/^ *"python_\(full_\)\?version": *"\([0-9.]*\)".*/\2/p' Pipfile.lock | tail -n 1)
+    origin=${wanted:+Pipfile.lock}
   fi
-  if [ ${#found[@]} -eq 0 ]; then no_manager; fi
-  LOCK=${found[0]}
-  case $LOCK in
-  requirements.txt) MANAGER=pip ;;
-  uv.lock) MANAGER=uv ;;
-  poetry.lock) MANAGER=poetry ;;
-  Pipfile.lock) MANAGER=pipenv ;;
+  if [[ -n $origin && ! $wanted =~ ^3\.[0-9]{1,2}(\.[0-9]{1,2})?$ ]]; then
+    fail "Invalid Python version in $origin." "It holds '${wanted:0:60}'. Write the version alone, as 3.12 or 3.12.4."
+  fi
+  find_python "$wanted" "$origin"
+}
+
+from_version_file() {
+  local -a lines=()
+  mapfile -t lines < <(sed 's/#.*//; s/^[[:space:]]*//; s/[[:space:]]*$//' .python-version | grep -v '^$' || :)
+  case ${#lines[@]} in
+    0) fail "No Python version was found in the .python-version file." "Write it there: echo 3.12 > .python-version" >&2 ;;
+    1) echo "${lines[0]#python-}" ;;
+    *) fail "Several Python versions are in the .python-version file." "Keep one of: ${lines[*]}" >&2 ;;
   esac
 }
 
-no_manager() {
-  if [ -f Pipfile ]; then
-    fail "Error: There is a Pipfile without a Pipfile.lock." "Run: pipenv lock && git add Pipfile.lock && git commit"
-  fi
-  if [ -f pyproject.toml ]; then
-    fail "Error: There is a pyproject.toml without uv.lock or poetry.lock." \
-      "Run: uv lock && git add uv.lock && git commit    (or: poetry lock)"
-  fi
-  if [ -f setup.py ]; then
-    fail "Error: setup.py alone does not say which packages the app needs." \
-      "Add a requirements.txt whose only line is a dot: echo . > requirements.txt"
-  fi
-  local wrong
-  for wrong in [Rr]equirement*.* [Rr]equirments.txt; do
-    warn "There is $wrong: the name has to be requirements.txt."
-  done
-  fail "Error: Couldn't find any supported Python package manager files." \
-    "A Python app has exactly one of requirements.txt, uv.lock, poetry.lock and Pipfile.lock in its top folder." \
-    "There is:" "$(ls -A | head -20 | sed '2,$s/^/ !       /; 1s/^/  /')"
-}
-
-choose_python() {
-  local wanted='' origin='' name
-  for name in .python_version python-version .python-version.txt python.version; do
-    if [ -f "$name" ]; then fail "Error: $name is not read: the name has to be .python-version."; fi
-  done
-  if [ -f runtime.txt ]; then
-    origin=runtime.txt wanted=$(tr -d ' \t\r\n' <runtime.txt)
-    warn "runtime.txt is out of date: put the version into .python-version instead."
-  elif [ -f .python-version ]; then
-    origin=.python-version wanted=$(sed 's/#.*//; s/[[:space:]]//g' .python-version | grep -m1 . || true)
-  elif [ "$LOCK" = Pipfile.lock ]; then
-    wanted=$(sed -nE 's/.*"python(_full)?_version": "([0-9.]+)".*/\2/p' Pipfile.lock | tail -1) origin=Pipfile.lock
-  fi
-  wanted=${wanted#python-}
-  if [ -z "$wanted" ]; then origin=''; fi
-  if [ -n "$wanted" ] && ! [[ $wanted =~ ^3\.[0-9]+(\.[0-9]+)?$ ]]; then
-    fail "Error: $origin asks for '$wanted', which is no version such as 3.12 or 3.12.4."
-  fi
-  find_python "$wanted" || no_python "$wanted" "$origin"
-  if [ -z "$origin" ]; then
-    step "Using Python $VERSION: this host's, since no .python-version names one"
-  else
-    step "Using Python $VERSION specified in $origin"
-  fi
-  if [[ $wanted == *.*.* && $wanted != "$VERSION" ]]; then
-    warn "$origin asks for $wanted; this host has $VERSION, which is used."
-  fi
-}
-
-# Sets PYTHON and VERSION to the first that runs; one with the wished patch level wins.
 find_python() {
-  local minor candidate found number folder names=() spare=''
-  minor=$(echo "$1" | cut -d. -f1,2)
-  if [ -z "$1" ] && [ -f "$CACHE/version" ]; then
-    minor=$(cut -d. -f1,2 "$CACHE/version")
-    find_python "$minor" && return
-    minor=''
+  local wanted=$1 origin=$2 program=python3 found
+  if [[ -n $wanted ]]; then
+    program=python$(cut -d. -f1,2 <<<"$wanted")
   fi
-  IFS=: read -ra folders <<<"$PATH"
-  for folder in "${folders[@]}" /usr/local/bin /usr/bin; do
-    names+=("$folder/python$minor" "$folder/python3")
-    case $folder in */shims) names+=("${folder%/shims}/versions/$minor"*/bin/python3) ;; esac
-  done
-  names+=("$HOME"/.pyenv/versions/"$minor"*/bin/python3 /opt/python"$minor"*/bin/python3)
-  for candidate in "${names[@]}"; do
-    [ -x "$candidate" ] || continue
-    found=$("$candidate" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3], sys._base_executable)' 2>/dev/null) || continue
-    number=${found%% *}
-    if [ -n "$minor" ] && [ "${number%.*}" != "$minor" ]; then continue; fi
-    [[ $number == 3.* ]] || continue
-    if [ "$1" = "$number" ] || [[ $1 != *.*.* ]]; then
-      VERSION=$number PYTHON=${found#* }
-      return
+  python=$(real_python "$program")
+  if [[ -z $python && -z $wanted ]]; then
+    fail "python3 is missing on this host." "On the server: apt-get install python3 python3-venv python3-pip"
+  elif [[ -z $python ]]; then
+    found=$(installed_pythons)
+    fail "Python $wanted, which $origin asks for, is not on this host." "Installed: ${found:-none}." \
+      "On the server: apt-get install $program $program-venv (or: uv python install ${program#python}, and a link in /usr/local/bin)." \
+      "Or change $origin to a version that is there."
+  fi
+  python_version=$("$python" -c 'import platform; print(platform.python_version())')
+  if [[ -z $wanted ]]; then
+    step "Using Python $python_version of this host: no version is asked for"
+    detail "To fix it: echo ${python_version%.*} > .python-version"
+  else
+    step "Using Python $wanted specified in $origin"
+    if [[ $wanted == *.*.* && $wanted != "$python_version" ]]; then
+      detail "This host has $python_version: patch releases are the host's."
     fi
-    spare=${spare:-$found}
-  done
-  [ -n "$spare" ] || return 1
-  VERSION=${spare%% *} PYTHON=${spare#* }
+  fi
 }
 
-no_python() {
+# The program itself behind links of version managers, if it runs and can make virtual environments; else nothing.
+real_python() {
+  local found
+  while read -r found; do
+    "$found" -c 'import os, sys, venv; print(os.path.realpath(sys._base_executable))' 2>/dev/null && return 0
+  done < <(type -aP "$1")
+  return 0
+}
+
+installed_pythons() {
   local minor
-  minor=$(echo "$1" | cut -d. -f1,2)
-  if [ -z "$1" ]; then
-    fail "Error: There is no Python on this host that the build can run." \
-      "Install one: apt-get install python3 python3-venv python3-pip"
-  fi
-  fail "Error: $2 asks for Python $1, which is not on this host." \
-    "Install it: apt-get install python$minor python$minor-venv" \
-    "or ask for one that is here: echo $("${PYTHON:-python3}" -c 'import sys; print("%d.%d" % sys.version_info[:2])') > .python-version"
+  local -a found=()
+  for minor in {7..19}; do
+    if [[ -n "$(real_python "python3.$minor")" ]]; then
+      found+=("3.$minor")
+    fi
+  done
+  echo "${found[*]}"
 }
