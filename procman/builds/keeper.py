@@ -1,6 +1,7 @@
 """The keeper of a build: it has the rights and the clock, and it outlives whatever the build starts."""
 
-import bz2  # noqa: F401 - loaded before the build's user is entered, who may not be able to read our library
+# Some are imported only to be there when the build's user is entered, who may not be able to read our library.
+import bz2  # noqa: F401
 import encodings.ascii
 import encodings.idna
 import encodings.latin_1  # noqa: F401
@@ -16,12 +17,13 @@ import time
 import traceback
 from collections.abc import Iterator
 
-from procman.builds import buildpack, descendants, isolation, submodules  # noqa: F401
+from procman.builds import buildpack, descendants, isolation
 from procman.builds.compiler import Compiler, ended, listen
 from procman.builds.failure import Ended
 from procman.builds.masker import Masker
 from procman.builds.report import Report
 from procman.builds.request import BuildRequest, BuildResult, decode_result, encode_result, result_path, write_private
+from procman.formats import advice, line_diagnosis  # noqa: F401
 
 GRACE_S = 20.0  # for a compiler that was told to stop
 MOST_RESULT = 8 << 20

@@ -79,7 +79,7 @@ class AppJson(NamedTuple):
 def parse(data: bytes, file: str = "app.json", environment: str | None = None) -> AppJson:
     """Read it; never raises for what it holds. ``environment``: ``review`` or ``test``, whose keys then override."""
     try:
-        root = json.loads(data.decode("utf-8-sig"))
+        root = json.loads(data.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError:
         return _refused(file, None, "not UTF-8")
     except json.JSONDecodeError as error:
