@@ -60,7 +60,7 @@ class Client:
         (home / "cache" / "heroku").mkdir(parents=True)
         (home / "cache" / "heroku" / "terms-of-service").touch()  # else the first command speaks of them
         self.env = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",  # git asks `heroku` for credentials
             "HOME": str(home),
             "XDG_DATA_HOME": str(home / "data"),
             "XDG_CACHE_HOME": str(home / "cache"),
