@@ -9,10 +9,11 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from procman import __version__
+from procman.builds.archive import source_tarball
 from procman.errors import ProcmanError
-from procman.platform import sources, tarballs
+from procman.platform import sources
 from procman.platform.host import Host
-from procman.platform.refusals import Refusal, invalid
+from procman.platform.refusals import invalid
 
 TIMEOUT_S = 60.0
 CHUNK = 256 << 10
@@ -38,12 +39,7 @@ def bring(url: str, path: str | None, checksum: str | None, folder: str, tree: s
             path = fetched = fetch(url, folder)
         if checksum is not None and digest(path) != checksum:
             raise ProcmanError("cannot use the source: its checksum is not the one that was given")
-        if os.path.isdir(tree):
-            os.rmdir(tree)
-        tarballs.unpack(path, tree, tarballs.as_it_is)
-        tarballs.lift(tree)
-    except Refusal as refusal:
-        raise ProcmanError(f"cannot use the source: {refusal.message}") from None
+        source_tarball(path, tree)
     finally:
         if fetched:
             os.unlink(fetched)

@@ -6,14 +6,17 @@ Heroku: platform-api-deploying-slugs.
 import asyncio
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
+from procman.builds.slug import drop_setuid, unpack_slug
 from procman.core.records import App, Slug, User
-from procman.platform import audit, signatures, tarballs
+from procman.errors import ProcmanError
+from procman.platform import audit, signatures
 from procman.platform.blobs import Blob, receive
 from procman.platform.host import Host
-from procman.platform.refusals import conflict, invalid, missing
+from procman.platform.refusals import Refusal, conflict, invalid, missing
 from procman.store import tables
 from procman.store.database import Tx
 
@@ -118,6 +121,25 @@ async def put(host: Host, slug: Slug, chunks: AsyncIterator[bytes]) -> Blob:
 
 
 def unpack(packed: str, tree: str, uid: int | None) -> None:
-    """Files below ``./app/`` become the slug's tree, owned by ``uid``. Raises Refusal."""
-    tarballs.unpack(packed, tree, tarballs.below_app)
-    tarballs.hand_over(tree, uid)
+    """Files below ``./app/`` become the slug's tree, whole or not at all, owned by ``uid``. Raises Refusal."""
+    part = f"{tree}.{os.urandom(6).hex()}.part"
+    os.mkdir(part, 0o700)
+    try:
+        unpack_slug(packed, part)
+        hand_over(part, uid)
+        os.rename(part, tree)
+    except ProcmanError as error:
+        raise invalid(f"{error.what[:1].upper()}{error.what[1:]}.") from None
+    except OSError as error:
+        raise Refusal("service_unavailable", f"Cannot unpack the slug: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def hand_over(tree: str, uid: int | None) -> None:
+    """To the user that the app's dynos run as; nobody else may look."""
+    drop_setuid(tree)
+    if uid is not None:
+        for folder, _, files in os.walk(tree):
+            for name in (folder, *(os.path.join(folder, file) for file in files)):
+                os.chown(name, uid, uid, follow_symlinks=False)
