@@ -146,6 +146,8 @@ class Compiler:
 
     def _failed(self, chosen: Chosen, status: int) -> BuildFailed:
         words = explain.reasons(self.report.last(), self._circumstances(status), self._texts())
+        if not words and not self.report.last():
+            words = [f"bin/compile of {chosen.pack.shown} ended with status {status} and without a word."]
         rejected = f"Push rejected, failed to compile {chosen.language} app."
         failure = f"failed to compile {chosen.language} app" + (f": {words[0]}" if words else "")
         return BuildFailed("compile", failure, (*words, *([""] if words else []), rejected))

@@ -6,7 +6,7 @@ fail() {
   warn "$@"
   exit 1
 }
-indent() { sed -u 's/^/       /'; }
+indent() { sed -u '/^[[:space:]]*$/d; s/^/       /'; }
 
 # A config var, or a default.
 config() {

@@ -39,6 +39,11 @@ no_manager() {
     fail "No 'Pipfile.lock' was found, only a 'Pipfile'." \
       "Make the lock file and commit it: pipenv lock && git add Pipfile.lock"
   fi
+  if [[ -f pyproject.toml ]]; then
+    fail "Only a 'pyproject.toml' was found, and no lock file that says what to install." \
+      "With uv: uv lock && git add uv.lock      With Poetry: poetry lock && git add poetry.lock" \
+      "With pip, to install the app itself: echo '--editable .' > requirements.txt && git add requirements.txt"
+  fi
   if [[ -f setup.py ]]; then
     fail "Only a 'setup.py' was found, which does not say how the app is to be installed." \
       "To install the app itself with pip, in editable mode: echo '--editable .' > requirements.txt && git add requirements.txt"

@@ -40,48 +40,73 @@ from_version_file() {
   esac
 }
 
+# find_python WANTED ORIGIN: the wished version, else the one of the last build, else python3.
 find_python() {
-  local wanted=$1 origin=$2 program=python3 found
-  if [[ -n $wanted ]]; then
-    program=python$(cut -d. -f1,2 <<<"$wanted")
+  local wanted=$1 origin=$2 minor
+  minor=$(cut -d. -f1,2 <<<"$wanted")
+  if [[ -z $wanted && -f "$cache_dir/python-version" ]]; then
+    python=$(real_python "$(cat "$cache_dir/python-version")" '')
+  else
+    python=$(real_python "$minor" "$wanted")
   fi
-  python=$(real_python "$program")
   if [[ -z $python && -z $wanted ]]; then
-    fail "python3 is missing on this host." "On the server: apt-get install python3 python3-venv python3-pip"
+    python=$(real_python '' '')
+    [[ -n $python ]] || fail "There is no Python on this host that the build can run." \
+      "On the server: apt-get install python3 python3-venv python3-pip"
   elif [[ -z $python ]]; then
-    found=$(installed_pythons)
-    fail "Python $wanted, which $origin asks for, is not on this host." "Installed: ${found:-none}." \
-      "On the server: apt-get install $program $program-venv (or: uv python install ${program#python}, and a link in /usr/local/bin)." \
-      "Or change $origin to a version that is there."
+    fail "Python $wanted, which $origin asks for, is not on this host." "There is: $(installed_pythons)." \
+      "On the server: apt-get install python$minor python$minor-venv" "Or ask for one that is there in $origin."
   fi
-  python_version=$("$python" -c 'import platform; print(platform.python_version())')
+  python_version=$("$python" -I -c 'import platform; print(platform.python_version())')
   if [[ -z $wanted ]]; then
     step "Using Python $python_version of this host: no version is asked for"
-    detail "To fix it: echo ${python_version%.*} > .python-version"
+    detail "To stay with it: echo ${python_version%.*} > .python-version"
   else
     step "Using Python $wanted specified in $origin"
     if [[ $wanted == *.*.* && $wanted != "$python_version" ]]; then
       detail "This host has $python_version: patch releases are the host's."
     fi
   fi
+  echo "${python_version%.*}" >"$cache_dir/python-version"
 }
 
-# The program itself behind links of version managers, if it runs and can make virtual environments; else nothing.
+# real_python MINOR VERSION: a program of that minor version that runs, best of that very version; behind the links of
+# version managers. Prints nothing if there is none.
 real_python() {
-  local found
-  while read -r found; do
-    "$found" -c 'import os, sys, venv; print(os.path.realpath(sys._base_executable))' 2>/dev/null && return 0
-  done < <(type -aP "$1")
-  return 0
+  local folder candidate found spare=''
+  local -a folders=() candidates=()
+  IFS=: read -ra folders <<<"$PATH"
+  for folder in "${folders[@]}"; do
+    candidates+=("$folder/python$1" "$folder/python3")
+    if [[ $folder == */shims && -n $1 ]]; then
+      candidates+=("${folder%/shims}/versions/$1".*/bin/python3)
+    fi
+  done
+  for candidate in "${candidates[@]}"; do
+    if [[ ! -x $candidate || -d $candidate ]]; then
+      continue
+    fi
+    found=$("$candidate" -I -c 'import os, platform, sys, venv
+print(platform.python_version(), os.path.realpath(sys._base_executable))' 2>/dev/null) || continue
+    if [[ $found != 3.* || (-n $1 && $found != "$1."*) ]]; then
+      continue
+    fi
+    if [[ $2 != *.*.* || $found == "$2 "* ]]; then
+      echo "${found#* }"
+      return
+    fi
+    spare=${spare:-${found#* }}
+  done
+  echo "$spare"
 }
 
 installed_pythons() {
   local minor
   local -a found=()
-  for minor in {7..19}; do
-    if [[ -n "$(real_python "python3.$minor")" ]]; then
-      found+=("3.$minor")
+  for minor in 3.{8..19}; do
+    if [[ -n "$(real_python "$minor" '')" ]]; then
+      found+=("$minor")
     fi
   done
-  echo "${found[*]}"
+  echo "${found[*]:-none}"
 }

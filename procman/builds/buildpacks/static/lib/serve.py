@@ -1,11 +1,14 @@
 """Serves a folder of files at $PORT: HTTP/1.1, conditional requests, 404.html, nothing whose name begins with a dot."""
 
+from __future__ import annotations
+
 import functools
 import http.server
 import os
 import signal
 import sys
 import urllib.parse
+from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -13,11 +16,13 @@ PRIVATE = {"procfile", "app.json", "requirements.txt", "package.json", "node_mod
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
+    """One connection."""
+
     protocol_version = "HTTP/1.1"
     server_version = "procman-static"
     timeout = 90
 
-    def send_head(self):
+    def send_head(self) -> Any:
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         parts = [part for part in path.split("/") if part]
         hidden = any(part.startswith(".") and part != ".well-known" for part in parts)
@@ -29,10 +34,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.path = urllib.parse.quote(path.rstrip("/") + ".html")
         return super().send_head()
 
-    def list_directory(self, path):
+    def list_directory(self, path: Any) -> None:
         self.send_error(404)
 
-    def send_error(self, code, message=None, explain=None):
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         page = os.path.join(self.directory, "404.html")
         if code != 404 or not os.path.isfile(page):
             super().send_error(code, message, explain)
@@ -48,15 +53,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
+    """A thread a connection."""
+
     request_queue_size = 128
 
 
-def main():
+def main() -> None:
+    """Serve until SIGTERM."""
     with open(os.path.join(HERE, "root"), encoding="utf-8") as file:
         folder = os.path.join(TOP, file.read().strip())
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     port = int(os.environ.get("PORT", "5000"))
-    with Server(("0.0.0.0", port), functools.partial(Handler, directory=folder)) as server:
+    with Server(("", port), functools.partial(Handler, directory=folder)) as server:
         print("Serving", os.path.relpath(folder, TOP), "on port", server.server_address[1], flush=True)
         server.serve_forever()
 
