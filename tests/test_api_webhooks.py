@@ -82,6 +82,23 @@ def test_a_change_is_delivered_signed_with_the_secret_that_was_told_once(tmp_pat
     play(tmp_path, scenario)
 
 
+def test_dynos_that_come_and_go_are_told_of(tmp_path):
+    async def scenario(platform, client):
+        await make_app(platform, client, web="serve")
+        async with listening(platform, 200) as (url, receiver):
+            wish = {"url": url, "level": "notify", "include": ["api:dyno"]}
+            assert (await client.post("/apps/demo/webhooks", json=wish)).status_code == 201
+            for quantity in (2, 1):
+                await client.patch("/apps/demo/formation/web", json={"quantity": quantity})
+                seen = set()
+                while not any(word[0] == "web.2" for word in seen):
+                    event = json.loads((await receiver.requests.get())[1])
+                    seen.add((event["data"]["name"], event["action"], event["data"]["state"]))
+                assert ("web.2", "create" if quantity == 2 else "destroy", "up") in seen
+
+    play(tmp_path, scenario)
+
+
 def test_level_sync_is_tried_again_and_level_notify_is_not(tmp_path):
     async def scenario(platform, client):
         await make_app(platform, client)

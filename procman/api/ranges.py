@@ -55,19 +55,20 @@ def part(call: Call, items: Sequence[T], keys: dict[str, Callable[[T], Any]], re
     key = keys[wish.by]
     ordered = sorted(items, key=key, reverse=wish.descending)
     low, high = bound(wish.low, ordered, key), bound(wish.high, ordered, key)
-    if wish.descending and wish.after and low is not None:  # a page after the first: going down from there
-        ordered = [item for item in ordered if key(item) < low]
-    elif low is not None:
-        ordered = [item for item in ordered if key(item) > low or (key(item) == low and not wish.after)]
-    if high is not None:
-        ordered = [item for item in ordered if key(item) <= high]
+    if wish.descending and wish.after:  # a page after the first: going down from there, to the other end
+        ordered = [item for item in ordered if low is None or key(item) < low]
+        ordered = [item for item in ordered if high is None or key(item) >= high]
+    else:
+        ordered = [item for item in ordered if low is None or key(item) > low or (key(item) == low and not wish.after)]
+        ordered = [item for item in ordered if high is None or key(item) <= high]
     page, rest = ordered[: wish.most], ordered[wish.most :]
     headers = {"Accept-Ranges": ", ".join(keys)}
     if page:
         headers["Content-Range"] = f"{wish.by} {key(page[0])}..{key(page[-1])}"
     if rest:
         order = ", order=desc" if wish.descending else ""
-        headers["Next-Range"] = f"{wish.by} ]{key(page[-1])}..; max={wish.most}{order}"
+        end = wish.low if wish.descending and not wish.after else wish.high
+        headers["Next-Range"] = f"{wish.by} ]{key(page[-1])}..{end}; max={wish.most}{order}"
     return Answer([render(item) for item in page], 206 if rest else 200, headers)
 
 

@@ -8,6 +8,7 @@ from procman.api.serialize import Json
 from procman.core.records import App, Build, Delivery, Release, Webhook
 from procman.platform import webhooks
 from procman.platform.deliveries import Changed
+from procman.platform.dynos import DynoState
 from procman.platform.host import Host
 from procman.platform.plans import stamp
 
@@ -101,6 +102,8 @@ def describe(host: Host, app: App, changed: Changed) -> Any:
         return serialize.release(host, changed, app, changed.id == app.release_id, changed.status != "failed")
     if isinstance(changed, Build):
         return serialize.build(host, changed, app)
+    if isinstance(changed, DynoState):
+        return serialize.dyno(changed, app, None)
     if isinstance(changed, App):
         return serialize.app(host, changed)
     return [serialize.formation(*pair, app) for pair in changed]

@@ -11,7 +11,7 @@ import hmac
 import http.client
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from procman.core.records import App, Build, Delivery, FormationType, Release, W
 from procman.platform import formation
 from procman.platform.host import Host
 from procman.platform.plans import stamp
+from procman.runtimes.base import DynoState
 from procman.store import tables
 from procman.store.database import Tx
 
@@ -31,7 +32,7 @@ SYNC_S = 72 * 3600.0  # Heroku: app-webhooks; level sync is tried so long
 KEPT_S = 7 * 86_400.0
 log = logging.getLogger(__name__)
 
-Changed = Release | Build | list[tuple[FormationType, str]] | App
+Changed = Release | Build | DynoState | list[tuple[FormationType, str]] | App
 Describe = Callable[[App, Changed], Any]
 
 
@@ -58,10 +59,12 @@ class Deliverer:
         self._news = asyncio.Event()
         self._notes: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._dynos: dict[str, dict[tuple[str, int, int], DynoState]] = {}
 
     def start(self) -> None:
-        """Listen to the host, and take up what an earlier server left."""
+        """Listen to the host and to its dynos, and take up what an earlier server left."""
         self._host.on_change.append(self.hear)
+        self._host.runtime.on_change(self.hear_dynos)
         self._task = asyncio.create_task(self._work())
 
     async def close(self) -> None:
@@ -75,11 +78,33 @@ class Deliverer:
 
     def hear(self, event: str, action: str, app: App) -> None:
         """Something has changed."""
-        task = asyncio.get_running_loop().create_task(self._note(event, action, app))
+        self._begin(self._note(event, action, app))
+
+    def hear_dynos(self, app_id: str) -> None:
+        """Dynos of an app have changed: tell of each that is new, in another state, or gone."""
+        before, now = self._dynos.get(app_id, {}), self._look_at(app_id)
+        self._dynos[app_id] = now
+        news = [("create", dyno) for key, dyno in now.items() if key not in before]
+        news += [("update", dyno) for key, dyno in now.items() if key in before and before[key].state != dyno.state]
+        news += [("destroy", dyno) for key, dyno in before.items() if key not in now]
+        if news and self._task and not self._task.done():
+            self._begin(self._note_dynos(app_id, news))
+
+    def _look_at(self, app_id: str) -> dict[tuple[str, int, int], DynoState]:
+        return {(dyno.name, dyno.generation, dyno.run): dyno for dyno in self._host.runtime.dynos(app_id)}
+
+    async def _note_dynos(self, app_id: str, news: list[tuple[str, DynoState]]) -> None:
+        app = await self._host.db.run(lambda tx: tables.apps.get(tx, id=app_id))
+        for action, dyno in news if app else ():
+            assert app is not None
+            await self._note("api:dyno", action, app, dyno)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
 
-    async def _note(self, event: str, action: str, app: App) -> None:
+    async def _note(self, event: str, action: str, app: App, changed: Changed | None = None) -> None:
         """A row for each webhook that wants to hear of it."""
         host = self._host
 
@@ -88,7 +113,7 @@ class Deliverer:
             if not hooks:
                 return 0
             now = host.now()
-            data, event_id = self._describe(app, newest(tx, event, app)), host.new_id()
+            data, event_id = self._describe(app, changed or newest(tx, event, app)), host.new_id()
             for hook in hooks:
                 delivery_id = host.new_id()
                 payload = message(event_id, event, action, data, now, hook, delivery_id)
@@ -104,6 +129,8 @@ class Deliverer:
             log.exception("app=%s event=%s", app.id, event)
 
     async def _work(self) -> None:
+        for app in await self._host.db.run(tables.apps.find):  # what ran before this server is no news
+            self._dynos.setdefault(app.id, self._look_at(app.id))
         while True:
             self._news.clear()
             due, wait = await self._host.db.run(self._look)
