@@ -20,29 +20,41 @@ class Receiver:
 
     def __init__(self, *statuses):
         self.statuses = list(statuses)
+        self.hold = None  # an event to wait for before answering
         self.requests = asyncio.Queue()
 
     async def serve(self, reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
         body = await reader.readexactly(int(headers["content-length"]))
+        self.requests.put_nowait((headers, body))
+        if self.hold:
+            await self.hold.wait()
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
         writer.close()
-        self.requests.put_nowait((headers, body))
 
 
 @asynccontextmanager
 async def listening(platform, *statuses, retry_s=(0.01,)):
     """A receiver's URL, itself, and a deliverer at work."""
-    receiver = Receiver(*statuses)
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
     deliverer = Deliverer(platform.host, partial(api_webhooks.describe, platform.host), retry_s)
     deliverer.start()
+    async with receiving(*statuses) as (url, receiver):
+        try:
+            yield url, receiver
+        finally:
+            await deliverer.close()
+
+
+@asynccontextmanager
+async def receiving(*statuses):
+    """A receiver's URL, and itself."""
+    receiver = Receiver(*statuses)
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook?a=1", receiver
     finally:
-        await deliverer.close()
         server.close()
         await server.wait_closed()
 
@@ -78,6 +90,26 @@ def test_a_change_is_delivered_signed_with_the_secret_that_was_told_once(tmp_pat
             assert (row["num_attempts"], row["last_attempt"]["code"]) == (1, 204)
             shown = (await client.get(f"/apps/demo/webhook-events/{row['event']['id']}")).json()
             assert shown["payload"] == event
+
+    play(tmp_path, scenario)
+
+
+def test_a_receiver_that_does_not_answer_delays_only_itself(tmp_path):
+    async def scenario(platform, client):
+        await make_app(platform, client)
+        async with listening(platform, 200) as (url, slow), receiving(200) as (other, quick):
+            slow.hold = asyncio.Event()
+            for target in (url, other):
+                wish = {"url": target, "level": "notify", "include": ["api:app"]}
+                assert (await client.post("/apps/demo/webhooks", json=wish)).status_code == 201
+            for number in range(6):
+                await client.patch("/apps/demo", json={"maintenance": number % 2 == 0})
+            told = [json.loads((await quick.requests.get())[1])["data"]["maintenance"] for _ in range(6)]
+            assert told == [True, False] * 3
+            assert slow.requests.qsize() == 1
+            slow.hold.set()
+            for _ in range(6):
+                await slow.requests.get()
 
     play(tmp_path, scenario)
 

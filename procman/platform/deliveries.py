@@ -57,6 +57,7 @@ class Deliverer:
         self._retry_s = retry_s
         self._threads = ThreadPoolExecutor(AT_A_TIME, "webhooks")
         self._news = asyncio.Event()
+        self._busy: set[str] = set()  # webhooks that are being told
         self._notes: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._dynos: dict[str, dict[tuple[str, int, int], DynoState]] = {}
@@ -134,9 +135,9 @@ class Deliverer:
         while True:
             self._news.clear()
             due, wait = await self._host.db.run(self._look)
-            if due:
-                await asyncio.gather(*(self._try(row, hook) for row, hook in due))
-                continue
+            for row, hook in due:
+                self._busy.add(hook.id)
+                self._begin(self._try(row, hook))
             try:
                 async with asyncio.timeout(wait):
                     await self._news.wait()
@@ -144,25 +145,34 @@ class Deliverer:
                 pass
 
     def _look(self, tx: Tx) -> tuple[list[tuple[Delivery, Webhook]], float | None]:
-        """What is due, and otherwise in how many seconds something will be."""
+        """What to send now, one thing a webhook, so that a slow one delays only itself; and when to look again."""
         now = self._host.now()
         tx.execute("DELETE FROM deliveries WHERE due_at IS NULL AND created_at < ?", (now - KEPT_S,))
-        rows = tables.deliveries.select(tx, "WHERE due_at IS NOT NULL ORDER BY due_at LIMIT ?", (AT_A_TIME,))
-        hooks = {row.webhook_id: tables.webhooks.get(tx, id=row.webhook_id) for row in rows}
-        due = [(row, hook) for row in rows if (hook := hooks[row.webhook_id]) and (row.due_at or 0) <= now]
-        return due, max(0.01, (rows[0].due_at or 0) - now) if rows else None
+        first = "SELECT id, MIN(due_at) FROM deliveries WHERE due_at IS NOT NULL GROUP BY webhook_id"
+        rows = tables.deliveries.select(tx, f"WHERE id IN (SELECT id FROM ({first})) ORDER BY due_at")  # noqa: S608
+        idle = [row for row in rows if row.webhook_id not in self._busy]
+        due = [row for row in idle if (row.due_at or 0) <= now][: AT_A_TIME - len(self._busy)]
+        hooks = {hook.id: hook for row in due if (hook := tables.webhooks.get(tx, id=row.webhook_id))}
+        later = [row.due_at - now for row in idle if row.due_at is not None and row.due_at > now]
+        return [(row, hooks[row.webhook_id]) for row in due], max(0.01, min(later)) if later else None
 
     async def _try(self, row: Delivery, hook: Webhook) -> None:
-        ended = await asyncio.get_running_loop().run_in_executor(self._threads, post, hook, row.payload)
+        try:
+            ended = await asyncio.get_running_loop().run_in_executor(self._threads, post, hook, row.payload)
+            await self._host.db.run(lambda tx: self._end(tx, row, hook, ended))
+        finally:
+            self._busy.discard(hook.id)
+            self._news.set()
+
+    def _end(self, tx: Tx, row: Delivery, hook: Webhook, ended: Ended) -> None:
+        """Write down how a try ended, and when the next one is due, if there is one."""
         attempts, now = row.attempts + 1, self._host.now()
         wait = self._retry_s[min(attempts, len(self._retry_s)) - 1]
         again = not ended.good and hook.level == "sync" and now + wait < row.created_at + SYNC_S
         status = "succeeded" if ended.good else "retrying" if again else "failed"
-        await self._host.db.run(
-            lambda tx: tables.deliveries.update(
-                tx, row.id, status=status, attempts=attempts, due_at=now + wait if again else None, code=ended.code,
-                error=ended.error, updated_at=now,
-            )
+        tables.deliveries.update(
+            tx, row.id, status=status, attempts=attempts, due_at=now + wait if again else None, code=ended.code,
+            error=ended.error, updated_at=now,
         )
 
 
