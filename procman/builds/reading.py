@@ -21,10 +21,10 @@ def read_capped(folder: str, name: str, cap: int = CAP) -> bytes | None:
         if os.path.islink(os.path.join(folder, name)):
             raise Unreadable(f"{name} is a symbolic link, which is not followed: commit the file itself") from None
         raise Unreadable(f"{name} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Unreadable(f"{name} is not a regular file")
     with open(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise Unreadable(f"{name} is not a regular file")
         data = file.read(cap + 1)
     if len(data) > cap:
         raise Unreadable(f"{name} is larger than {cap >> 10} KB")

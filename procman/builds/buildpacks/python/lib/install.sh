@@ -9,7 +9,7 @@ restore_or_install() {
   own_folder .heroku
   rm -rf "$venv"
   lock=${lock_files[$manager]}
-  facts=$("$python" -I "$pack/lib/requirements.py" facts "$lock")
+  facts=$("$python" -I "$pack/lib/requirements.py" "$lock")
   environment_key=$(key_of 1 "$manager" "$python" "$python_version" "$(uname -m)" <<<"$facts")
   if [[ ${facts%%$'\n'*} == local ]]; then
     environment_key='' # what it is made from is more than can be compared
@@ -71,38 +71,40 @@ uv_indexes() {
 install_with_pip() {
   if command -v uv >/dev/null; then
     step "Installing dependencies using 'uv pip install -r $lock'"
+    uv_indexes
+    uv pip install --python "$venv/bin/python" --compile-bytecode -r "$lock" 2>&1 | indent
   else
     step "Installing dependencies using 'pip install -r $lock'"
-  fi
-  install_requirements "$lock"
-}
-
-install_requirements() {
-  if command -v uv >/dev/null; then
-    uv_indexes
-    uv pip install --python "$venv/bin/python" --compile-bytecode -r "$1" 2>&1 | indent
-  else
-    run_pip install --progress-bar off -r "$1" 2>&1 | sed -u '/^Requirement already satisfied/d' | indent
+    local wheel=''
+    if ! grep -qsE '^pip([^A-Za-z0-9-]|$)' "$lock"; then
+      wheel=$(bundled_pip)
+    fi
+    run_pip install --progress-bar off ${wheel:+"$wheel"} -r "$lock" 2>&1 |
+      sed -u '/^Requirement already satisfied/d; /\/pip-[0-9.]*-py3-none-any.whl$/d' | indent
   fi
 }
 
-# The host's pip, working on the app's environment: ten times as fast as giving every app its own.
+# The wheel of pip that comes with Python: dynos have pip, too (heroku run pip list).
+bundled_pip() {
+  "$python" -I -c 'import ensurepip, glob, os
+folders = (os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"), "/usr/share/python-wheels")
+print(*[path for folder in folders for path in sorted(glob.glob(os.path.join(folder, "pip-*.whl")))[-1:]][:1])' 2>/dev/null || :
+}
+
+# The host's pip, working on another environment: ten times as fast as giving every app its own first.
 run_pip() {
-  local -a pip=("$python" -m pip)
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_PYTHON_VERSION_WARNING=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
   export PIP_USE_PEP517=1 PIP_REQUIRE_VIRTUALENV=0
-  if ! "${pip[@]}" --python "$venv/bin/python" --version >/dev/null 2>&1; then
-    "$python" -m ensurepip --version >/dev/null 2>&1 ||
-      fail "Neither uv nor pip is on this host for Python $python_version." "On the server: apt-get install python3-pip"
-    "$venv/bin/python" -m ensurepip --default-pip >/dev/null
-    pip=("$venv/bin/python" -m pip)
-    "${pip[@]}" "$@"
+  if "$python" -m pip --python "$venv/bin/python" --version >/dev/null 2>&1; then
+    "$python" -m pip --python "$venv/bin/python" "$@"
+  elif "$venv/bin/python" -m ensurepip --default-pip >/dev/null 2>&1; then
+    "$venv/bin/python" -m pip "$@"
   else
-    "${pip[@]}" --python "$venv/bin/python" "$@"
+    fail "Neither uv nor pip is on this host for Python $python_version." "On the server: apt-get install python3-pip"
   fi
 }
 
-# A program `pip` for the app's own scripts, since the environment has none.
+# A program `pip` for the app's own scripts, where the environment has none.
 pip_command() {
   if command -v uv >/dev/null; then
     printf '#!/bin/sh\nUV_PYTHON=%q exec uv pip "$@"\n' "$venv/bin/python"
@@ -111,36 +113,42 @@ pip_command() {
   fi
 }
 
+# tool NAME: sets tool to the host's program, else to one that is installed from the package index into the cache.
+tool() {
+  tool=$(type -P "$1" || :)
+  if [[ -z $tool ]]; then
+    local home=$cache_dir/tools/$1-$python_version
+    tool=$home/bin/$1
+    if [[ ! -x $tool ]]; then
+      detail "$1 is not on this host: installing it with pip"
+      rm -rf "$home"
+      if ! { "$python" -I -m venv --without-pip "$home" && venv=$home run_pip install --quiet "$1"; } 2>&1 | indent; then
+        fail "$1 is missing on this host, and cannot be installed." "On the server: pipx install $1"
+      fi
+    fi
+  fi
+}
+
 install_with_uv() {
-  command -v uv >/dev/null || fail "uv is missing on this host, and uv.lock can be read by nothing else." \
-    "On the server: pip install uv (or: pipx install uv), so that the server finds it in its PATH."
+  tool uv
   uv_indexes
   step "Installing dependencies using 'uv sync --locked --no-default-groups'"
-  UV_PROJECT_ENVIRONMENT=$venv uv sync --locked --no-default-groups --python "$venv/bin/python" --compile-bytecode 2>&1 | indent
+  UV_PROJECT_ENVIRONMENT=$venv "$tool" sync --locked --no-default-groups --python "$venv/bin/python" \
+    --compile-bytecode 2>&1 | indent
 }
 
 install_with_poetry() {
-  command -v poetry >/dev/null || fail "poetry is missing on this host, and poetry.lock can be read by nothing else." \
-    "On the server: apt-get install python3-poetry (or: pipx install poetry)"
-  step "Installing dependencies using 'poetry sync --only main'"
+  tool poetry
   local -a words=(sync)
-  poetry sync --help >/dev/null 2>&1 || words=(install --sync)
+  "$tool" sync --help >/dev/null 2>&1 || words=(install --sync)
+  step "Installing dependencies using 'poetry ${words[*]} --only main'"
   POETRY_VIRTUALENVS_CREATE=true POETRY_CACHE_DIR=$cache_dir/poetry PATH=$venv/bin:$PATH \
-    poetry "${words[@]}" --only main --compile --no-interaction --no-ansi 2>&1 | indent
+    "$tool" "${words[@]}" --only main --compile --no-interaction --no-ansi 2>&1 | indent
 }
 
 install_with_pipenv() {
-  local list
-  if command -v pipenv >/dev/null; then
-    step "Installing dependencies using 'pipenv install --deploy'"
-    PIPENV_VENV_IN_PROJECT=0 PIPENV_IGNORE_VIRTUALENVS=0 PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 PIPENV_CACHE_DIR=$cache_dir/pipenv \
-      PATH=$venv/bin:$PATH pipenv install --deploy 2>&1 | indent
-    return
-  fi
-  step "Installing dependencies of Pipfile.lock"
-  list=$(mktemp)
-  "$python" -I "$pack/lib/requirements.py" pipfile "$lock" >"$list" || fail "pipenv is missing on this host." \
-    "A package in Pipfile.lock has no version, which only pipenv can install. On the server: apt-get install pipenv"
-  install_requirements "$list"
-  rm -f "$list"
+  tool pipenv
+  step "Installing dependencies using 'pipenv install --deploy'"
+  PIPENV_IGNORE_VIRTUALENVS=0 PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 PIPENV_CACHE_DIR=$cache_dir/pipenv \
+    PATH=$venv/bin:$PATH "$tool" install --deploy --extra-pip-args=--progress-bar=off 2>&1 | indent
 }

@@ -1,4 +1,4 @@
-"""Reads the files that say what to install: what they are made of, and Pipfile.lock as requirements."""
+"""What an environment is made of: prints `fixed`, or `local` if more than files says it, then those files' contents."""
 
 import json
 import os
@@ -41,31 +41,8 @@ def project_is_local(path: str) -> bool:
     return "build-system" in project
 
 
-def pipfile(path: str) -> "list[str]":
-    """Pipfile.lock's default packages as requirements with hashes. Raises ValueError for what has no such form."""
-    with open(path, encoding="utf-8") as file:
-        lock = json.load(file)
-    lines = [f"--index-url {source['url']}" for source in lock["_meta"].get("sources", [])[:1]]
-    lines += [f"--extra-index-url {source['url']}" for source in lock["_meta"].get("sources", [])[1:]]
-    for name, row in lock.get("default", {}).items():
-        if "version" not in row:
-            raise ValueError(name)
-        extras = f"[{','.join(row['extras'])}]" if row.get("extras") else ""
-        markers = f" ; {row['markers']}" if row.get("markers") else ""
-        hashes = "".join(f" --hash={each}" for each in row.get("hashes", []))
-        lines.append(f"{name}{extras}{row['version']}{markers}{hashes}")
-    return lines
-
-
 def main() -> int:
-    what, path = sys.argv[1:3]
-    if what == "pipfile":
-        try:
-            print("\n".join(pipfile(path)))
-        except (ValueError, KeyError, TypeError) as error:
-            print(error, file=sys.stderr)
-            return 1
-        return 0
+    path = sys.argv[1]
     seen: "dict[str, str]" = {}
     if path == "requirements.txt":
         closure(path, seen)
