@@ -69,6 +69,22 @@ def test_a_password_gets_a_key_and_guessing_is_stopped(tmp_path):
     play(tmp_path, scenario)
 
 
+def test_a_password_is_set_with_a_key_and_changed_with_the_old_one(tmp_path):
+    async def scenario(platform, client):
+        assert (await client.patch("/account", json={"new_password": "short"})).status_code == 422
+        named = await client.patch("/account", json={"name": "Dev", "new_password": "correct horse"})
+        assert (named.status_code, named.json()["name"]) == (200, "Dev")
+        assert "correct" not in named.text
+        wrong = await client.patch("/account", json={"password": "guess", "new_password": "battery staple"})
+        assert wrong.status_code == 401
+        right = await client.patch("/account", json={"password": "correct horse", "new_password": "battery staple"})
+        assert right.status_code == 200
+        made = await client.post("/oauth/authorizations", json={}, headers=basic("dev@example.com", "battery staple"))
+        assert made.status_code == 201
+
+    play(tmp_path, scenario)
+
+
 def test_users_are_the_administrators_business(tmp_path):
     async def scenario(platform, client):
         ann = (await client.post("/users", json={"email": "ann@example.com"})).json()

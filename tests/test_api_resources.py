@@ -74,6 +74,9 @@ def test_a_certificate_is_tried_before_it_is_kept_and_its_key_is_private(tmp_pat
         assert not file.exists()
         domain = (await client.get("/apps/demo/domains/www.example.com")).json()
         assert domain["sni_endpoint"] is None
+        await client.post("/apps/demo/sni-endpoints", json={"certificate_chain": chain, "private_key": key})
+        await client.delete("/apps/demo")
+        assert list((tmp_path / "data" / "certificates").iterdir()) == []
 
     play(tmp_path, scenario)
 

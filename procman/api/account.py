@@ -2,12 +2,19 @@
 
 from procman.api import serialize
 from procman.api.call import Answer, Call, Right, Route
+from procman.platform import users
 from procman.platform.refusals import missing
 
 
 async def show(call: Call) -> Answer:
     """``GET /account``."""
     return Answer(serialize.account(call.user))
+
+
+async def update(call: Call) -> Answer:
+    """``PATCH /account``: ``name``; ``new_password`` with the old ``password``, if there is one."""
+    said = (call.text(key, required=False) for key in ("name", "password", "new_password"))
+    return Answer(serialize.account(await users.change_account(call.host, call.user, *said)))
 
 
 async def features(call: Call) -> Answer:
@@ -32,6 +39,7 @@ async def quota(call: Call) -> Answer:
 
 ROUTES = (
     Route("GET", "/account", show, Right.USER),
+    Route("PATCH", "/account", update, Right.USER),
     Route("GET", "/users/~", show, Right.USER),
     Route("GET", "/account/features", features, Right.USER),
     Route("GET", "/account/features/{feature}", feature, Right.USER),

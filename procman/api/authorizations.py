@@ -96,8 +96,8 @@ async def list_users(call: Call) -> Answer:
 async def add_user(call: Call) -> Answer:
     """``POST /users``: an account; its first key is told, this once."""
     password = call.text("password", required=False)
-    if password is not None and len(password) < 8:
-        raise invalid("password must have 8 characters or more.")
+    if password is not None and len(password) < users.SHORTEST_PASSWORD:
+        raise invalid(f"A password must have {users.SHORTEST_PASSWORD} characters or more.")
     user, key = await authorizations.add_user(call.host, call.user, call.must("email"), password, call.flag("admin"))
     return Answer({**serialize.account(user), "admin": user.admin, "api_key": key}, 201)
 

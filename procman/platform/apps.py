@@ -1,9 +1,11 @@
 """Apps: made, renamed, looked at, destroyed."""
 
+import asyncio
 import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterable
 
 from procman.core.records import App, Domain, Release, Slug, User
 from procman.platform import audit
@@ -119,25 +121,38 @@ async def destroy(host: Host, user: User, app: App) -> None:
     await host.rollouts.drop(app.id)
     await host.runtime.remove(app.id)
 
-    def delete(tx: Tx) -> list[str]:
+    def delete(tx: Tx) -> tuple[list[str], list[str], list[str]]:
         slugs = [slug.id for slug in tables.slugs.find(tx, app_id=app.id)]
+        endpoints = [endpoint.id for endpoint in tables.endpoints.find(tx, app_id=app.id)]
+        uploads = [source.id for source in tables.sources.find(tx, app_id=app.id)]
         audit.note(host, tx, user, app, "destroy app")
         tables.builds.delete(tx, app_id=app.id)
         tables.releases.delete(tx, app_id=app.id)
         tables.apps.delete(tx, id=app.id)
-        return slugs
+        return slugs, endpoints, uploads
 
-    slugs = await host.db.run(delete)
+    slugs, endpoints, uploads = await host.db.run(delete)
     await host.traffic.route(app.id)
     host.log.forget(app.id)
     layout = host.layout
     folders = (layout.home(app.id), layout.repository(app.id), layout.path("cache", app.id), *map(layout.slug, slugs))
+    files = (
+        layout.deploy_lock(app.id),
+        *map(layout.packed_slug, slugs),
+        *(layout.certificate(endpoint) for endpoint in endpoints),
+        *(layout.source(upload) for upload in uploads),
+    )
+    await asyncio.to_thread(remove, folders, files)
+    host.tell("api:app", "destroy", app)
+
+
+def remove(folders: Iterable[str], files: Iterable[str]) -> None:
+    """Take away what is there of them."""
     for path in folders:
         shutil.rmtree(path, ignore_errors=True)
-    for path in (layout.deploy_lock(app.id), *map(layout.packed_slug, slugs)):
+    for path in files:
         if os.path.exists(path):
             os.unlink(path)
-    host.tell("api:app", "destroy", app)
 
 
 def check_name(tx: Tx, name: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from procman.core.records import App, Endpoint, User
 from procman.platform import audit
+from procman.platform.files import write_secret
 from procman.platform.host import Host
 from procman.platform.layout import Layout
 from procman.platform.refusals import Refusal, invalid, missing
@@ -109,17 +110,12 @@ def find(tx: Tx, app: App, word: str) -> Endpoint:
 
 def file_of(layout: Layout, endpoint_id: str) -> str:
     """Chain and key in one file."""
-    return layout.path("certificates", f"{endpoint_id}.pem")
+    return layout.certificate(endpoint_id)
 
 
 def write(layout: Layout, endpoint_id: str, chain: str, key: str) -> None:
     """Atomically, readable by the server alone."""
-    path = file_of(layout, endpoint_id)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:  # made with mode 0600
-        file.write(f"{chain.strip()}\n{key.strip()}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
+    write_secret(file_of(layout, endpoint_id), f"{chain.strip()}\n{key.strip()}\n".encode())
 
 
 def check(chain: str, key: str) -> Facts:

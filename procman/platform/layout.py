@@ -6,7 +6,7 @@ from typing import NamedTuple
 from procman.errors import ProcmanError
 
 FOLDERS = ("tls", "repos", "slugs", "apps", "logs", "builds", "cache", "router", "sources", "output", "certificates")
-PASSED_THROUGH = ("", "apps", "slugs", "builds", "cache")  # by the users that apps run and are built as
+PASSED_THROUGH = ("", "apps", "slugs", "builds", "cache", "router")  # by the users of apps, of builds, of HAProxy
 
 
 class Layout(NamedTuple):
@@ -41,6 +41,14 @@ class Layout(NamedTuple):
     def packed_slug(self, slug_id: str) -> str:
         """The slug as one file."""
         return self.path("slugs", f"{slug_id}.tgz")
+
+    def certificate(self, endpoint_id: str) -> str:
+        """A certificate's chain and key in one file."""
+        return self.path("certificates", f"{endpoint_id}.pem")
+
+    def source(self, source_id: str) -> str:
+        """An uploaded source."""
+        return self.path("sources", f"{source_id}.tgz")
 
     def home(self, app_id: str) -> str:
         """What belongs to the app's supervisor."""

@@ -43,7 +43,7 @@ def url(host: Host, source: Source) -> str:
 
 def file_of(host: Host, source: Source) -> str:
     """Where it lies."""
-    return host.layout.path("sources", f"{source.id}.tgz")
+    return host.layout.source(source.id)
 
 
 async def find(host: Host, source_id: str, secret: str) -> Source:

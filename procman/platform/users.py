@@ -13,6 +13,7 @@ from procman.store import tables
 from procman.store.database import Tx
 
 SESSION_S = 30 * 86_400
+SHORTEST_PASSWORD = 8
 SCRYPT = {"n": 1 << 14, "r": 8, "p": 1}
 
 
@@ -88,6 +89,25 @@ async def log_in_by_password(host: Host, email: str, password: str) -> User | No
     user = await host.db.run(lambda tx: tables.users.get(tx, email=email))
     right = await asyncio.to_thread(check_password, password, user.password if user else None)
     return user if right else None
+
+
+async def change_account(
+    host: Host, user: User, name: str | None, password: str | None, new_password: str | None
+) -> User:
+    """Another name, or another password; who has one must know it. Raises Refusal."""
+    if new_password is not None:
+        if len(new_password) < SHORTEST_PASSWORD:
+            raise invalid(f"A password must have {SHORTEST_PASSWORD} characters or more.")
+        if user.password and not await asyncio.to_thread(check_password, password or "", user.password):
+            raise unauthorized()
+    hashed = await asyncio.to_thread(hash_password, new_password) if new_password else user.password
+
+    def change(tx: Tx) -> User:
+        changed = user._replace(name=user.name if name is None else name, password=hashed, updated_at=host.now())
+        tables.users.update(tx, user.id, name=changed.name, password=hashed, updated_at=changed.updated_at)
+        return changed
+
+    return await host.db.run(change)
 
 
 def can_use(tx: Tx, user: User, app: App) -> bool:
