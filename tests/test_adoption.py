@@ -79,6 +79,19 @@ def test_no_line_is_lost_or_told_twice(served):
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_a_flood_is_written_once_and_in_order_whenever_the_supervisor_is_killed(served):
+    served.plan(1, types={"worker": kind("$PY $CHILDREN/write.py count 120000 n; echo done; sleep 1000")})
+    running = served.start()
+    for wanted in range(1, 7):
+        served.wait_for_log(rf"n 00{wanted}[0-9]{{4}} ")
+        kill(running)
+        running = served.start()
+    served.wait_for_log(r"app\[worker.1\]: done")
+    numbers = [int(line.split()[1]) for line in served.lines("worker.1", "app")[:-1]]
+    assert numbers == list(range(120_000))
+    assert served.end(running) == 0
+
+
 def test_what_ended_meanwhile_has_its_last_words_and_its_status_told(served):
     words = "trap 'echo last words; exit 7' USR1; echo ready; while :; do sleep 0.05; done"
     served.plan(1, types={"worker": kind(words)})

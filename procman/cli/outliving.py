@@ -11,6 +11,7 @@ from procman.core.model import DynoName
 from procman.supervisor.adoption import Succession, find, holder_of, make_pipes
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Ledger, remove
+from procman.supervisor.owed import Witness, cut_torn
 from procman.supervisor.processes import Child, LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 
@@ -29,6 +30,11 @@ class Outliving:
     def pipes(self) -> str:
         """The directory for the dynos' log pipes."""
         return make_pipes(self._home, self._used)
+
+    def witness(self) -> Witness | None:
+        """What can tell whether something was written."""
+        store, scribe = self._app.store, self._app.scribe
+        return Witness(self._home.log, store.place, lambda: scribe.waiting > 0) if store and scribe else None
 
     def join(self, supervisor: Supervisor, processes: LocalProcesses, token: str) -> Callable[[], None]:
         """What is to be done before the formation starts."""
@@ -70,6 +76,7 @@ class Outliving:
 
 def clear_up(app: LocalApp, home: Home, last: dict[str, str]) -> tuple[str, Outliving | None]:
     """End what the last supervisor left, but for what a detached formation goes on with; says how much that was."""
+    cut_torn(home.log)
     found, swept = find(home, last, lambda entry: bool(app.settings.detach) and entry.dyno.process_type in app.types())
     if app.settings.detach:
         return swept, Outliving(app, home, found)

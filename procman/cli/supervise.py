@@ -26,6 +26,7 @@ from procman.supervisor.ledger import Ledger
 from procman.supervisor.loop import Loop
 from procman.supervisor.memory import MemoryWatch
 from procman.supervisor.one_offs import OneOffs
+from procman.supervisor.owed import Witness, cut_torn
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.quarters import Quarters
 from procman.supervisor.resumption import go_on, listener_of, serve_again
@@ -98,6 +99,7 @@ def look_around(home: Home, last: Mapping[str, str], baggage: Baggage | None, ou
 
 def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
     """Wire the supervisor and let it run. ``last``: what was killed here; ``baggage``: what made way for us."""
+    cut_torn(home.log)
     store, token, loop = LogStore(home.log), token_of(identity()), Loop()
     scribe = Scribe(store)
     loop.watch(scribe.fileno(), scribe.heed)
@@ -114,6 +116,7 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
         loop,
         is_bound=lambda port, child: ports.is_bound(port, child.pid),
         on_end=remember(home, scribe),
+        log=Witness(home.log, store.place, lambda: scribe.waiting > 0),
     )
     look_after(quarters, supervisor, processes)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

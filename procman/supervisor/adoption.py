@@ -7,8 +7,7 @@ from typing import Any
 
 from procman.core.model import DynoName
 from procman.supervisor import ledger as books
-from procman.supervisor.ends import open_fifo
-from procman.supervisor.holder import EXIT
+from procman.supervisor.ends import EXIT, OWED, open_fifo
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Bookkeeper, Entry, Ledger
 from procman.supervisor.processes import Child, LocalProcesses
@@ -116,7 +115,7 @@ class Succession:
 def make_pipes(home: Home, used: Iterable[str]) -> str:
     """The directory of the log pipes, with none in it but those of dynos that live on."""
     os.makedirs(home.pipes, mode=0o700, exist_ok=True)
-    kept = {name for path in used for name in (path, path + EXIT)}
+    kept = {name for path in used for name in (path, path + EXIT, path + OWED)}
     for name in os.listdir(home.pipes):
         if f"{home.pipes}/{name}" not in kept:
             os.unlink(f"{home.pipes}/{name}")

@@ -9,6 +9,8 @@ from procman.logs.sink import widen_pipe
 from procman.supervisor.terminal import open_pty
 
 PIPE_BYTES = 256 << 10
+EXIT = ".exit"  # behind the path of a dyno's first pipe: how it ended, as wait(2) has it
+OWED = ".owed"  # behind the path of a pipe: what was read of it and may not be written (``owed``)
 
 Action = tuple[int, ...] | tuple[int, int, str, int, int]  # as posix_spawn takes them
 

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from procman.supervisor.ends import EXIT
 from procman.supervisor.proctable import read_process
 
 DONE = b"done\n"
-EXIT = ".exit"  # behind the path of a dyno's first pipe: how it ended, as wait(2) has it
 
 # linux/pidfd.h since 6.15: PIDFD_GET_INFO tells how a process that was reaped has ended, to whoever held it.
 GET_INFO, INFO_EXIT = 0xC040FF0B, 1 << 3

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from procman.core.dyno import Dyno, State
 from procman.core.model import DynoName
-from procman.supervisor.holder import EXIT
+from procman.supervisor.ends import EXIT
 from procman.supervisor.inherited import Inherited, find
 from procman.supervisor.processes import Child
 from procman.supervisor.proctable import read_process

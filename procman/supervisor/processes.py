@@ -4,12 +4,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from procman.core.model import UNKNOWN, DynoName, Exit
-from procman.supervisor.ends import Io, open_ends
-from procman.supervisor.holder import EXIT, Holder
-from procman.supervisor.inherited import Inherited
+from procman.supervisor.ends import EXIT, OWED, Io, open_ends
 from procman.supervisor.lifeline import Lifeline
 from procman.supervisor.oom import OomCounter
 from procman.supervisor.proctable import (
@@ -25,6 +23,9 @@ from procman.supervisor.reaping import become_subreaper, next_exit, reap, signal
 
 RECHECK_S = 0.1
 INIT = 1  # where orphans went before we were a subreaper, or go where we are none
+if TYPE_CHECKING:
+    from procman.supervisor.inherited import Inherited
+
 UNSEEN = Exit(UNKNOWN, reason="its supervisor had been killed")
 ALL_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -69,7 +70,7 @@ class Child:
         self.pty: int | None = None
         self.stdin: int | None = None
         self.pipes: tuple[str, ...] = ()
-        self.inherited: Inherited | None = None
+        self.inherited: "Inherited | None" = None
         self.status: int | None = None  # as wait(2) told, once it has ended
         self.ended = False  # the root process was reaped; others may live
 
@@ -154,7 +155,7 @@ class LocalProcesses:
         self.aides: set[int] = set()  # pids of helpers that are no dyno's
         self.grouped: Callable[[Child], Iterable[int]] = lambda child: ()  # pids in a dyno's control group
         self._pipes = pipes
-        self.guard: Guard = Holder(guard) if pipes else Lifeline(f"{token}/".encode(), guard)
+        self.guard: Guard = make_holder(guard) if pipes else Lifeline(f"{token}/".encode(), guard)
         self._heirlooms: list[Child] = []  # inherited, and not empty yet
         self._reaper = become_subreaper()
         self._oom: OomCounter | None = None
@@ -366,10 +367,17 @@ class LocalProcesses:
         return self._oom is not None and self._oom.has_killed()
 
 
+def make_holder(guard: Mapping[str, Any] | None) -> Guard:
+    """The guard of dynos that may outlive us."""
+    from procman.supervisor.holder import Holder  # noqa: PLC0415 - not for formations in a terminal
+
+    return Holder(guard)
+
+
 def remove(pipes: Iterable[str]) -> None:
     """What a life leaves of files."""
     for path in pipes:
-        for name in (path, path + EXIT):
+        for name in (path, path + EXIT, path + OWED):
             try:
                 os.unlink(name)
             except OSError:

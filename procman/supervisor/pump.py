@@ -2,8 +2,8 @@
 
 import os
 import selectors
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from procman.core.model import DynoName
 from procman.logs.formats import Source
@@ -11,6 +11,9 @@ from procman.logs.output import Output
 from procman.logs.sink import HIGH_WATER, Sink
 from procman.logs.splitter import LINE_LIMIT, LineSplitter
 from procman.supervisor.loop import FOREVER, Loop
+
+if TYPE_CHECKING:  # what it imports, few formations need
+    from procman.supervisor.owed import Owed, Witness
 
 CHUNK = 256 << 10  # bytes of one read: a whole pipe
 PARTIAL_S = 0.1  # an unfinished line, such as a prompt, is shown after this pause
@@ -26,12 +29,14 @@ STALL_S = 2.0  # at the end, a reader that takes nothing for so long is not wait
 class Stream:
     """One descriptor of one life of a dyno."""
 
-    __slots__ = ("fd", "held", "logged", "recent", "source", "splitter")
+    __slots__ = ("due", "fd", "held", "logged", "owed", "recent", "source", "splitter")
 
     def __init__(self, fd: int, source: Source, terminal: bool, logged: bool) -> None:
         self.fd = fd
         self.logged = logged  # else it is only for those who tap it
         self.held = False
+        self.owed: "Owed | None" = None  # what is read is taken only when it is written
+        self.due = 0  # bytes that were read and not taken yet
         self.source = source
         self.splitter = LineSplitter()
         self.recent = b"" if terminal else None  # the last screenful of a terminal, for who joins it later
@@ -40,10 +45,19 @@ class Stream:
 class Pump:
     """Reads every dyno's output. A full sink stops the reading, not the dynos: they wait in their own write.
 
-    ``on_reader_gone`` is called once, when nobody will ever read the output again.
+    ``on_reader_gone`` is called once, when nobody will ever read the output again. ``log``: what can tell whether
+    something was written; with it pipes can be read carefully (``be_careful``).
     """
 
-    def __init__(self, loop: Loop, output: Output, on_reader_gone: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        output: Output,
+        on_reader_gone: Callable[[], None],
+        log: "Witness | None" = None,
+    ) -> None:
+        self._log = log
+        self._owing: list[Stream] = []
         self._loop = loop
         self._output = output
         self._on_reader_gone = on_reader_gone
@@ -84,11 +98,47 @@ class Pump:
             taken = 0
             while stream in self._streams and taken < LAST_WORDS and (count := self._read(stream)):
                 taken += count
+                if stream.owed:
+                    self._settle(last=True)
             if stream not in self._streams:
                 continue
             self._finish_line(stream)
             if close:
                 self._drop(stream)
+
+    def be_careful(self, streams: list[Stream], pipes: Sequence[str], fresh: bool) -> None:
+        """From now on, what is read of these pipes, by their paths, is taken only when it is written.
+
+        Unless ``fresh``, it is gone on where somebody else was when he was killed.
+        """
+        if self._log is None:
+            return
+        for stream, path in zip(streams, pipes, strict=False):
+            stream.owed = self._log.owed(path)
+            if not fresh:
+                stream.splitter.feed(self._log.settle(stream.owed, stream.fd, stream.source))
+            stream.owed.end(rest_of(stream))
+
+    def owes(self) -> bool:
+        """Whether something that was read is still in its pipe."""
+        return bool(self._owing)
+
+    def _settle(self, last: bool = False) -> None:
+        """Have everything written, and take it. While a disk stalls, nothing more is read, but of a dyno that ends."""
+        self._output.flush()
+        if not self._owing:
+            return
+        if self._log and self._log.waits() and not last:
+            for stream in self._owing:
+                self.hold(stream, held=True)  # until the disk has written; that makes the loop turn again
+            return
+        for stream in self._owing:
+            self.hold(stream, held=False)
+            if stream.due and stream in self._streams and stream.owed and self._log:
+                stream.owed.end(rest_of(stream))
+                self._log.take(stream.fd, stream.due)
+                stream.due = 0
+        self._owing.clear()
 
     def tap(
         self, stream: Stream, write: Callable[[bytes], None], close: Callable[[], None], recent: bool = True
@@ -108,12 +158,10 @@ class Pump:
         """What another pump has to know to go on with a stream; None when it is at its end."""
         if stream not in self._streams:
             return None
-        rest = stream.splitter.take()
-        stream.splitter.feed(rest)
         return {
             "fd": stream.fd,
             "name": stream.source.stream,
-            "rest": rest.hex(),
+            "rest": rest_of(stream).hex(),
             "begun": self._output.begun(stream.source).hex(),
             "recent": None if stream.recent is None else stream.recent.hex(),
         }
@@ -143,7 +191,7 @@ class Pump:
 
     def flush(self) -> None:
         """Write what the reader takes, and pause or resume the reading accordingly."""
-        self._output.flush()
+        self._settle()
         size = 0
         for sink in self._output.sinks:
             if sink.broken and not self._gone_told:
@@ -194,7 +242,7 @@ class Pump:
     def _read(self, stream: Stream) -> int:
         """One chunk. The bytes read; 0 when there is nothing now, or nothing any more."""
         try:
-            chunk = os.read(stream.fd, CHUNK)
+            chunk = self._look(stream, stream.owed) if stream.owed else os.read(stream.fd, CHUNK)
         except BlockingIOError:
             return 0
         except OSError:
@@ -221,10 +269,24 @@ class Pump:
             self._unfinished.pop(stream, None)
         return len(chunk)
 
+    def _look(self, stream: Stream, owed: "Owed") -> bytes:
+        """A chunk that stays in its pipe until it is written."""
+        assert self._log
+        if stream.due:
+            raise BlockingIOError  # it would be the same again
+        chunk = self._log.look(stream.fd)
+        if chunk:
+            owed.begin(len(chunk), self._log.place())
+            stream.due = len(chunk)
+            self._owing.append(stream)
+        return chunk
+
     def _finish_line(self, stream: Stream) -> None:
         self._unfinished.pop(stream, None)
         if stream.splitter.size:
             self._output.lines(stream.source, stream.splitter.take() + b"\n")
+            if stream.owed and not stream.due:
+                stream.owed.end(b"")
         else:
             self._output.end_line(stream.source)
 
@@ -235,6 +297,9 @@ class Pump:
         if not stream.held:
             self._inputs.unregister(stream.fd)
         os.close(stream.fd)
+        if stream.owed:
+            stream.owed.close()
+            stream.owed = None
 
     def _partial_due(self) -> float:
         if self._paused or not self._unfinished or not self._output.format.shows_partials:
@@ -249,3 +314,10 @@ class Pump:
                 self._output.partial(stream.source, stream.splitter.take())
         self.flush()
 
+
+def rest_of(stream: Stream) -> bytes:
+    """The line that was begun."""
+    rest = stream.splitter.take()
+    if rest:
+        stream.splitter.feed(rest)
+    return rest

@@ -4,7 +4,7 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procman.core.dyno import State
 from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
@@ -32,6 +32,9 @@ from procman.supervisor.processes import Child, Command, Processes
 from procman.supervisor.pump import Pump, Stream
 from procman.supervisor.terminal import set_size
 
+if TYPE_CHECKING:
+    from procman.supervisor.owed import Witness
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 ECHO_S = 1.0  # so soon after a stop has begun, another signal says the same once more; see ``is_echo``
 TYPED_ECHO_S = 0.1  # the same for Ctrl-C, which a person may press twice in a second and mean it
@@ -51,6 +54,7 @@ class Supervisor:
     ``is_bound(port, child)``: whether a process of the dyno listens on the port.
     ``on_end`` hears of every life that has ended, and whether that was asked for.
     ``window``: rows and columns of the dynos' terminals, where they have any; asked again when ours is resized.
+    ``log``: with it, nothing of log pipes that outlive us is lost or written twice, even if we are killed.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Supervisor:
         is_bound: Callable[[int, Child], bool],
         window: Callable[[], tuple[int, int]] | None = None,
         on_end: Callable[[Child, Exit, bool], None] = lambda child, ended, asked: None,
+        log: "Witness | None" = None,
     ) -> None:
         self.engine = engine
         self.processes = processes
@@ -74,7 +79,7 @@ class Supervisor:
         self.on_birth: list[Callable[[Child], None]] = []
         self.on_death: list[Callable[[Child], None]] = []
         self.on_emptied: list[Callable[[Child], None]] = []
-        self._pump = Pump(loop, output, self._reader_gone)
+        self._pump = Pump(loop, output, self._reader_gone, log)
         self._boot = BootWatch(loop, is_bound, self._bound)
         self._children: dict[DynoName, Child] = {}
         self._streams: dict[Child, list[Stream]] = {}
@@ -92,6 +97,10 @@ class Supervisor:
         """Read and write what can be."""
         self._pump.flush()
 
+    def owes(self) -> bool:
+        """Whether something that was read is still to be written, and is in its pipe until then."""
+        return self._pump.owes()
+
     def lives(self) -> Iterator[tuple[Child, list[dict[str, Any]], bool]]:
         """Every life with its streams, for another supervisor to go on with, and whether it is only to become empty."""
         for child in self._children.values():
@@ -102,6 +111,7 @@ class Supervisor:
         """With one of these lives; the engine knows of it already."""
         self._children[child.dyno] = child
         self._streams[child] = self._pump.unpack(child.dyno, rows, child.io in (Io.LOG, Io.TERMINAL_LOG))
+        self._pump.be_careful(self._streams[child], child.pipes, fresh=True)
         if ending:
             self._ending[child.dyno] = child
         self._watch_root(child, port)
@@ -247,6 +257,7 @@ class Supervisor:
         self._children[child.dyno] = child
         logged = child.io in (Io.LOG, Io.TERMINAL_LOG)
         self._streams[child] = self._pump.add(child.dyno, child.outputs, child.pty is not None, logged)
+        self._pump.be_careful(self._streams[child], child.pipes, fresh=child.inherited is None)
         for action in self.on_birth:
             action(child)
 

@@ -111,8 +111,10 @@ class Upgrade:
         assert self.server
         place = os.getcwd()
         self._supervisor.output.say(None, "Replacing the program of this supervisor")
-        self._supervisor.flush()
         self._settle()
+        self._supervisor.flush()
+        if self._supervisor.owes():
+            return "its log cannot be written now"
         baggage = self._pack(self.server)
         fds = {write(baggage), *descriptors(baggage)}
         try:
