@@ -10,7 +10,8 @@ from procman.router.settings import Settings, Timeouts, split_address
 from procman.router.sites import Server
 
 LUA, HOSTS, APPS, CERTIFICATES = "wait.lua", "hosts.map", "apps.map", "certificates.list"
-LOG_SOCKET, MASTER_SOCKET = "log.sock", "master.sock"
+LOG_PIPE, MASTER_SOCKET = "log.fifo", "master.sock"
+LOG_VARIABLE = "PROCMAN_LOG"  # in HAProxy's environment: the number under which it finds the log pipe open
 HTML = 'content-type "text/html; charset=utf-8"'
 REQUEST_ID = "^[A-Za-z0-9+/=-]{20,200}$"
 HOP_BY_HOP = ("keep-alive", "te", "trailer")
@@ -55,22 +56,14 @@ def global_section(settings: Settings, description: str) -> str:
 global
 {user}  description {description}
   lua-load {LUA}
+  noreuseport
   tune.bufsize 32768
   tune.http.maxhdr 1000
   ssl-default-bind-options ssl-min-ver TLSv1.2
 
-# What nobody reads is kept here for a while; then the oldest goes. Nothing waits for it.
-ring requests
-  format raw
-  maxlen 20000
-  size {settings.log_bytes}
-  timeout connect 5s
-  timeout server 30s
-  server procman unix@{LOG_SOCKET}
-
 defaults front
   mode http
-  log ring@requests len 20000 format raw local3
+  log "fd@${{{LOG_VARIABLE}}}" len 20000 format raw local3
   log-format "{LOG_FORMAT}"
   timeout client {milliseconds(times.idle)}
   timeout http-request {milliseconds(times.head)}

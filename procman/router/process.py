@@ -9,22 +9,26 @@ from collections.abc import Callable
 
 from procman.errors import ProcmanError
 from procman.router.binary import Binary
-from procman.router.configuration import MASTER_SOCKET
+from procman.router.configuration import LOG_VARIABLE, MASTER_SOCKET
 from procman.router.runtime_socket import NotAnswering, Processes, RuntimeSocket
 
-CONFIGURATION = "haproxy.cfg"
+CONFIGURATION, ERRORS = "haproxy.cfg", "haproxy.err"
 READY_S = 20.0  # for a start or a reload, on a busy host
 GLANCE_S = 0.01
 ALERT = re.compile(r"^\[ALERT\]\s+\(\d+\) : (.*)$", re.MULTILINE)
 
 
 class Process:
-    """Runs ``binary`` with the configuration in ``directory``: a master with workers, which end when it ends."""
+    """Runs ``binary`` with the configuration in ``directory``: a master with workers, which end when it ends.
 
-    def __init__(self, binary: Binary, directory: str, socket: RuntimeSocket) -> None:
+    ``log``: the descriptor on which it shall log.
+    """
+
+    def __init__(self, binary: Binary, directory: str, socket: RuntimeSocket, log: int) -> None:
         self._binary = binary
         self._directory = directory
         self._socket = socket
+        self._log = log
         self._handle: int | None = None
 
     async def check(self, file: str) -> None:
@@ -66,20 +70,24 @@ class Process:
         raise ProcmanError(f"cannot start HAProxy: it does not serve after {READY_S:g} s")
 
     async def _call(self, *arguments: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            self._binary.path,
-            "-C",
-            self._directory,
-            *arguments,
-            env={"PATH": os.defpath},  # nothing of ours is HAProxy's business
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        _, errors = await process.communicate()
-        text = errors.decode("utf-8", "replace")
-        return process.returncode or 0, "; ".join(ALERT.findall(text)[:3]) or text.strip()[-500:]
+        # Its words go to a file: a daemon that writes to a pipe without a reader is killed by that.
+        with open(os.path.join(self._directory, ERRORS), "w+b", opener=private) as words:
+            process = await asyncio.create_subprocess_exec(
+                self._binary.path,
+                "-C",
+                self._directory,
+                *arguments,
+                env={"PATH": os.defpath, LOG_VARIABLE: str(self._log)},  # nothing more of ours is HAProxy's business
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=words,
+                pass_fds=(self._log,),
+                start_new_session=True,
+            )
+            status = await process.wait()
+            words.seek(0)
+            text = words.read().decode("utf-8", "replace")
+        return status, "; ".join(ALERT.findall(text)[:3]) or text.strip()[-500:]
 
     async def watch(self, on_end: Callable[[], None]) -> None:
         """Call back, once, when it has ended. Raises NotAnswering."""
@@ -122,3 +130,8 @@ class Process:
         for handle in handles:
             await asyncio.get_running_loop().run_in_executor(None, select.select, [handle], [], [], 10.0)
             os.close(handle)
+
+
+def private(path: str, flags: int) -> int:
+    """Opens files for ourselves alone."""
+    return os.open(path, flags, 0o600)

@@ -12,9 +12,9 @@ from procman.errors import ProcmanError
 from procman.router import pages, runtime_commands, waiting
 from procman.router.arrangement import Arrangement, arrange, decode, encode, forget
 from procman.router.binary import find_binary
-from procman.router.configuration import LOG_SOCKET, LUA, MASTER_SOCKET, Secrets, build
+from procman.router.configuration import LOG_PIPE, LUA, MASTER_SOCKET, Secrets, build
 from procman.router.files import SLOTS, Files
-from procman.router.log_receiver import LogReceiver
+from procman.router.log_pipe import LogPipe
 from procman.router.process import CONFIGURATION, Process
 from procman.router.requests_log import Limits, read
 from procman.router.runtime_commands import Maps, maps_of
@@ -52,9 +52,9 @@ class Router:
         self.binary = find_binary(haproxy)
         self._files = Files(directory)
         self._socket = RuntimeSocket(self._files.fd, MASTER_SOCKET)
-        self._process = Process(self.binary, self._files.path, self._socket)
         self._on_line = on_line
-        self._receiver = LogReceiver(self._files.fd, LOG_SOCKET, self.settings.user, self._take)
+        self._pipe = LogPipe(self._files.fd, LOG_PIPE, self._take)
+        self._process = Process(self.binary, self._files.path, self._socket, self._pipe.fd)
         times = self.settings.timeouts
         self._limits = Limits(round(times.first_byte * 1000), round(times.connect * 1000))
         self._traffic = Traffic()
@@ -69,7 +69,7 @@ class Router:
 
     async def start(self) -> None:
         """Have an HAProxy that serves: the one that runs, with what it was told last; else a new one."""
-        await self._receiver.start()
+        self._pipe.start()
         async with self._lock:
             self._remember()
             try:
@@ -139,7 +139,7 @@ class Router:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._receiver.stop()
+        self._pipe.close()
         self._files.close()
 
     async def stop(self) -> None:

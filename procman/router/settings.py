@@ -34,8 +34,7 @@ class Settings(NamedTuple):
 
     ``certificate``: path of a PEM for names that no other certificate has; None: such connections are refused.
     ``user``: whom HAProxy's workers run as when it is started by root. ``backlog``: requests in flight per dyno, above
-    which there is H11. ``slots``: backends to begin with. ``log_bytes``: how much of its log HAProxy keeps while nobody
-    reads it.
+    which there is H11. ``slots``: backends to begin with.
     """
 
     http: str
@@ -46,7 +45,6 @@ class Settings(NamedTuple):
     backlog: int = 200
     slots: int = 64
     sticky_slots: int = 8
-    log_bytes: int = 16 << 20
 
 
 def check_settings(settings: Settings) -> None:
