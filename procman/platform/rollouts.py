@@ -189,13 +189,21 @@ class Worker:
     async def _renew(self, situation: Situation, current: Release, slug: Slug) -> None:
         """Every dyno anew, the new ones beside the old (Heroku: preboot)."""
         plan = await self._plan(situation.app, current, slug, await self._next_generation())
+        plain = plan.rollout == "restart"  # the old ones end at once: from here on there is no way back to them
+        if plain:
+            await self._note(plan)
         try:
             await self._host.runtime.apply(plan)
         except RolloutFailed as failed:
             self._host.say(self._app_id, f"Restart failed, the old dynos go on: {failed.why}")
             return
-        await self._host.db.run(lambda tx: tables.apps.update(tx, self._app_id, generation=plan.generation))
+        if not plain:
+            await self._note(plan)
         await self._switch(plan)
+
+    async def _note(self, plan: Plan) -> None:
+        """This generation is what runs the app."""
+        await self._host.db.run(lambda tx: tables.apps.update(tx, self._app_id, generation=plan.generation))
 
     async def _release(self, situation: Situation, release: Release) -> None:
         """Roll the newest pending release out; those before it have been overtaken."""

@@ -21,6 +21,7 @@ from procman.runtimes.local_home import AppHome
 from procman.runtimes.local_keeper import Surroundings
 
 T = TypeVar("T")
+FIND_S = 10.0  # a supervisor that hangs shall not hang the server's start
 TRIES = 5  # of a request whose supervisor died over it
 Owner = Callable[[str], Awaitable[int | None]]
 
@@ -48,7 +49,7 @@ class LocalRuntime:
         except OSError:
             return []
         apps = [await self._app(app_id) for app_id in app_ids]
-        await asyncio.gather(*(app.keeper.find() for app in apps), return_exceptions=True)
+        await asyncio.gather(*(asyncio.wait_for(app.keeper.find(), FIND_S) for app in apps), return_exceptions=True)
         return app_ids
 
     async def close(self) -> None:

@@ -77,6 +77,7 @@ class LocalApp:
             try:
                 async for answer in connection.ask(verb, **arguments):
                     if "ok" in answer:
+                        await self.keeper.catch_up()
                         return answer
                     on_event(answer)
             finally:
@@ -135,6 +136,7 @@ class LocalApp:
                 connection = await self._connect()
                 try:
                     await self._begin(connection, one_off, file, attach)
+                    await self.keeper.catch_up()
                 except BaseException:
                     connection.close()
                     self._ends.pop(one_off.name, None)

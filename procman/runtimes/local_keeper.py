@@ -18,6 +18,7 @@ from procman.runtimes.local_home import AppHome
 
 AGAIN_S = (0.0, 0.0, 0.2, 1.0, 5.0, 15.0, 30.0)  # before the next start, by deaths in a row
 BEARABLE = 2  # failed starts in a row that nobody is told of: the one that was killed may not have gone yet
+CATCH_UP_S = 1.0
 STEADY_S = 30.0  # after so long a life a death is a first one
 HASTE_S = 5.0  # for the dynos of an app that is being destroyed
 IDLE_S = 60.0  # a supervisor without dynos is kept so long
@@ -73,6 +74,8 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
         self._retiring = False
+        self._last: Message = {}
+        self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def is_there(self) -> bool:
@@ -80,25 +83,31 @@ class Keeper:
         return self._needed.is_set()
 
     async def find(self) -> bool:
-        """Whether a supervisor runs already, left by an earlier server; then it is followed."""
+        """Whether an earlier server left a supervisor, or one that was killed left dynos; then it is followed."""
         if self.is_there:
             return True
         if not self.home.has_remains():
-            return False
-        try:
-            (await connect(self.home.socket, self.home.uid)).close()
-        except Gone:
             return False
         await self.up()
         return True
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[None]:
-        """A supervisor that is up, and stays for as long as this lasts. Raises ProcmanError when there can be none."""
+        """A supervisor that is up, and stays for as long as this lasts. Raises ProcmanError when there can be none.
+
+        Gone, raised inside, tells that it has ended, of which the stream may not have told yet.
+        """
         self._busy += 1
         try:
             await self.up()
-            yield
+            connection = self._connection
+            try:
+                yield
+            except Gone:
+                if connection is self._connection and connection:
+                    self._up = False
+                    connection.close()
+                raise
         finally:
             self._busy -= 1
             self._consider()
@@ -113,6 +122,21 @@ class Keeper:
             self._waiting.append(future)
             await future
 
+    async def catch_up(self) -> None:
+        """Return when what was told is no older than this call: an answer may overtake the stream."""
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                connection = await connect(self.home.socket, self.home.uid)
+                try:
+                    now = await anext(aiter(connection.ask("states")))
+                finally:
+                    connection.close()
+                if now != self._last:
+                    self._news = asyncio.get_running_loop().create_future()
+                    await asyncio.shield(self._news)
+        except (Gone, TimeoutError):
+            return
+
     def want(self, wanted: bool) -> None:
         """There is, or is not, something to run from now on."""
         self.wanted = wanted
@@ -121,12 +145,15 @@ class Keeper:
     async def end(self) -> None:
         """Look after it no longer, and have it end, with whatever an earlier one left."""
         self.wanted = False
-        if self.is_there or self.home.has_remains():
+        while self.is_there or self.home.has_remains():
             await self.up()
             await self.leave()
-            await shut_down(self.home, HASTE_S)
-        else:
-            await self.leave()
+            try:
+                await shut_down(self.home, HASTE_S)
+                break
+            except Gone:
+                continue  # it was killed meanwhile, and may have left dynos
+        await self.leave()
         self._around.groups.withdraw(self.cgroup)
 
     async def leave(self) -> None:
@@ -136,6 +163,8 @@ class Keeper:
         if self._task:
             self._task.cancel()
             await asyncio.wait((self._task,))
+        self._task, self._up = None, False
+        self._needed.clear()
         self._refuse(ProcmanError("cannot reach the app's supervisor: the server is going"))
 
     # -- the task -------------------------------------------------------------------------------------------
@@ -186,7 +215,10 @@ class Keeper:
                 if "ok" in message:
                     raise ProcmanError(f"cannot follow the app's supervisor: {message.get('error')}")
                 self._empty = not message["dynos"]
+                self._last = message
                 self._on_states(message)
+                if not self._news.done():
+                    self._news.set_result(None)
                 if not self._up:
                     self._up = True
                     waiting, self._waiting = self._waiting, []
@@ -198,6 +230,7 @@ class Keeper:
             return
         finally:
             self.pid = 0
+            self._last = {}
 
     def _refuse(self, error: ProcmanError) -> None:
         waiting, self._waiting = self._waiting, []
