@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from zlib import crc32
 
 from procman.cli.listing import emit
 from procman.errors import ProcmanError
@@ -46,7 +47,8 @@ def variables(addresses: Addresses, key: str, authority: str, environ: Mapping[s
         ("HEROKU_DISABLE_AUTOUPDATE", "1"),
         ("HEROKU_SKIP_NEW_VERSION_CHECK", "true"),
         ("DISABLE_TELEMETRY", "true"),
-        ("NODE_EXTRA_CA_CERTS", authority),
+        ("NODE_EXTRA_CA_CERTS", trusted(authority, environ.get("NODE_EXTRA_CA_CERTS", ""))),
+        *([("GIT_SSL_CAINFO", trusted(authority, environ["GIT_SSL_CAINFO"]))] if "GIT_SSL_CAINFO" in environ else []),
         *git_variables(
             (
                 (f"http.{git}/.sslCAInfo", authority),
@@ -56,6 +58,27 @@ def variables(addresses: Addresses, key: str, authority: str, environ: Mapping[s
             environ,
         ),
     ]
+
+
+def trusted(authority: str, before: str) -> str:
+    """A file with our authority, and with those that were trusted before: a variable names one file only.
+
+    git heeds GIT_SSL_CAINFO before any setting, so where that is set a setting of ours would not be heard.
+    """
+    if before in ("", authority) or before.startswith(f"{authority}+"):
+        return before or authority
+    together = f"{authority}+{crc32(before.encode('utf-8', 'surrogateescape')):08x}"
+    try:
+        texts = []
+        for name in (authority, before):
+            with open(name, "rb") as file:
+                texts.append(file.read().rstrip(b"\n") + b"\n")
+        with open(f"{together}.new", "wb") as file:
+            file.writelines(texts)
+        os.replace(f"{together}.new", together)
+    except OSError as error:
+        raise ProcmanError(f"cannot join {before} and {authority}: {error.strerror}") from None
+    return together
 
 
 def git_variables(settings: Sequence[tuple[str, str]], environ: Mapping[str, str]) -> list[tuple[str, str]]:

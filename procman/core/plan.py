@@ -19,12 +19,13 @@ class Limits(NamedTuple):
 
 class Health(NamedTuple):
     """An HTTP check that a new web dyno has to pass: GET ``path`` answered below 400 within ``timeout`` seconds of one
-    try; tried again until ``within`` seconds after the port was bound.
+    try; tried again until ``within`` seconds after the port was bound. ``any_answer``: whatever its status.
     """
 
     path: str
     timeout: float = 5.0
     within: float = 60.0
+    any_answer: bool = False
 
 
 class TypePlan(NamedTuple):

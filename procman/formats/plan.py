@@ -161,7 +161,7 @@ def health(value: object) -> Health:
 
 
 LIMITS: Mapping[str, Read] = {"size": a_word, "memory": a_number, "vast": a_number, "processes": a_number}
-HEALTH: Mapping[str, Read] = {"path": a_path, "timeout": seconds, "within": seconds}
+HEALTH: Mapping[str, Read] = {"path": a_path, "timeout": seconds, "within": seconds, "any_answer": a_truth}
 TYPE: Mapping[str, Read] = {
     "command": a_text,
     "quantity": a_number,

@@ -62,7 +62,7 @@ class BuildRun:
         self._output.write(data)
 
     async def carry_out(
-        self, bring: Callable[[str], None], pushed: bool, lock: bool, before: Sequence[str]
+        self, bring: Callable[[str], object], pushed: bool, lock: bool, before: Sequence[str]
     ) -> None:
         """Build and release. Nothing is raised: how it ended is told by ``done`` and by the output."""
         ended = Ended(False)
@@ -102,7 +102,7 @@ class BuildRun:
             self.write("-----> Waiting for another deploy to end...")
         return fd
 
-    async def _build(self, bring: Callable[[str], None]) -> BuildResult:
+    async def _build(self, bring: Callable[[str], object]) -> BuildResult:
         """Fetch the source and run the builder, its output masked on the way."""
         host, layout, slug_id = self._host, self._host.layout, self.build.id
         source = os.path.join(self._work, "source")

@@ -22,7 +22,7 @@ class Order(NamedTuple):
     ``pushed``: who waits is a person at a git client. ``lock``: whether the app's deploy lock is still to be taken.
     """
 
-    bring: Callable[[str], None]
+    bring: Callable[[str], object]
     commit: str | None
     commit_description: str | None = None
     buildpacks: Sequence[str] | None = None

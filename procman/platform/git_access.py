@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from procman.builds import Limits
+from procman.builds.checkout import materialise
 from procman.core.records import App, User
 from procman.platform import apps
 from procman.platform.builds import Builds, Order
@@ -97,8 +98,6 @@ class GitAccess:
         """Build and release what was pushed: what the pusher is shown, then NUL and the verdict as JSON."""
         user, app = self.push(secret)
         repository = self._host.layout.repository(app.id)
-        from procman.builds.checkout import materialise  # noqa: PLC0415
-
         subject, paths = await asyncio.to_thread(look_at, repository, commit)
         limits = Limits()
         order = Order(

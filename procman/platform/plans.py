@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from procman.core.model import WEB
 from procman.core.plan import Health, Plan, TypePlan
 from procman.core.records import App, FormationType, Release, Slug
 from procman.core.sizes import DEFAULT_SIZE, SIZES
 from procman.platform.host import Settings
+
+FIRST_BYTE_S = 30.0  # what the router waits for (Heroku: http-routing, H12)
+ANSWERS = Health("/", FIRST_BYTE_S, 60.0, any_answer=True)
 
 
 def make_plan(
@@ -73,11 +77,14 @@ def overlaps(facts: Mapping[str, Any], process_type: str) -> bool:
 
 
 def health(facts: Mapping[str, Any], process_type: str) -> Health | None:
-    """The HTTP check that app.json asks for, of web only."""
+    """The HTTP check that app.json asks for; without one, a web dyno has to answer something before it gets requests.
+
+    Many a server binds its port before it has loaded the app, and ends when it cannot.
+    """
     said = facts.get("health", {})
     check = said.get(process_type) if isinstance(said, Mapping) else None
     if not isinstance(check, Mapping) or "path" not in check:
-        return None
+        return ANSWERS if process_type == WEB else None
     return Health(str(check["path"]), float(check.get("timeout", 5.0)), float(check.get("within", 60.0)))
 
 

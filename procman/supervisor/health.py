@@ -110,7 +110,7 @@ class HealthChecks:
         if chunk and b"\n" not in check.head and len(check.head) < HEAD:
             return
         status = status_of(check.head)
-        if 200 <= status < 400:
+        if 200 <= status < 400 or (status and check.health.any_answer):
             self._hang_up(check)
             del self._checks[dyno]
             self.passed.add(dyno)
