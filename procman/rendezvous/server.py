@@ -97,6 +97,8 @@ class RendezvousServer:
             return
         self._connections.add(task)
         try:
+            # Or else the kernel holds the greeting back until it can go with the dyno's first words.
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._serve(reader, writer)
         except (OSError, asyncio.CancelledError):
             pass  # the client has gone, or the server goes

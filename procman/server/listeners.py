@@ -37,7 +37,8 @@ def bind_all(ports: tuple[int, int, int], path: str, host: str = "127.0.0.1") ->
 
 def bind(host: str, port: int) -> socket.socket:
     """A TCP socket on loopback."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol named: only then asyncio turns off, for each connection, that small answers wait (TCP_NODELAY).
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
