@@ -54,8 +54,9 @@ def given(
             name = buildpack.name_of(word)
             pack = buildpack.builtin(name, folder) if name else buildpack.obtain(word, folder, number)
         except ProcmanError as error:
+            why = str(error)
             hint = (f"Hint: {error.hint}",) if error.hint else ()
-            raise BuildFailed("detect", str(error), hint) from None
+            raise BuildFailed("detect", why, (f"{why[:1].upper()}{why[1:]}.", *hint)) from None
         found.append(Chosen(pack, ""))
     return found
 

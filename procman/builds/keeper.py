@@ -46,6 +46,7 @@ class Keeper:
         os.umask(0o022)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._cancel)
+        isolation.end_with_parent()
         try:
             self._prepare()
             result = self._build()
