@@ -27,7 +27,7 @@ def find_binary(path: str | None = None) -> Binary:
     reasons = []
     for candidate in candidates:
         try:
-            return check_binary(candidate)
+            return check_binary(os.path.abspath(candidate))
         except ProcmanError as error:
             reasons.append(error.what)
     raise ProcmanError("; ".join(reasons) or "cannot start the router: there is no HAProxy here", HINT)

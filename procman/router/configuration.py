@@ -71,6 +71,8 @@ defaults front
   option forwardfor if-none
   # A reload lets a client's idle connection have one more request instead of closing it under the client's hands.
   option idle-close-on-response
+  # With the same in the slots: a client that leaves is noticed while the dyno thinks.
+  option abortonclose
 """
 
 
@@ -139,8 +141,13 @@ defaults {name}
   timeout tunnel {milliseconds(times.idle)}
   timeout queue {milliseconds(times.connect)}
 {errors}  acl own_answer var(txn.answered) -m found
-  http-request set-timeout server {milliseconds(times.first_byte)} unless {{ method GET HEAD }}
-  http-request set-var(txn.upload) bool(true) unless {{ method GET HEAD }}
+  # A body that is not here yet is given its time: the limit of the first byte would count from before its end.
+  acl bare method GET HEAD
+  acl chunked req.fhdr(transfer-encoding) -m found
+  http-request set-var(txn.length) req.body_len unless bare
+  acl more_to_come req.body_size,sub(txn.length) gt 0
+  http-request set-var(txn.upload) bool(true) if !bare chunked
+  http-request set-var(txn.upload) bool(true) if !bare more_to_come
   http-response set-var(txn.answered) bool(true) if {{ status 502 504 }}
   http-response del-header keep-alive
   http-response add-header Via "1.1 procman"
