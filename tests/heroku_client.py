@@ -18,6 +18,7 @@ WHEN = re.compile(
 )
 AGO = re.compile(r" \((~ )?[^()]*ago\)")
 KEY = re.compile(r"HRKU-[\w-]{43}")
+RULER = re.compile("─+")  # as long as the times in the table happen to be
 ONE_OFF = re.compile(r"\brun\.\d{4}\b")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -100,5 +101,5 @@ class Client:
         """Text with what differs from run to run replaced, and without padding."""
         text = data.decode().replace(self.url, "URL").replace(self.url.removeprefix("http://"), "HOST")
         text = AGO.sub("", WHEN.sub("WHEN", UUID.sub("ID", text)))
-        text = ONE_OFF.sub("run.N", KEY.sub("KEY", text))
+        text = RULER.sub("───", ONE_OFF.sub("run.N", KEY.sub("KEY", text)))
         return "\n".join(line.rstrip() for line in text.splitlines()).strip()
