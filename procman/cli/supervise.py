@@ -19,7 +19,7 @@ from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor import ports
 from procman.supervisor.adoption import Succession, find, holder_of, make_pipes
-from procman.supervisor.baggage import Baggage, arrived, is_check, lives_in, pipes_in
+from procman.supervisor.baggage import CAN, Baggage, arrived, is_check, lives_in, pipes_in
 from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Ledger
@@ -51,6 +51,7 @@ def supervise(words: Sequence[str]) -> int:
     try:
         if is_check():
             read_plan(f"{path}/plan.json")
+            say(CAN)
             return 0
         baggage = arrived()
         if baggage:

@@ -5,7 +5,7 @@ import os
 from procman.cli.local_app import LocalApp
 from procman.cli.outliving import Outliving
 from procman.logs.scribe import Scribe
-from procman.supervisor.baggage import CHECK, Baggage, pipes_in, read
+from procman.supervisor.baggage import CAN, CHECK, Baggage, pipes_in, read
 from procman.supervisor.commands import open_commands
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Ledger
@@ -32,6 +32,7 @@ def resume(word: str, app: LocalApp, home: Home) -> int:
     from procman.cli.start import supervise
 
     if word == CHECK:
+        print(CAN)
         return 0
     found = Resumption(read(int(word)))
     home.resume(found.baggage["lock"])

@@ -12,6 +12,7 @@ from procman.supervisor.processes import Child
 
 RESUME = "PROCMAN_RESUME"  # in the environment: the descriptor to read, or CHECK
 CHECK = "check"
+CAN = "can go on"  # the last words of a program that was only asked
 
 Baggage = Mapping[str, Any]
 

@@ -1,7 +1,6 @@
 """Replaces the supervisor's program in place: the same process goes on with its dynos, pipes, sockets and clients."""
 
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -11,13 +10,24 @@ from procman.control.protocol import Message, refusal
 from procman.control.server import Connection, ControlServer
 from procman.core.snapshot import dump
 from procman.errors import ProcmanError
-from procman.supervisor.baggage import CHECK, RESUME, Baggage, descriptors, keep_from_dynos, pack_child, write
+from procman.supervisor.baggage import CAN, CHECK, RESUME, Baggage, descriptors, keep_from_dynos, pack_child, write
 from procman.supervisor.home import Home
+from procman.supervisor.loop import FOREVER
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 
 CHECK_S = 20.0  # for the new program to say that it can go on
 LASTING = ("upgrade", "follow", "states", "attach", "run")  # requests that the new program goes on to serve
+
+
+class Check:
+    """The new program, asked whether it could go on. ``until``: when it has to have answered."""
+
+    def __init__(self, pid: int, reader: int, until: float) -> None:
+        self.pid = pid
+        self.reader = reader
+        self.until = until
+        self.words = b""
 
 
 class Upgrade:
@@ -45,6 +55,9 @@ class Upgrade:
         self._origin = origin
         self._settle = settle
         self._wanted: list[Connection | None] = []  # by a client, or by a signal (None)
+        self._check: Check | None = None
+        self._answer: str | None = None  # of the new program: why it cannot go on; "" if it can
+        supervisor.loop.on_deadline(lambda: self._check.until if self._check else FOREVER, self._give_up)
         supervisor.after_turn.append(self._turn)
 
     def listen(self, server: ControlServer) -> None:
@@ -62,27 +75,34 @@ class Upgrade:
         self._want(connection)
 
     def _want(self, connection: Connection | None) -> None:
-        self._wanted = [connection]
+        self._wanted.append(connection)
 
     def _turn(self) -> None:
         """Not in the middle of something: a turn of the loop is over."""
-        if not self._wanted:
+        if self._answer is None and self._wanted:
+            self._begin_check()
+        if self._answer is None or not self._wanted:
             return
-        wanted = self._wanted.pop()
-        why = self._why_not() or self._check()
-        if not why:
+        answer, self._answer = self._answer, None
+        asked, self._wanted = self._wanted, []
+        if not (why := answer or self._why_not()):
+            self._wanted = asked  # the new program answers
             why = self._exec()
-        if wanted:
-            wanted.finish({"ok": False, "error": f"cannot upgrade: {why}", "hint": "nothing has changed"})
-        else:
-            self._supervisor.output.say(None, f"Cannot upgrade: {why}")
+            self._wanted = []
+        for connection in asked:
+            if connection:
+                connection.finish({"ok": False, "error": f"cannot upgrade: {why}", "hint": "nothing has changed"})
+            else:
+                self._supervisor.output.say(None, f"Cannot upgrade: {why}")
 
     def _why_not(self) -> str:
         closing = self._supervisor.engine.closing
         return f"it is ending: {closing.why}" if closing else self.hindrance()
 
-    def _check(self) -> str:
-        """Let the new program say whether it could go on; why not, if so."""
+    def _begin_check(self) -> None:
+        """Let the new program say whether it could go on, while everything else does."""
+        if self._check:
+            return
         reader, writer = os.pipe()
         place = os.getcwd()
         try:
@@ -93,18 +113,33 @@ class Upgrade:
             pid = os.posix_spawn(sys.executable, command(), env, file_actions=actions, setsid=True, setsigmask=())
         except OSError as error:
             os.close(reader)
-            return f"the new program cannot be started: {error.strerror}"
+            self._answer = f"the new program cannot be started: {error.strerror}"
+            return
         finally:
             os.close(writer)
             os.chdir(place)
-        handle = os.pidfd_open(pid)
-        if not select.select([handle], [], [], CHECK_S)[0]:
-            os.kill(pid, signal.SIGKILL)
-        os.close(handle)
-        _, status = os.waitpid(pid, 0)
-        with open(reader, "rb") as file:
-            words = file.read().decode("utf-8", "replace").strip().split("\n")
-        return f"the new program cannot go on: {words[-1] or 'it says nothing'}" if status else ""
+        self._check = Check(pid, reader, self._supervisor.now() + CHECK_S)
+        self._processes.aides.add(pid)
+        self._supervisor.loop.watch(reader, self._hear)
+
+    def _hear(self) -> None:
+        """What it says; when it says nothing more, that was its answer."""
+        assert self._check
+        if chunk := os.read(self._check.reader, 4096):
+            self._check.words += chunk
+            return
+        check, self._check = self._check, None
+        self._supervisor.loop.unwatch(check.reader)
+        os.close(check.reader)
+        self._processes.aides.discard(check.pid)
+        words = check.words.decode("utf-8", "replace").strip().split("\n")[-1]
+        self._answer = "" if words == CAN else f"the new program cannot go on: {words or 'it says nothing'}"
+
+    def _give_up(self, now: float) -> None:
+        """It has had its time."""
+        if self._check:
+            self._check.until = FOREVER
+            os.kill(self._check.pid, signal.SIGKILL)
 
     def _exec(self) -> str:
         """Become the new program. Returns only if that cannot be, with the reason."""
