@@ -406,9 +406,8 @@ class App:
 
     def hurry(self) -> None:
         """End it although its dynos would take their time."""
-        self.running.signal(signal.SIGTERM)
-        self.running.wait_for("SIGTERM received; stopping")
-        self.running.finish(signal.SIGTERM)
+        self.call("shutdown", now=True)
+        assert self.running.finish() == 0
 
     def end(self) -> None:
         assert self.running.finish(signal.SIGTERM) == 143

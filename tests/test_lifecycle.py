@@ -6,6 +6,11 @@ import signal
 
 import pytest
 
+from procman.supervisor.supervisor import is_echo
+
+# Prints, when it is told to stop, a line after the time in which a Ctrl-C would be an echo; and stays.
+OUTSTAYING = "trap 'sleep 0.2; echo still here' TERM; echo ready; while :; do sleep 1000 & wait; done"
+
 
 def test_every_dyno_gets_its_environment(workshop, port):
     workshop.procfile(
@@ -85,12 +90,44 @@ def test_what_ignores_sigterm_is_killed_after_the_grace(workshop):
 
 
 def test_a_second_ctrl_c_kills_at_once(workshop):
-    workshop.procfile("a: exec python $CHILDREN/stubborn.py\n")
+    workshop.procfile(f"a: {OUTSTAYING}\n")
     running = workshop.start("-t", "1h")
     running.wait_for("ready")
     running.signal(signal.SIGINT)
-    running.wait_for("Stopping all processes with SIGTERM")
+    running.wait_for(r"\| still here")  # longer than an echo takes
     assert running.finish(signal.SIGINT) == 130
+    assert "Stopping remaining processes with SIGKILL" in running.system("a.1")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_same_stop_from_several_sides_hurries_nobody(workshop, signum):
+    """Whoever stops a chain of processes signals each link, and some pass it on: docker, npm, a shell, procman."""
+    workshop.procfile("a: trap 'echo asked; read x < fifo; echo done; exit 0' TERM; echo ready; sleep 1000 & wait\n")
+    os.mkfifo(workshop.directory / "fifo")
+    running = workshop.start("-t", "1h")
+    running.wait_for("ready")
+    for _ in range(3):
+        running.signal(signum)
+    running.wait_for(r"\| asked")
+    assert workshop.call("ps").returncode == 0  # all three have been seen
+    (workshop.directory / "fifo").write_text("\n")
+    assert running.finish() == 128 + signum
+    assert running.lines("a.1") == ["ready", "asked", "done"]
+
+
+@pytest.mark.parametrize(
+    ("signum", "seconds", "echo"),
+    [
+        (signal.SIGINT, 0.05, True),
+        (signal.SIGINT, 0.15, False),
+        (signal.SIGTERM, 0.9, True),
+        (signal.SIGTERM, 1.1, False),
+        (signal.SIGHUP, 0.9, True),
+        (signal.SIGQUIT, 1.1, False),
+    ],
+)
+def test_only_what_comes_a_moment_later_is_the_same_stop_once_more(signum, seconds, echo):
+    assert is_echo(signum, seconds) is echo
 
 
 def test_whoever_waits_is_told_for_whom(workshop):

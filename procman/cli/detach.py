@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable
 from itertools import pairwise
 
-from procman.cli.listing import emit
 from procman.errors import ProcmanError
 from procman.supervisor.home import Home
 
@@ -15,16 +14,14 @@ READY = "ready"
 MOST_DESCRIPTORS = 65_536
 
 
-def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> int:
+def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> None:
     """Run ``run`` in a process of its own session, its descriptors on nothing; it gets a function to call when ready.
 
-    Returns 0 when it is, having printed the name and socket; 1 with the reason when it never came to that.
+    Returns when it is. Raises ProcmanError with the reason when it never came to that.
     """
     words = launch(home, lambda say: run(lambda: say(READY)))
     if words != READY:
         raise ProcmanError(f"cannot start {home.name}: {words}")
-    emit(f"{home.name} runs; its socket is {home.socket}")
-    return 0
 
 
 def launch(home: Home, run: Callable[[Callable[[str], None]], int]) -> str:

@@ -31,6 +31,7 @@ class LocalApp:
         self.scribe: Scribe | None = None
         self.present: Callable[[], Collection[DynoName]] = tuple
         self.said: dict[str, Any] = {}
+        self.origin = working_directory() or "/"
         self._set(settings, load(settings, environ))
 
     def _set(self, settings: Settings, app: App) -> None:
@@ -46,6 +47,10 @@ class LocalApp:
         """What the dyno runs. A type that has left the Procfile keeps no command."""
         env = dyno_env(self._base, dyno, self._ports, self.app.base_port)
         return Command(self._texts.get(dyno.process_type, ""), env, self._program)
+
+    def port(self, dyno: DynoName) -> int:
+        """Where the dyno is to listen."""
+        return port_of(dyno, self._ports, self.app.base_port)
 
     def profile(self, dyno: DynoName) -> Profile:
         """What the settings hold its type to."""
@@ -70,13 +75,27 @@ class LocalApp:
         named = self.settings.env_files if self.settings.env_files is not None else (".env",)
         return {self.settings.procfile, ".procman.toml", *named}
 
-    def check_ports(self, formation: Mapping[str, int]) -> None:
-        """Refuse when a dyno that will use its port cannot have it; names who holds it."""
+    def pack(self) -> dict[str, Any]:
+        """What no file tells, for another program to go on with."""
+        return {"ports": self._ports, "since": self.said.get("since")}
+
+    def unpack(self, row: Mapping[str, Any]) -> None:
+        """Go on with that: every type keeps its ports."""
+        self._ports = [*row["ports"], *(name for name in self._ports if name not in row["ports"])]
+        self.said["since"] = row["since"]
+
+    def check_ports(self, formation: Mapping[str, int], before: Mapping[DynoName, int] | None = None) -> None:
+        """Refuse when a dyno that will use its port cannot have it; names who holds it.
+
+        ``before``: the ports of the dynos that there are, where a reload gives them others: those come free.
+        """
         present = self.present()
+        ports_before = before or {}
         needed = {
-            port_of(dyno, self._ports, self.app.base_port): dyno
+            port: dyno
             for dyno in wanted_dynos(formation)
-            if dyno not in present and (dyno.process_type == WEB or "PORT" in self._texts[dyno.process_type])
+            if (dyno.process_type == WEB or "PORT" in self._texts[dyno.process_type])
+            and (port := self.port(dyno)) != ports_before.get(dyno, port if dyno in present else None)
         }
         if not needed:
             return
@@ -85,8 +104,9 @@ class LocalApp:
                 f"cannot give {needed[max(needed)]} a port: {max(needed)} is over {LAST_PORT}", "choose a lower --port"
             )
         taken = ports.listeners()
+        own = set(ports_before.values())
         for port, dyno in needed.items():
-            if port in taken:
+            if port in taken and port not in own:
                 base = self.app.base_port
                 raise ProcmanError(
                     f"cannot start {dyno}: port {port} is taken by {ports.holder(taken[port])}",
@@ -99,10 +119,11 @@ class LocalApp:
         app = load(settings, self._environ)
         if os.path.realpath(app.root) != os.path.realpath(self.app.root):
             raise ProcmanError(f"cannot reload: the app root is now {app.root}", "procman shutdown, then procman start")
-        before = {name: self._essence(name) for name in self._texts}
+        before = {name: self.essence(name) for name in self._texts}
         was, used = (self.settings, self.app), list(self._ports)
+        held = {dyno: self.port(dyno) for dyno in self.present() if dyno.process_type in self._texts}
         self._set(settings, app)
-        changed = frozenset(name for name in self._texts if name in before and before[name] != self._essence(name))
+        changed = frozenset(name for name in self._texts if name in before and before[name] != self.essence(name))
         quantities = {
             # What was scaled by hand stays so, unless the files ask for something else than they did.
             name: formation[name]
@@ -111,17 +132,16 @@ class LocalApp:
             for name in self._texts
         }
         try:
-            self.check_ports(quantities)
+            self.check_ports(quantities, held)
         except ProcmanError:
             self._ports = used
             self._set(*was)
             raise
         return Plan(quantities, changed)
 
-    def _essence(self, process_type: str) -> tuple[str, dict[str, str], int]:
+    def essence(self, process_type: str) -> tuple[str, dict[str, str], int]:
         """What makes a dyno of this type what it is: neighbours' ports do not."""
-        port = port_of(DynoName(process_type, 1), self._ports, self.app.base_port)
-        return self._texts[process_type], dict(self._base), port
+        return self._texts[process_type], dict(self._base), self.port(DynoName(process_type, 1))
 
 
 def log_facts(scribe: Scribe | None, store: LogStore | None) -> dict[str, Any]:
@@ -130,3 +150,11 @@ def log_facts(scribe: Scribe | None, store: LogStore | None) -> dict[str, Any]:
         return {}
     waiting, lines, size, why = scribe.losses(store.lost_lines, store.lost_bytes, store.trouble)
     return {"waiting": waiting, "lost_lines": lines, "lost_bytes": size, "trouble": why if lines else ""}
+
+
+def working_directory() -> str:
+    """Where we are; nothing when that has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""

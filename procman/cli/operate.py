@@ -14,6 +14,7 @@ from procman.control.protocol import Message
 from procman.errors import ProcmanError, UsageError
 from procman.supervisor.home import Home
 
+ANSWER_S = 10.0  # a supervisor that says nothing so long after it should have answered does not answer
 UNITS = ("B", "K", "M", "G")
 
 
@@ -33,8 +34,32 @@ def text(told: Given, field: str) -> str:
 
 def ask(told: Given, verb: str, **arguments: object) -> Message:
     """One request to the supervisor that is meant; refusals are raised."""
-    with connect(home_of(told), text(told, "socket") or None) as client:
-        return succeed(client.call(verb, **arguments))
+    return ask_at(home_of(told), verb, text(told, "socket"), **arguments)
+
+
+def ask_at(home: Home, verb: str, socket: str = "", **arguments: object) -> Message:
+    """The same of a home. With ``patience``, seconds, the answer is there by then, true or not."""
+    patience = arguments.get("patience")
+    try:
+        with connect(home, socket or None, patience + ANSWER_S if isinstance(patience, float) else None) as client:
+            return succeed(client.call(verb, **arguments))
+    except TimeoutError:
+        raise ProcmanError(f"cannot reach {socket or home.name}: it does not answer", "procman list") from None
+
+
+def waiting(told: Given) -> dict[str, Any]:
+    """What --wait and --wait-timeout say, as arguments of a request."""
+    if not (limit := text(told, "wait_timeout")):
+        return {"wait": bool(told.fields.get("wait"))}
+    from procman.formats.duration import parse
+
+    try:
+        seconds = parse(limit)
+    except ValueError as error:
+        raise UsageError(f"cannot use --wait-timeout {limit}: {error}", "--wait-timeout 60s") from None
+    if not seconds:
+        raise UsageError("cannot use --wait-timeout 0: nothing is up at once", "without it, nothing is waited for")
+    return {"wait": True, "patience": seconds}
 
 
 def report(answer: Message, as_json: bool, words: str) -> int:
@@ -46,14 +71,14 @@ def report(answer: Message, as_json: bool, words: str) -> int:
     return 0
 
 
-def start_in(home: Home, words: list[str]) -> int:
+def start_in(home: Home, told: Given) -> int:
     """`procman start TYPE…` where the app runs already: start those in it."""
+    words = list(told.arguments)
     if quantified := [word for word in words if "=" in word]:
         named = " ".join(quantified)
         raise ProcmanError(f"cannot start {named}: {home.name} runs already", f"procman scale {named}")
-    with connect(home) as client:
-        answer = succeed(client.call("start", dynos=words))
-    return report(answer, False, f"Started {listed(answer['dynos'])} in {home.name}")
+    answer = ask_at(home, "start", dynos=words, **waiting(told))
+    return report(answer, bool(told.fields.get("json")), f"Started {listed(answer['dynos'])} in {home.name}")
 
 
 def listed(names: Iterable[str]) -> str:
@@ -142,14 +167,14 @@ def scale(told: Given, own: dict[str, bool]) -> int:
         if not found:
             raise UsageError(f"cannot scale '{word}': TYPE=N is wanted", "procman scale web=2 worker+1")
         formation[found[1]] = found[2].strip("=") + found[3]
-    answer = ask(told, "scale", formation=formation, wait=bool(told.fields.get("wait")))
+    answer = ask(told, "scale", formation=formation, **waiting(told))
     now = " ".join(f"{name}={quantity}" for name, quantity in answer["formation"].items())
     return report(answer, own["json"], f"Formation: {now}")
 
 
 def restart(told: Given, own: dict[str, bool]) -> int:
     """Replace dynos."""
-    answer = ask(told, "restart", dynos=list(told.arguments), wait=bool(told.fields.get("wait")))
+    answer = ask(told, "restart", dynos=list(told.arguments), **waiting(told))
     return report(answer, own["json"], f"Restarted {listed(answer['dynos'])}")
 
 
@@ -173,16 +198,16 @@ def kill(told: Given, own: dict[str, bool]) -> int:
 
 def reload(told: Given, own: dict[str, bool]) -> int:
     """Have Procfile and env files read again."""
-    answer = ask(told, "reload", wait=bool(told.fields.get("wait")))
+    answer = ask(told, "reload", **waiting(told))
     changed = f"{listed(answer['dynos'])} started anew, {listed(answer['removed'])} removed"
     return report(answer, own["json"], f"Reloaded: {changed}")
 
 
 def shutdown(told: Given, own: dict[str, bool]) -> int:
-    """End the formation; returns when its supervisor has gone."""
+    """End the formation; returns when its supervisor has gone, also if somebody else has ended it."""
     home, socket = home_of(told), text(told, "socket") or None
     with connect(home, socket) as client:
-        succeed(client.shut_down())
+        succeed(client.shut_down(bool(told.fields.get("now"))))
     return report({"ok": True, "name": socket or home.name}, own["json"], f"{socket or home.name} is down")
 
 
@@ -215,8 +240,9 @@ VERBS: dict[str, Verb] = {
     ),
     "restart": Verb(
         "Replace dynos by new ones.",
-        "All, or those named. Returns when the new ones are started; with --wait when they are up.",
-        ("procman restart", "procman restart web", "procman restart web.2 --wait"),
+        "All but those stopped by hand, or those named. Returns when the new ones are started; with --wait when they "
+        "are up.",
+        ("procman restart", "procman restart web", "procman restart web.2 --wait-timeout 60s"),
         "[DYNO|TYPE]...",
         restart,
     ),
@@ -243,8 +269,8 @@ VERBS: dict[str, Verb] = {
     ),
     "shutdown": Verb(
         "End a running formation, gracefully.",
-        "Returns when everything has ended.",
-        ("procman shutdown", "procman shutdown --name shop"),
+        "Returns when everything has ended. A second one only waits for the same; with --now it kills at once.",
+        ("procman shutdown", "procman shutdown --name shop", "procman shutdown --now"),
         None,
         shutdown,
     ),

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import time
+from typing import TYPE_CHECKING
 
 from procman.cli.environment import callers
 from procman.cli.local_app import LocalApp
-from procman.cli.options import Given
+from procman.cli.options import OPTIONS, Given
 from procman.cli.settings import Settings, resolve
 from procman.core.engine import Engine
 from procman.core.formation import wanted_dynos
 from procman.core.model import Exit
-from procman.errors import ProcmanError
+from procman.errors import ProcmanError, UsageError
 from procman.logs.formats import HerokuFormat, JsonFormat, LogFormat, NoFormat, TextFormat
 from procman.logs.output import Output
 from procman.logs.palette import palette
@@ -26,6 +28,10 @@ from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, sweep, token_of
 from procman.supervisor.terminal import get_size
 
+if TYPE_CHECKING:
+    from procman.cli.outliving import Outliving
+    from procman.cli.upgrading import Resumption
+
 STDOUT = 1
 
 
@@ -34,7 +40,8 @@ def start(given: Given) -> int:
     if any("." in word for word in given.arguments):
         from procman.cli.operate import home_of, start_in
 
-        return start_in(home_of(given), list(given.arguments))  # a dyno by its name: of one that runs
+        return start_in(home_of(given), given)  # a dyno by its name: of one that runs
+    resumes = os.environ.pop("PROCMAN_RESUME", "")
     environ = callers(os.environ)
     given = anchored(given)
     app = LocalApp(resolve(given, environ), environ, lambda: resolve(given, environ))
@@ -45,22 +52,28 @@ def start(given: Given) -> int:
         from procman.supervisor.watch import check_installed
 
         check_installed()
+    if resumes:
+        from procman.cli.upgrading import resume
+
+        return resume(resumes, app, home)
     try:
         last = home.take()
     except AlreadyRunning as error:
         return hand_over(home, given, error)
-    swept = sweep(last)
+    swept, heirs = clear_up(app, home, last)
     try:
         app.check_ports(app.app.formation)
         os.chdir(app.app.root)
-        if settings.detach:
-            from procman.cli.detach import detach
+        if not settings.detach:
+            refuse_waiting(given)
+            return supervise(app, home, swept)
+        from procman.cli.detach import detach
 
-            return detach(home, lambda ready: supervise(app, home, swept, ready))
-        return supervise(app, home, swept)
+        detach(home, lambda ready: supervise(app, home, swept, ready, heirs))
     except ProcmanError:
         home.leave()
         raise
+    return tell_detached(home, given)
 
 
 def anchored(given: Given) -> Given:
@@ -71,22 +84,39 @@ def anchored(given: Given) -> Given:
     return given._replace(fields={**given.fields, "app_root": os.path.abspath(root)})
 
 
-def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] = lambda: None) -> int:
-    """Wire the supervisor and let it run. ``ready`` is called once it can be reached."""
-    me = identity()
-    app.said = {**me, "name": home.name, "root": app.app.root, "socket": home.socket, "since": f"{time():.3f}"}
+def clear_up(app: LocalApp, home: Home, last: dict[str, str]) -> tuple[str, "Outliving | None"]:
+    """End what a killed supervisor left, and say how much that was; or go on with it, if we are detached as it was."""
+    if not app.settings.detach and not os.path.exists(home.ledger):
+        return sweep(last), None
+    from procman.cli import outliving  # and JSON with it: not for a formation in a terminal
+
+    return outliving.clear_up(app, home, last)
+
+
+def supervise(
+    app: LocalApp,
+    home: Home,
+    swept: str,
+    ready: Callable[[], None] = lambda: None,
+    heirs: "Outliving | None" = None,
+    resumed: "Resumption | None" = None,
+) -> int:
+    """Wire the supervisor and let it run. ``ready`` is called once it can be reached.
+
+    ``heirs``: its dynos shall outlive it if it is killed, and it may have some of another's to go on with.
+    ``resumed``: it is the new program of one that has run till now.
+    """
+    me, since = identity(), app.said.get("since") or f"{time():.3f}"
+    app.said = {**me, "name": home.name, "root": app.app.root, "socket": home.socket, "since": since}
     home.write(app.said)
     settings = app.settings
     terminal = os.isatty(STDOUT)
     tty = settings.tty if settings.tty is not None else terminal and settings.log_format == "text"
     log_format = make_format(settings, app, terminal)
-    margin = log_format.prefix_width() if isinstance(log_format, TextFormat) else 0
-
-    def window() -> tuple[int, int]:
-        rows, columns = get_size(STDOUT)
-        return rows, max(columns - margin, 20)
-
-    processes = LocalProcesses(app.command, token_of(me), tty, settings.log_format == "json", window)
+    window = partial(window_beside, log_format.prefix_width() if isinstance(log_format, TextFormat) else 0)
+    split, pipes = settings.log_format == "json", heirs.pipes() if heirs else None
+    guard = resumed.guard if resumed else None
+    processes = LocalProcesses(app.command, token_of(me), tty, split, window, pipes=pipes, guard=guard)
     app.store = LogStore(home.log)
     app.scribe = scribe = Scribe(app.store)
     output = Output(log_format, Sink(STDOUT), settings.quiet, store=scribe)
@@ -102,17 +132,20 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
         is_bound=lambda port, child: ports.is_bound(port, child.pid),
         window=window if terminal and tty else None,
         on_end=remember(home, scribe),
+        log=heirs.witness() if heirs else None,
     )
+    adopt = heirs.join(supervisor, processes, token_of(me)) if heirs else lambda: None
+    adopt = partial(resumed.adopt, app, supervisor, processes) if resumed else adopt
     app.present = lambda: supervisor.engine.dynos
 
     trouble: list[ProcmanError] = []
 
     def open_control() -> None:
         # Behind the first dynos: sockets and JSON cost 5 ms to import.
-        from procman.supervisor.commands import open_commands
+        from procman.cli import upgrading
 
         try:
-            open_commands(supervisor, app, home.socket)
+            upgrading.open_control(app, home, supervisor, processes, scribe, resumed)
         except ProcmanError as error:  # what runs already is not left to itself
             trouble.append(error)
             supervisor.shut_down(1, error.what)
@@ -121,6 +154,8 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
             from procman.cli.watching import watch
 
             watch(supervisor, processes, app)
+        if heirs:
+            heirs.begin(supervisor, scribe.do)
         if "NOTIFY_SOCKET" in os.environ:
             from procman.supervisor.notify import notify
 
@@ -128,13 +163,21 @@ def supervise(app: LocalApp, home: Home, swept: str, ready: Callable[[], None] =
         ready()
 
     try:
-        status = supervisor.run(app.app.formation, open_control)
+        status = supervisor.run(None if resumed else app.app.formation, open_control, adopt=adopt)
+        if heirs:
+            heirs.close()
     finally:
         scribe.close()
         home.leave()
     if trouble:
         raise trouble[0]
     return status
+
+
+def window_beside(margin: int) -> tuple[int, int]:
+    """Rows and columns that a dyno has of our terminal: what the prefix leaves."""
+    rows, columns = get_size(STDOUT)
+    return rows, max(columns - margin, 20)
 
 
 def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
@@ -145,9 +188,34 @@ def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
     from procman.cli.target import NO_SUPERVISOR
 
     try:
-        return start_in(home, list(given.arguments))
+        return start_in(home, given)
     except ProcmanError as refusal:
         raise error if refusal.exit_code == NO_SUPERVISOR else refusal from None  # it is only just starting
+
+
+def refuse_waiting(given: Given) -> None:
+    """A start that stays in this terminal never returns while its dynos are up."""
+    for option in OPTIONS["start"]:
+        if option.name in ("wait", "wait_timeout", "json") and given.fields.get(option.name):
+            raise UsageError(
+                f"cannot use {option.label} in the foreground: it answers when dynos have been started",
+                f"procman start --detach {option.label}",
+            )
+
+
+def tell_detached(home: Home, given: Given) -> int:
+    """Say that the formation runs, once that or, if it was asked for, once its dynos are up."""
+    from procman.cli.listing import emit, emit_json
+    from procman.cli.operate import ask_at, waiting
+
+    wish, as_json = waiting(given), bool(given.fields.get("json"))
+    if not as_json:
+        emit(f"{home.name} runs; its socket is {home.socket}")
+    facts = {"name": home.name, "socket": home.socket, "pid": int(home.facts().get("pid", 0))}
+    answer = ask_at(home, "wait", **wish) if wish["wait"] else {"ok": True}
+    if as_json:
+        emit_json({**answer, **facts})
+    return 0
 
 
 def remember(home: Home, scribe: Scribe) -> Callable[[Child, Exit, bool], None]:

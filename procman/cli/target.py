@@ -25,10 +25,10 @@ def find_home(fields: Mapping[str, str]) -> Home:
     return Home(apps_dir(os.environ), name)
 
 
-def connect(home: Home, socket: str | None = None) -> Client:
+def connect(home: Home, socket: str | None = None, patience: float | None = None) -> Client:
     """A connection to its supervisor. Raises ProcmanError (exit code 3) when none runs."""
     try:
-        return Client(socket or home.socket)
+        return Client(socket or home.socket, patience)
     except NotRunning:
         where = socket or home.name
         raise ProcmanError(

@@ -73,14 +73,14 @@ class Client:
                 return answer
         return refusal("the supervisor ended before it answered")
 
-    def shut_down(self) -> Message:
+    def shut_down(self, now: bool = False) -> Message:
         """Ask for the end of everything. Returns when the supervisor's process has gone, or with its refusal."""
         found = credentials(self.socket)
         try:
             handle = os.pidfd_open(found[0]) if found else None
         except OSError:
             handle = None
-        for answer in self.ask("shutdown"):
+        for answer in self.ask("shutdown", now=now):
             return answer
         if handle is not None:
             select.select([handle], [], [])  # its last words are not yet its end

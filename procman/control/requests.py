@@ -24,6 +24,16 @@ def wishes(request: Message) -> dict[str, str]:
     return found
 
 
+def patience(request: Message) -> float | None:
+    """Seconds that the client will wait for its answer, if it says so."""
+    found = request.get("patience")
+    if found is None:
+        return None
+    if type(found) not in (int, float) or not 0 < found < 1e9:
+        raise malformed(request, "patience", "a number of seconds")
+    return float(found)
+
+
 def signal_number(request: Message) -> int:
     """A signal that there is."""
     found = request.get("signal")

@@ -2,23 +2,26 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from socket import socket
 from typing import Any, NamedTuple, Protocol
 
 from procman.control.protocol import Message, refusal
 from procman.control.requests import quantity, signal_number, window, wishes, words
 from procman.control.server import Connection, ControlServer, listen
-from procman.core.dyno import AT_REST, RUNNING, Dyno, State
+from procman.core.dyno import Dyno
 from procman.core.events import FormationChanged, RestartRequested, StartRequested, StopRequested
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
 from procman.supervisor.loop import FOREVER
+from procman.supervisor.outcomes import Outcomes, Wish, next_run, wish_of
 from procman.supervisor.status import rows
 from procman.supervisor.supervisor import Plan, Supervisor
 from procman.supervisor.terminal import set_size
 
-STEADY_S = 1.0  # whoever waits for a dyno without a port to bind is told so much later (supervisord: startsecs)
-
 Verb = Callable[["Commands", Message, Connection], None]
+Serve = Callable[[Message, Connection], None]
+NO_MORE: Mapping[str, Serve] = {}
 
 
 class App(Protocol):
@@ -41,31 +44,35 @@ class App(Protocol):
 
 
 class Waiting(NamedTuple):
-    """A client whose answer is not true yet. ``check`` gives the answer once it is."""
+    """A client whose answer is not true yet. ``check`` gives it once it is, and some answer once it is late."""
 
-    check: Callable[[], Message | None]
+    check: Callable[[bool], Message | None]
     connection: Connection
+    due: float
 
 
 class Commands:
     """Serves requests about one supervisor and its app."""
 
-    def __init__(self, supervisor: Supervisor, app: App) -> None:
+    def __init__(self, supervisor: Supervisor, app: App, more: Mapping[str, Serve]) -> None:
         self.supervisor = supervisor
+        self._verbs: dict[str, Serve] = {name: partial(verb, self) for name, verb in VERBS.items()}
+        self._verbs.update(more)
         self.app = app
         self._waiting: list[Waiting] = []
         self._followers: dict[Connection, list[int]] = {}  # and what each was last told
-        self._look_at = FOREVER  # when time alone makes an answer true
-        supervisor.loop.on_deadline(lambda: self._look_at, self._look)
+        self._outcomes = Outcomes(supervisor)
+        supervisor.loop.on_deadline(lambda: self._outcomes.look_at, self._look)
 
     def handle(self, request: Message, connection: Connection) -> None:
         """Serve one request. What a client can get wrong is answered, never raised."""
-        verb = VERBS.get(request["verb"])
+        verb = self._verbs.get(request["verb"])
         if verb is None:
-            connection.finish(refusal(f"cannot {request['verb']}: no such verb", f"there are {', '.join(VERBS)}"))
+            known = ", ".join(self._verbs)
+            connection.finish(refusal(f"cannot {request['verb']}: no such verb", f"there are {known}"))
             return
         try:
-            verb(self, request, connection)
+            verb(request, connection)
         except ProcmanError as error:
             connection.finish(refusal(error.what, error.hint))
         except Exception as error:  # our own mistake: it must not cost anybody a dyno
@@ -90,17 +97,20 @@ class Commands:
         del self._followers[connection]
 
     def _look(self, now: float) -> None:
-        self._look_at = FOREVER
+        self._outcomes.look_at = FOREVER
         self.settle()
 
     def _answer(self, waiting: Waiting) -> bool:
-        answer = waiting.check()
+        answer = waiting.check(self.supervisor.now() >= waiting.due)
         if answer is not None:
             waiting.connection.finish(answer)
+        else:
+            self._outcomes.look_at = min(self._outcomes.look_at, waiting.due)
         return answer is not None
 
-    def _wait(self, connection: Connection, check: Callable[[], Message | None]) -> None:
-        waiting = Waiting(check, connection)
+    def _wait(self, connection: Connection, wish: Wish, check: Callable[[bool], Message | None]) -> None:
+        due = FOREVER if wish.limit is None else self.supervisor.now() + wish.limit
+        waiting = Waiting(check, connection, due)
         if not self._answer(waiting):
             self._waiting.append(waiting)
 
@@ -118,28 +128,28 @@ class Commands:
 
     def scale(self, request: Message, connection: Connection) -> None:
         """Set quantities: ``{"formation": {"web": "3", "worker": "+1"}}``."""
-        formation = dict(self.supervisor.formation)
+        wish, formation = wish_of(request), dict(self.supervisor.formation)
         for process_type, text in wishes(request).items():
             if process_type not in self.app.types():
                 raise ProcmanError(
                     f"cannot scale {process_type}: no such process type", f"there are {', '.join(self.app.types())}"
                 )
             formation[process_type] = quantity(text, formation.get(process_type, 0), process_type)
-        gone, targets = self._form(formation)
-        self._wait(connection, lambda: self._formed(gone, targets, bool(request.get("wait"))))
+        gone, targets = self._change(lambda: self._post_formation(formation))
+        self._wait(connection, wish, lambda late: self._outcomes.formed(gone, targets, wish, late))
 
     def restart(self, request: Message, connection: Connection) -> None:
         """Replace the named dynos, or all but those that were stopped by hand."""
-        names = self._named(request, self._kept())
+        wish, names = wish_of(request), self._named(request, self._kept())
         if not request.get("dynos"):
             names = [name for name in names if name not in self.supervisor.engine.held]
         targets = {name: self._dyno(name).run + 1 for name in names}
         self.supervisor.post(RestartRequested(tuple(targets)))
-        self._wait(connection, lambda: self._started(targets, bool(request.get("wait"))))
+        self._wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
 
     def start(self, request: Message, connection: Connection) -> None:
         """Start dynos that were stopped or have ended; a type with none is scaled to one."""
-        formation = dict(self.supervisor.formation)
+        wish, formation = wish_of(request), dict(self.supervisor.formation)
         for word in words(request):
             if word in self.app.types() and not formation.get(word):
                 formation[word] = 1
@@ -147,13 +157,19 @@ class Commands:
             self._post_formation(formation)
         targets = {name: next_run(self._dyno(name)) for name in self._named(request, self._kept())}
         self.supervisor.post(StartRequested(tuple(targets)))
-        self._wait(connection, lambda: self._started(targets, bool(request.get("wait"))))
+        self._wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
+
+    def wait(self, request: Message, connection: Connection) -> None:
+        """Change nothing; the answer comes when the named dynos, or all, are up."""
+        wish = wish_of(request)._replace(up=True)
+        targets = {name: self._dyno(name).run for name in self._named(request, self._kept())}
+        self._wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
 
     def stop(self, request: Message, connection: Connection) -> None:
         """Stop the named dynos and keep them down while the rest goes on."""
         names = self._named(request, self._present() if words(request) else self._kept())
         self.supervisor.post(StopRequested(tuple(names)))
-        self._wait(connection, lambda: self._stopped(names))
+        self._wait(connection, Wish(), lambda late: self._outcomes.stopped(names))
 
     def kill(self, request: Message, connection: Connection) -> None:
         """Signal the root process of the named dynos."""
@@ -171,23 +187,18 @@ class Commands:
 
     def reload_files(self, request: Message, connection: Connection) -> None:
         """Read Procfile and env again; change what changed. What was stopped by hand stays down."""
-        engine = self.supervisor.engine
-        plan = self.app.reload(self.supervisor.formation)
-        engine.reprofile()
-        gone, targets = self._form(plan.formation)
-        stale = [
-            name
-            for name in self._kept()
-            if name.process_type in plan.changed and name not in targets and name not in engine.held
-        ]
-        targets |= {name: self._dyno(name).run + 1 for name in stale}
-        self.supervisor.post(RestartRequested(tuple(stale)))
+        wish, plan = wish_of(request), self.app.reload(self.supervisor.formation)
+        replaced: dict[DynoName, int] = {}
+        gone, targets = self._change(lambda: replaced.update(self.supervisor.put_in_force(plan)))
+        targets |= replaced
         removed = [str(name) for name in gone]
-        self._wait(connection, lambda: self._formed(gone, targets, bool(request.get("wait")), removed=removed))
+        self._wait(connection, wish, lambda late: self._outcomes.formed(gone, targets, wish, late, removed=removed))
 
     def shutdown(self, request: Message, connection: Connection) -> None:
-        """End everything; the connection closes when the supervisor does."""
+        """End everything; the connection closes when the supervisor does. ``now``: nobody waits for a graceful end."""
         self.supervisor.shut_down(0, "shutdown was asked for")
+        if request.get("now"):
+            self.supervisor.hurry()
 
     def follow(self, request: Message, connection: Connection) -> None:
         """Say where the log stands, then a line whenever it has grown."""
@@ -209,10 +220,12 @@ class Commands:
         pty = child.pty
         if size:
             set_size(pty, *size)
-        connection.send({"ok": True, "pid": child.pid})
+        if not connection.resumed:
+            connection.send({"ok": True, "pid": child.pid})
         if not connection.closed:
             connection.on_bytes = lambda data: write_input(pty, data)
-            connection.on_close = self.supervisor.tap(child, connection.write, connection.finish)
+            tap = self.supervisor.tap
+            connection.on_close = tap(child, connection.write, connection.finish, recent=not connection.resumed)
 
     def resize(self, request: Message, connection: Connection) -> None:
         """The terminal of whoever is attached has another size now."""
@@ -230,63 +243,15 @@ class Commands:
         self.app.check_ports(ordered)
         self.supervisor.post(FormationChanged(ordered, self.supervisor.engine.generation))
 
-    def _form(self, formation: Mapping[str, int]) -> tuple[list[DynoName], dict[DynoName, int]]:
-        """Wish for other quantities. The dynos that are to go, and the runs that are to come."""
+    def _change(self, change: Callable[[], None]) -> tuple[list[DynoName], dict[DynoName, int]]:
+        """Wish for another formation. The dynos that are to go, and the runs that are to come."""
         engine = self.supervisor.engine
         present = list(engine.dynos)
         settled = {name for name, dyno in engine.dynos.items() if dyno.wanted} | engine.held
-        self._post_formation(formation)
+        change()
         kept = self._kept()
         gone = [name for name in present if name not in kept]
         return gone, {name: next_run(self._dyno(name)) for name in kept if name not in settled}
-
-    def _formed(
-        self, gone: Sequence[DynoName], targets: Mapping[DynoName, int], wait: bool, **facts: object
-    ) -> Message | None:
-        """Whether the formation is as it was wished for."""
-        engine = self.supervisor.engine
-        left = [name for name in gone if name in engine.dynos]
-        if again := [name for name in left if engine.has(name)]:
-            return refusal(f"{again[0]} was started again meanwhile")
-        answer = self._started(targets, wait)
-        if left and (answer is None or answer["ok"]):
-            return None
-        return answer and {**answer, "formation": engine.formation, **facts}
-
-    def _started(self, targets: Mapping[DynoName, int], wait: bool) -> Message | None:
-        """Whether every dyno has come to its run, or a later one that was asked for: spawned, or with ``wait`` up."""
-        engine = self.supervisor.engine
-        if engine.closing:
-            return refusal("the formation was shut down meanwhile")
-        pending = False
-        for name, run in targets.items():
-            dyno = engine.dynos.get(name)
-            if dyno is None or not dyno.wanted:
-                return refusal(f"{name} was stopped meanwhile")
-            if dyno.state in AT_REST or (dyno.run > run and dyno.crashes):
-                why = dyno.last_exit.words() if dyno.last_exit else "it is down"
-                return refusal(f"{name} did not stay up: {why}", f"procman explain {name}")
-            pending = pending or dyno.run < run or dyno.state not in RUNNING or (wait and not self._is_steady(dyno))
-        return None if pending else {"ok": True, "dynos": [str(name) for name in targets]}
-
-    def _is_steady(self, dyno: Dyno) -> bool:
-        """Up, and for a while where being up is all that can be seen from outside."""
-        if dyno.state is not State.UP or dyno.profile.boot_timeout is not None:
-            return dyno.state is State.UP
-        steady_at = dyno.started_at + STEADY_S
-        if self.supervisor.now() >= steady_at:
-            return True
-        self._look_at = min(self._look_at, steady_at)
-        return False
-
-    def _stopped(self, names: Sequence[DynoName]) -> Message | None:
-        """Whether nothing of these dynos is left."""
-        dynos = self.supervisor.engine.dynos
-        if again := [name for name in names if name in dynos and dynos[name].wanted]:
-            return refusal(f"{again[0]} was started again meanwhile")
-        if any(name in dynos and dynos[name].state not in AT_REST for name in names):
-            return None
-        return {"ok": True, "dynos": [str(name) for name in names]}
 
     # -- who is meant ---------------------------------------------------------------------------------------
 
@@ -326,6 +291,7 @@ VERBS: dict[str, Verb] = {
     "scale": Commands.scale,
     "restart": Commands.restart,
     "start": Commands.start,
+    "wait": Commands.wait,
     "stop": Commands.stop,
     "kill": Commands.kill,
     "reload": Commands.reload_files,
@@ -336,11 +302,6 @@ VERBS: dict[str, Verb] = {
 }
 
 
-def next_run(dyno: Dyno) -> int:
-    """The run of a dyno that is to run: the present one, or the one after its end."""
-    return dyno.run + (dyno.state not in RUNNING)
-
-
 def write_input(pty: int, data: bytes) -> None:
     """Typed bytes to a dyno; what its terminal cannot take now is lost, as at a real keyboard."""
     try:
@@ -349,12 +310,22 @@ def write_input(pty: int, data: bytes) -> None:
         return
 
 
-def open_commands(supervisor: Supervisor, app: App, path: str) -> None:
-    """Serve the control socket at ``path`` from the supervisor's loop. Raises ProcmanError when that cannot be."""
-    commands = Commands(supervisor, app)
+def open_commands(
+    supervisor: Supervisor,
+    app: App,
+    path: str,
+    more: Mapping[str, Serve] = NO_MORE,
+    listener: socket | None = None,
+) -> ControlServer:
+    """Serve the control socket at ``path`` from the supervisor's loop. Raises ProcmanError when that cannot be.
+
+    ``more``: verbs beside those that every app has. ``listener``: the socket, if it is open already.
+    """
+    commands = Commands(supervisor, app, more)
     try:
-        listener = listen(path)
+        listener = listener or listen(path)
     except OSError as error:
         raise ProcmanError(f"cannot open the control socket {path}: {error.strerror or error}") from None
-    ControlServer(supervisor.loop, listener, commands.handle)
+    server = ControlServer(supervisor.loop, listener, commands.handle)
     supervisor.after_turn += [commands.settle, commands.notify]
+    return server

@@ -1,7 +1,6 @@
 """Stopped as a link of a chain: `procman start`, npm, a shell, procman, the program.
 
-Whoever stops the chain signals every link, and some links pass the signal on: it comes more than once, and means the
-same each time. (Ctrl-C twice still means: at once.)
+(That a signal comes more than once then is the supervisor's affair: ``is_echo``.)
 
 `npm run production` is npm, a shell, and procman. SIGTERM to npm alone ends the first two, and they tell nobody;
 procman would live on with nobody above it, and the program with it. So the end of either is taken for the signal that
@@ -15,19 +14,7 @@ from collections.abc import Mapping
 from procman.supervisor.proctable import read_process
 from procman.supervisor.supervisor import Supervisor
 
-REPEATED = (signal.SIGTERM,)
 VARIABLE = "npm_lifecycle_event"
-
-
-def stop_once(supervisor: Supervisor, signum: int, why: str = "") -> None:
-    """Stop gracefully, unless that is under way: a second word would mean: at once."""
-    if not supervisor.engine.closing:
-        supervisor.shut_down(128 + signum, why or f"{signal.Signals(signum).name} received")
-
-
-def stop_patiently(supervisor: Supervisor) -> None:
-    """A repeated SIGTERM hurries nobody."""
-    supervisor.loop.on_signals(REPEATED, lambda signum: stop_once(supervisor, signum))
 
 
 def end_with_npm(supervisor: Supervisor, environ: Mapping[str, str]) -> None:
@@ -42,7 +29,7 @@ def end_with_npm(supervisor: Supervisor, environ: Mapping[str, str]) -> None:
             supervisor.loop.unwatch(handle)
             os.close(handle)
         handles.clear()
-        stop_once(supervisor, signal.SIGTERM, f"{environ[VARIABLE]}: npm has gone")
+        supervisor.shut_down(128 + signal.SIGTERM, f"{environ[VARIABLE]}: npm has gone")
 
     for pid in {os.getppid(), parent.parent if parent else 0} - {0, 1}:
         try:

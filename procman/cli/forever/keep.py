@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 from procman.cli.environment import shell
-from procman.cli.forever.chain import end_with_npm, stop_patiently
+from procman.cli.forever.chain import end_with_npm
 from procman.cli.forever.program import Program
 from procman.cli.local_app import log_facts
 from procman.cli.start import guard_descriptors, remember
@@ -111,7 +111,6 @@ def keep(program: Program, home: Home, swept: str, say: Callable[[str], None] | 
 
         open_commands(supervisor, app, home.socket)
         loop.on_signals(PASSED_ON, lambda signum: pass_on(supervisor, signum))
-        stop_patiently(supervisor)
         if say is None:
             end_with_npm(supervisor, os.environ)
         if program.watched is not None:
