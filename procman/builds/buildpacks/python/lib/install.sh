@@ -22,6 +22,7 @@ restore_or_install() {
   "$python" -I -m venv --without-pip "$venv" 2>&1 | indent || fail "The virtual environment cannot be made." \
     "On the server: apt-get install python3-venv"
   export VIRTUAL_ENV=$venv UV_PYTHON_DOWNLOADS=never UV_NATIVE_TLS=1 UV_SYSTEM_CERTS=1
+  add_pip 2>/dev/null
   ( export_config_vars; "install_with_$manager" ) || fail "Unable to install dependencies using $manager." \
     "See the log output above: $lock decided what to install."
 }
@@ -69,47 +70,51 @@ uv_indexes() {
 }
 
 install_with_pip() {
-  if command -v uv >/dev/null; then
+  if ! grep -qE '^[[:space:]]*[^#[:space:]]' "$lock"; then
+    detail "$lock names no packages"
+  elif command -v uv >/dev/null; then
     step "Installing dependencies using 'uv pip install -r $lock'"
     uv_indexes
     uv pip install --python "$venv/bin/python" --compile-bytecode -r "$lock" 2>&1 | indent
   else
     step "Installing dependencies using 'pip install -r $lock'"
-    local wheel=''
-    if ! grep -qsE '^pip([^A-Za-z0-9-]|$)' "$lock"; then
-      wheel=$(bundled_pip)
-    fi
-    run_pip install --progress-bar off ${wheel:+"$wheel"} -r "$lock" 2>&1 |
-      sed -u '/^Requirement already satisfied/d; /\/pip-[0-9.]*-py3-none-any.whl$/d' | indent
+    run_pip install --progress-bar off -r "$lock" 2>&1 | sed -u '/^Requirement already satisfied/d' | indent
   fi
 }
 
-# The wheel of pip that comes with Python: dynos have pip, too (heroku run pip list).
-bundled_pip() {
-  "$python" -I -c 'import ensurepip, glob, os
+# pip for the dynos (heroku run pip list) and for hooks: the wheel that comes with Python, unpacked.
+add_pip() {
+  "$python" -I - "$venv" <<'PYTHON' || detail "pip is not in the app's environment: apt-get install python3-venv"
+import ensurepip, glob, os, sys, zipfile
+[site] = glob.glob(sys.argv[1] + "/lib/python3*/site-packages")
 folders = (os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"), "/usr/share/python-wheels")
-print(*[path for folder in folders for path in sorted(glob.glob(os.path.join(folder, "pip-*.whl")))[-1:]][:1])' 2>/dev/null || :
+wheels = [path for folder in folders for path in sorted(glob.glob(os.path.join(folder, "pip-*.whl")))[-1:]]
+zipfile.ZipFile(wheels[0]).extractall(site)
+for name in ("pip", "pip3"):
+    path = f"{sys.argv[1]}/bin/{name}"
+    with open(path, "w") as file:
+        file.write(f"#!{sys.argv[1]}/bin/python\nimport sys\nfrom pip._internal.cli.main import main\nsys.exit(main())\n")
+    os.chmod(path, 0o755)
+PYTHON
 }
 
 # The host's pip, working on another environment: ten times as fast as giving every app its own first.
-run_pip() {
+run_pip() { run_pip_in "$venv" "$@"; }
+
+# run_pip_in ENVIRONMENT WORDS…
+run_pip_in() {
+  local place=$1
+  shift
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_PYTHON_VERSION_WARNING=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
   export PIP_USE_PEP517=1 PIP_REQUIRE_VIRTUALENV=0
-  if "$python" -m pip --python "$venv/bin/python" --version >/dev/null 2>&1; then
-    "$python" -m pip --python "$venv/bin/python" "$@"
-  elif "$venv/bin/python" -m ensurepip --default-pip >/dev/null 2>&1; then
+  local version
+  version=$("$python" -I -c 'import pip; print(pip.__version__)' 2>/dev/null | cut -d. -f1)
+  if ((${version:-0} >= 23)); then # --python is in it
+    "$python" -m pip --python "$place/bin/python" "$@"
+  elif [[ $place == "$venv" ]] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     "$venv/bin/python" -m pip "$@"
   else
     fail "Neither uv nor pip is on this host for Python $python_version." "On the server: apt-get install python3-pip"
-  fi
-}
-
-# A program `pip` for the app's own scripts, where the environment has none.
-pip_command() {
-  if command -v uv >/dev/null; then
-    printf '#!/bin/sh\nUV_PYTHON=%q exec uv pip "$@"\n' "$venv/bin/python"
-  else
-    printf '#!/bin/sh\nPIP_USE_PEP517=1 exec %q -m pip --python %q "$@"\n' "$python" "$venv/bin/python"
   fi
 }
 
@@ -122,7 +127,7 @@ tool() {
     if [[ ! -x $tool ]]; then
       detail "$1 is not on this host: installing it with pip"
       rm -rf "$home"
-      if ! { "$python" -I -m venv --without-pip "$home" && venv=$home run_pip install --quiet "$1"; } 2>&1 | indent; then
+      if ! { "$python" -I -m venv --without-pip "$home" && run_pip_in "$home" install --quiet "$1"; } 2>&1 | indent; then
         fail "$1 is missing on this host, and cannot be installed." "On the server: pipx install $1"
       fi
     fi
