@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 
-from procman.runtimes.base import DynoState
 from tests.api_cases import tarball
 from tests.harness import DEADLINE_S, MARK, Running, Workshop, free_port
 
@@ -32,7 +31,11 @@ class PlatformServer:
 
     def start(self) -> Running:
         self.running = self.shop.procman("server", *self.flags)
-        self.running.wait_for("^  heroku apps")
+        try:
+            self.running.wait_for("^  heroku apps")
+        except AssertionError as error:
+            self.running.process.kill()
+            raise AssertionError(f"{error}\n{self.running.errors()}") from None
         return self.running
 
     def kill(self) -> None:
@@ -49,7 +52,8 @@ class PlatformServer:
         return (self.data / "owner.key").read_text().strip()
 
     def client(self, **options) -> httpx.Client:
-        headers = {"Accept": "application/vnd.heroku+json; version=3", "Authorization": f"Bearer {self.key}"}
+        accept = "application/vnd.heroku+json; version=3"
+        headers = options.pop("headers", {"Accept": accept, "Authorization": f"Bearer {self.key}"})
         url = options.pop("base_url", f"http://127.0.0.1:{self.port}")
         return httpx.Client(base_url=url, headers=headers, timeout=DEADLINE_S, trust_env=False, **options)
 
@@ -134,13 +138,17 @@ class PlatformServer:
         return found
 
     def close(self) -> None:
-        """End everything."""
-        for pid in [*self.processes(), *self.shop.processes()]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """End everything: who starts others first."""
+        if self.running:
+            self.running.close()
+        deadline = time.monotonic() + DEADLINE_S
+        while (left := self.processes() or self.shop.processes()) and time.monotonic() < deadline:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os.sched_yield()
         for running in self.shop.started:
             running.close()
-        self.shop.wait_until_gone()
 
 
 def poll(look, words=lambda: ""):
@@ -167,7 +175,3 @@ def is_root(pid: int) -> bool:
         return os.getsid(pid) == pid
     except ProcessLookupError:
         return False
-
-
-def shown(dyno: DynoState) -> str:
-    return f"{dyno.name} {dyno.state}"
