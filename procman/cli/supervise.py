@@ -7,7 +7,7 @@ from functools import partial
 from time import time
 from typing import NamedTuple
 
-from procman.cli.start import guard_descriptors, remember
+from procman.cli.process import guard_descriptors, remember
 from procman.core.engine import Engine
 from procman.core.events import FormationChanged
 from procman.core.formation import list_words
