@@ -11,14 +11,12 @@ import pytest
 
 from procman.builds import Limits
 from procman.builds.request import result_path
-from tests.build_site import DEADLINE_S, ROOT, Site
+from tests.build_site import DEADLINE_S, ROOT, USER, Site
 
 APP = {"Procfile": "web: python app.py\n"}
-# A daemon that has left its session and its parent, and whose pid the test finds in the cache.
-DAEMON = (
-    "(setsid bash -c 'trap \"\" TERM HUP; echo $$ > '$2'/daemon; exec sleep 1000' >/dev/null 2>&1 &) ; "
-    "while [ ! -s $2/daemon ]; do :; done; "
-)
+# A daemon that has left its session and its parent and holds on to a pipe, whose end tells the test of its own.
+DAEMON = "(setsid bash -c 'trap \"\" TERM HUP; echo alive > $0; exec 9>$0; : > $1; exec sleep 1000' $2/pipe $2/begun "
+DAEMON += "&) >/dev/null 2>&1; while [ ! -e $2/begun ]; do :; done; "
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +26,32 @@ def site():
     place.remove()
 
 
+class Pulse:
+    """A cache folder with a pipe in it; the pipe ends when the last process has that holds it."""
+
+    def __init__(self, folder) -> None:
+        os.mkdir(folder)
+        os.mkfifo(f"{folder}/pipe")
+        self.cache = str(folder)
+        self.fd = os.open(f"{folder}/pipe", os.O_RDONLY | os.O_NONBLOCK)
+
+    def has_stopped(self) -> bool:
+        """Whether what had once lived is dead; waits for a while."""
+        seen = b""
+        while select.select([self.fd], [], [], DEADLINE_S)[0]:
+            chunk = os.read(self.fd, 4096)
+            if not chunk:
+                return seen == b"alive\n"
+            seen += chunk
+        return False
+
+
 @pytest.fixture
-def cache(site, tmp_path):
-    """A cache folder of the test's own."""
-    return {"cache": str(site.base / f"cache-{tmp_path.name}")}
-
-
-def daemon_of(cache) -> int:
-    with open(f"{cache['cache']}/daemon") as file:
-        return int(file.read())
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+def pulse(site, tmp_path):
+    """A cache folder of the test's own, that tells of the life of a daemon."""
+    made = Pulse(site.base / f"cache-{tmp_path.name}")
+    yield made
+    os.close(made.fd)
 
 
 def line_of(process, wanted: bytes) -> None:
@@ -138,39 +145,39 @@ def test_a_slug_over_the_limit_is_refused_with_its_size(site):
     assert built.nothing_left
 
 
-def test_a_build_that_takes_too_long_is_ended_with_all_that_it_began(site, cache):
+def test_a_build_that_takes_too_long_is_ended_with_all_that_it_began(site, pulse):
     pack = site.pack("slow", compile=DAEMON + "trap '' TERM; echo begun; sleep 1000")
-    built = site.finished(APP, pack, limits=Limits(seconds=1.5), **cache)
+    built = site.finished(APP, pack, limits=Limits(seconds=1.5), cache=pulse.cache)
     assert "begun\n" in built.output
     assert built.output.endswith(" !     Build timed out: it took longer than 1.5 seconds.\n !\n !     Push failed\n")
     assert (built.status, built.result.reason) == (1, "timeout")
-    assert is_gone(daemon_of(cache))
+    assert pulse.has_stopped()
     assert built.nothing_left
 
 
-def test_a_build_may_be_cancelled_and_then_everything_of_it_is_gone(site, cache):
-    built = site.begin(APP, site.pack("cancelled", compile=DAEMON + "echo begun; sleep 1000"), **cache)
+def test_a_build_may_be_cancelled_and_then_everything_of_it_is_gone(site, pulse):
+    built = site.begin(APP, site.pack("cancelled", compile=DAEMON + "echo begun; sleep 1000"), cache=pulse.cache)
     line_of(built.process, b"begun\n")
     built.process.send_signal(signal.SIGTERM)
     built.finish()
     assert built.output.endswith(" !     Build cancelled.\n !\n !     Push failed\n")
     assert (built.status, built.result.reason) == (1, "cancelled")
-    assert is_gone(daemon_of(cache))
+    assert pulse.has_stopped()
     assert built.nothing_left
 
 
-def test_a_daemon_that_a_good_build_leaves_behind_is_ended_too(site, cache):
-    built = site.finished(APP, site.pack("daemon", compile=DAEMON + "echo done"), **cache)
+def test_a_daemon_that_a_good_build_leaves_behind_is_ended_too(site, pulse):
+    built = site.finished(APP, site.pack("daemon", compile=DAEMON + "echo done"), cache=pulse.cache)
     assert built.result.ok
-    assert is_gone(daemon_of(cache))
+    assert pulse.has_stopped()
 
 
-def test_a_build_ends_with_the_server_that_began_it(site, cache):
+def test_a_build_ends_with_the_server_that_began_it(site, pulse):
     pack = site.pack("orphaned", compile=DAEMON + "echo begun; sleep 1000")
     reader, writer = os.pipe()
     server = os.fork()
     if server == 0:  # begins the build, tells its pid, and is killed
-        built = site.begin(APP, pack, **cache)
+        built = site.begin(APP, pack, cache=pulse.cache)
         line_of(built.process, b"begun\n")
         os.write(writer, f"{built.process.pid} {built.request.slug}".encode())
         signal.pause()
@@ -183,21 +190,43 @@ def test_a_build_ends_with_the_server_that_began_it(site, cache):
     os.waitpid(server, 0)
     assert select.select([keeper], [], [], DEADLINE_S)[0], "the build went on without its server"
     os.close(keeper)
-    assert is_gone(daemon_of(cache))
+    assert pulse.has_stopped()
     assert not os.path.exists(slug) and not os.path.exists(f"{slug}.tgz")
 
 
-def test_a_killed_keeper_takes_the_build_with_it_and_leaves_no_result(site, cache):
-    pack = site.pack("headless", compile="echo $$ > $2/daemon; echo begun; exec sleep 1000")
-    built = site.begin(APP, pack, **cache)
+def test_a_killed_keeper_takes_the_build_with_it_and_leaves_no_result(site, pulse):
+    built = site.begin(APP, site.pack("headless", compile=DAEMON + "echo begun; sleep 1000"), cache=pulse.cache)
     line_of(built.process, b"begun\n")
-    script = os.pidfd_open(daemon_of(cache))
     built.process.send_signal(signal.SIGKILL)
     built.finish()
-    assert select.select([script], [], [], DEADLINE_S)[0], "the script went on"
-    os.close(script)
+    assert pulse.has_stopped()
     assert not os.path.exists(result_path(built.request.work)) and not os.path.exists(built.request.packed)
     assert (built.result.ok, built.result.reason) == (False, "internal")
+
+
+def test_a_build_that_stops_its_compiler_is_ended_all_the_same(site, pulse):
+    lines = DAEMON + "kill -STOP $PPID; echo begun; sleep 1000"
+    built = site.finished(APP, site.pack("stopping", compile=lines), limits=Limits(seconds=1), cache=pulse.cache)
+    assert built.result.reason == "timeout"
+    assert " !     Build timed out: it took longer than 1 seconds.\n" in built.output
+    assert pulse.has_stopped()
+    assert built.nothing_left
+
+
+def test_a_build_reaches_no_process_but_its_own(site):
+    """An app's dynos run as the same user as its builds. Without root there is no such border."""
+    who = {"user": USER, "group": USER} if ROOT else {}
+    other = subprocess.Popen(["sleep", "1000"], **who)
+    try:
+        lines = f"kill -0 {other.pid} && echo reached; ls /proc | grep -qx {other.pid} && echo seen\n"
+        lines += "kill -9 -1\n" * ROOT + "true"
+        built = site.finished(APP, site.pack("reaching", compile=lines))
+        assert ("reached\n" in built.output, "seen\n" in built.output) == (not ROOT, not ROOT)
+        assert built.result.ok
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_watcher_that_goes_away_does_not_stop_the_build(site):

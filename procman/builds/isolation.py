@@ -1,11 +1,12 @@
-"""Kernel calls that Python 3.11 has no names for: a mount namespace, a subreaper, rights given up for good."""
+"""Kernel calls that Python 3.11 has no names for: namespaces, a subreaper, rights given up for good."""
 
 import ctypes
 import os
 import signal
 import sys
 
-CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 LINUX = sys.platform == "linux"
@@ -35,15 +36,44 @@ def end_with_parent() -> None:
         libc().prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 
 
-def appear_at(folder: str, mount: str) -> str:
-    """Show ``folder`` at ``mount`` to this process and its children alone. Returns why not, or nothing.
+def begin_processes() -> int:
+    """The next child will be the first process of a world of its own, in which it sees and reaches no other.
+
+    Returns where we were, for ``end_processes``; -1 where it is refused (to all but root). The child must mount its
+    own /proc before it looks for processes.
+    """
+    if not LINUX or os.geteuid() != 0:
+        return -1
+    try:
+        here = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    if libc().unshare(CLONE_NEWPID) != 0:
+        os.close(here)
+        return -1
+    return here
+
+
+def end_processes(here: int) -> None:
+    """Children from now on are born where we are. Raises OSError."""
+    try:
+        check(libc().setns(here, CLONE_NEWPID), "setns")
+    finally:
+        os.close(here)
+
+
+def show_processes() -> bool:
+    """Mount the /proc of our own processes, in mounts of our own; whether that was allowed."""
+    return bool(libc().mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None) == 0)
+
+
+def own_mounts() -> str:
+    """Have mounts that nobody else sees. Returns why not, or nothing.
 
     Without root, in a user namespace in which the caller is still itself. The process must have one thread.
     """
     if not LINUX:
         return "this system has no mount namespaces"
-    if not os.path.isdir(mount):
-        return f"there is no directory {mount} (mkdir {mount})"
     library = libc()
     uid, gid = os.geteuid(), os.getegid()
     try:
@@ -55,14 +85,24 @@ def appear_at(folder: str, mount: str) -> str:
                 with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
                     file.write(text)
         check(library.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount")
-        check(library.mount(os.fsencode(folder), os.fsencode(mount), None, MS_BIND, None), "mount")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def appear_at(folder: str, mount: str) -> str:
+    """Show ``folder`` at ``mount``, in mounts of our own. Returns why not, or nothing."""
+    if not os.path.isdir(mount):
+        return f"there is no directory {mount} (mkdir {mount})"
+    try:
+        check(libc().mount(os.fsencode(folder), os.fsencode(mount), None, MS_BIND, None), "mount")
     except OSError as error:
         return error.strerror or str(error)
     return ""
 
 
 def cover(path: str, folder: str) -> None:
-    """Bind ``folder`` over a path in the namespace that ``appear_at`` made; without effect where that is refused."""
+    """Bind ``folder`` over a path, in mounts of our own; without effect where that is refused."""
     libc().mount(os.fsencode(folder), os.fsencode(path), None, MS_BIND, None)
 
 

@@ -1,11 +1,5 @@
 """The keeper of a build: it has the rights and the clock, and it outlives whatever the build starts."""
 
-# Some are imported only to be there when the build's user is entered, who may not be able to read our library.
-import bz2  # noqa: F401
-import encodings.ascii
-import encodings.idna
-import encodings.latin_1  # noqa: F401
-import lzma  # noqa: F401
 import os
 import re
 import select
@@ -13,17 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-import traceback
 from collections.abc import Iterator
 
 from procman.builds import buildpack, descendants, isolation
-from procman.builds.compiler import Compiler, ended, listen
-from procman.builds.failure import Ended
+from procman.builds.apart import AGAIN, STOPS, compile_apart
+from procman.builds.compiler import ended
 from procman.builds.masker import Masker
 from procman.builds.report import Report
 from procman.builds.request import BuildRequest, BuildResult, decode_result, encode_result, result_path, write_private
-from procman.formats import advice, line_diagnosis  # noqa: F401
 
 GRACE_S = 20.0  # for a compiler that was told to stop
 MOST_RESULT = 8 << 20
@@ -38,14 +29,14 @@ class Keeper:
         self.request = request
         self.part = f"{request.packed}.part"
         self._child = 0
-        self._cancelled = False
+        self._why = ""  # it is to be ended
 
     def run(self) -> bool:
         """Prepare, fork, wait, clean up, and leave the result."""
         isolation.adopt_orphans()
         os.umask(0o022)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._cancel)
+        for number in STOPS:
+            signal.signal(number, self._stop)
         isolation.end_with_parent()
         try:
             self._prepare()
@@ -58,10 +49,19 @@ class Keeper:
         write_private(result_path(self.request.work), encode_result(result))
         return result.ok
 
-    def _cancel(self, number: int, frame: object) -> None:
-        self._cancelled = True
+    def _stop(self, number: int, frame: object) -> None:
+        """Tell the compiler that time is up, or that nobody wants the build; a second alarm ends one that is stuck."""
+        if not self._why:
+            self._why = "timeout" if number == signal.SIGALRM else "cancelled"
+            signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+            self._tell(number)
+        elif number == signal.SIGALRM:
+            self._tell(signal.SIGKILL)
+
+    def _tell(self, number: int) -> None:
         if self._child:
-            os.kill(self._child, signal.SIGTERM)
+            os.kill(self._child, number)
+            os.kill(self._child, signal.SIGCONT)  # the build runs as the same user, and may have stopped it
 
     def _prepare(self) -> None:
         """Everything to its place, and to its owner."""
@@ -86,39 +86,55 @@ class Keeper:
                     os.lchown(entry, request.uid, gid)
 
     def _build(self) -> BuildResult:
-        """Fork the compiler and wait for what it says."""
-        reader, writer = os.pipe()
+        """Let the compiler run, where possible among processes of its own."""
         packed = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, self.request.limits.seconds)
+            said = self._compile(packed, True)
+            if said == AGAIN:
+                said = self._compile(packed, False)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return self._judge(said, packed)
+        finally:
+            os.close(packed)
+
+    def _compile(self, packed: int, alone: bool) -> bytes:
+        """Fork the compiler; what it says until it ends. Signals wait until it can be told of them."""
+        reader, writer = os.pipe()
         sys.stdout.flush()
-        self._child = os.fork()
-        if self._child == 0:
-            os.close(reader)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        here = isolation.begin_processes() if alone else -1
+        child = os.fork()
+        if child == 0:
             status = 1
             try:
-                status = compile_apart(self.request, packed, writer)
+                os.close(reader)
+                status = compile_apart(self.request, packed, writer, here >= 0)
             finally:
                 os._exit(status)
         os.close(writer)
-        if self._cancelled:
-            os.kill(self._child, signal.SIGTERM)
+        if here >= 0:
+            isolation.end_processes(here)
+        self._child = child
+        if self._why:
+            self._tell(signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         try:
-            data = self._wait(reader)
-            return self._judge(data, packed)
+            return self._listen(reader)
         finally:
+            self._child = 0
             os.close(reader)
-            os.close(packed)
 
-    def _wait(self, reader: int) -> bytes:
-        """What the compiler sends until it ends; told to stop when time is up, and killed when it does not."""
+    def _listen(self, reader: int) -> bytes:
+        """Not to the end of the pipe, but of the process: the pipe might be held by another."""
         data = b""
         pidfd = os.pidfd_open(self._child)
-        deadline, told = time.monotonic() + self.request.limits.seconds, False
         poll = select.poll()
         poll.register(reader, select.POLLIN)
         poll.register(pidfd, select.POLLIN)
         try:
             while True:
-                ready = {fd for fd, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)}
+                ready = {fd for fd, _ in poll.poll()}
                 if reader in ready:
                     chunk = os.read(reader, 1 << 16)
                     data += chunk
@@ -128,9 +144,6 @@ class Keeper:
                         os.kill(self._child, signal.SIGKILL)
                 elif pidfd in ready:
                     return data
-                elif not ready:
-                    os.kill(self._child, signal.SIGKILL if told else signal.SIGALRM)
-                    deadline, told = time.monotonic() + GRACE_S, True
         finally:
             os.close(pidfd)
 
@@ -139,6 +152,8 @@ class Keeper:
         try:
             result = decode_result(data)
         except ValueError:
+            if self._why:
+                return ended(self.request, Report(1, Masker(())), self._why)
             why = "the build's process was killed: for want of memory, or by the build itself"
             return BuildResult(False, failure=why, reason="internal")
         if result.ok:
@@ -165,40 +180,6 @@ class Keeper:
             if os.path.lexists(self.part):
                 os.unlink(self.part)
         return result
-
-
-def compile_apart(request: BuildRequest, packed: int, writer: int) -> int:
-    """The forked half: away from the host and down to the build's user, then the build. Its exit status."""
-    listen()
-    isolation.adopt_orphans()
-    report = Report(1, Masker(request.env.values()))
-    try:
-        build_dir, why = request.slug, ""
-        if request.mount is not None:
-            why = isolation.appear_at(request.slug, request.mount)
-            build_dir = request.slug if why else request.mount
-            mine = (request.slug, request.work, request.cache)
-            if not why and not any(os.path.realpath(path).startswith("/tmp/") for path in mine):  # noqa: S108
-                isolation.cover("/tmp", f"{request.work}/tmp")  # noqa: S108
-        isolation.become(request.uid, request.gid)
-        isolation.end_with_parent()
-        os.environ["HOME"] = os.environ.get("HOME", "/") if request.uid is None else f"{request.work}/tmp"  # noqa: S108
-        os.chdir(build_dir)
-        if why:
-            report.note(f"The app is not built at {request.mount}: {why}")
-        with open(packed, "wb", closefd=False) as file:
-            result = Compiler(request, build_dir, report, os.environ).run(file)
-    except Ended as end:
-        result = ended(request, report, end.reason)
-    except Exception as error:
-        traceback.print_exc()
-        result = BuildResult(False, failure=f"internal error: {error}", reason="internal", lines=report.last())
-    finally:
-        descendants.end_all()
-    data = encode_result(result)
-    while data:
-        data = data[os.write(writer, data) :]
-    return 0 if result.ok else 1
 
 
 def everything(path: str) -> Iterator[str]:
