@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import NamedTuple
+from zlib import crc32
 
 from procman.router import pages
 from procman.router.arrangement import Arrangement
@@ -179,7 +180,7 @@ backend {name} from {kind}
 
 def server_line(server: Server, times: Timeouts, more: str) -> str:
     """A dyno as HAProxy reads it from the file."""
-    return f"  server {server.label} {address_of(server)} {server_options(times)}{more}\n"
+    return f"  server {server.label} {address_of(server)} {server_options(server, times)}{more}\n"
 
 
 def address_of(server: Server) -> str:
@@ -187,13 +188,15 @@ def address_of(server: Server) -> str:
     return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
 
 
-def server_options(times: Timeouts) -> str:
+def server_options(server: Server, times: Timeouts) -> str:
     """A refused or failed connection takes a server out until it accepts one again (Heroku's quarantine).
 
-    Servers that are fine are looked at once an hour: what matters is seen from the requests.
+    Servers that are fine are looked at once an hour: what matters is seen from the requests. ``id`` is what HAProxy
+    places a server by when it chooses at random (2.6 places all that are added while it runs in one spot, else), and
+    ``weight`` in how many spots: a hundred times as many make the shares even.
     """
     pause = milliseconds(times.quarantine)
     return (
-        f"check inter 1h fastinter {pause} downinter {pause} rise 1 fall 1 "
+        f"id {crc32(server.label.encode()) >> 1 or 1} weight 100 check inter 1h fastinter {pause} downinter {pause} rise 1 fall 1 "
         "observe layer4 error-limit 1 on-error mark-down"
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from procman.router.arrangement import Arrangement, Slot
+from procman.router.arrangement import STICKY, Arrangement, Slot
 from procman.router.configuration import APPS, HOSTS, address_of, server_options
 from procman.router.pages import ERROR_URLS, MAINTENANCE_URLS
 from procman.router.settings import Timeouts
@@ -72,6 +72,8 @@ def enter(before: Arrangement, after: Arrangement, times: Timeouts) -> list[str]
                 continue
             there = known.get(server.label)
             commands += introduce(name, server, times) if there is None else return_(name, server, there)
+            if name.startswith(STICKY):
+                commands.append(f"enable dynamic-cookie backend {name}")  # HAProxy 2.6 gives new servers none by itself
     return commands
 
 
@@ -79,7 +81,7 @@ def introduce(slot: str, server: Server, times: Timeouts) -> list[str]:
     """A server that is new."""
     place = f"{slot}/{server.label}"
     return [
-        f"add server {place} {address_of(server)} {server_options(times)}",
+        f"add server {place} {address_of(server)} {server_options(server, times)}",
         f"enable health {place}",
         f"enable server {place}",
     ]
