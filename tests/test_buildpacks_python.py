@@ -44,7 +44,7 @@ def test_a_script_that_a_procfile_runs_needs_no_python_buildpack(bench):
 WRONG = {
     "two managers": (
         {"requirements.txt": "", "uv.lock": ""},
-        ["Multiple Python package manager files were found", "requirements.txt (pip)", "uv.lock (uv)", "git rm uv.lock"],
+        ["Multiple Python package manager files were found", "requirements.txt (pip)", "git rm uv.lock"],
     ),
     "all of them": (
         {"requirements.txt": "", "uv.lock": "", "poetry.lock": "", "Pipfile.lock": "{}"},
