@@ -79,6 +79,12 @@ def test_a_failing_compile_says_so_in_herokus_words_and_leaves_nothing(site):
     assert built.nothing_left
 
 
+def test_an_error_that_a_buildpack_tells_stands_in_the_record(site):
+    built = site.finished(APP, site.pack("telling", compile="echo ' !     Error: no such version.'; exit 1"))
+    assert built.result.failure == "failed to compile Fake app: no such version."
+    assert built.result.phases.keys() == {"source", "buildpacks", f"compile {site.base}/packs/telling"}
+
+
 def test_the_last_fifty_lines_of_the_buildpack_are_kept(site):
     built = site.finished(APP, site.pack("chatty", compile="seq 1 500; exit 1"))
     assert len(built.result.lines) <= 50
@@ -138,8 +144,8 @@ def test_an_app_that_no_buildpack_takes_is_told_what_would_do(site):
 
 def test_a_slug_over_the_limit_is_refused_with_its_size(site):
     limits = Limits(seconds=60, slug=64 << 10)
-    built = site.finished(APP, site.pack("huge", compile="head -c 300000 /dev/urandom > $1/huge"), limits=limits)
-    assert "is too large (max is" in built.output
+    built = site.finished(APP, site.pack("huge", compile="head -c 150000 /dev/urandom > $1/huge"), limits=limits)
+    assert " !     Compiled slug size: 147K is too large (max is 64K).\n" in built.output
     assert built.output.endswith("\n !     Push failed\n")
     assert built.result.reason == "slug-size"
     assert built.nothing_left

@@ -11,11 +11,12 @@ from procman.builds.detection import Chosen
 from procman.builds.failure import BuildFailed, Ended
 from procman.builds.reading import Unreadable, read_capped
 from procman.builds.report import Report, size
-from procman.builds.request import BuildRequest, BuildResult
+from procman.builds.request import MB, BuildRequest, BuildResult
 from procman.formats import app_json, slugignore
 
 T = TypeVar("T")
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+OWN_ERROR = " !     Error: "  # how buildpacks begin to say what went wrong
 POINTED_AT = ("requirements.txt", "package.json", "Gemfile", "go.mod", "pyproject.toml", "Pipfile")
 
 
@@ -40,7 +41,8 @@ class Compiler:
                 if failed.words or failed.reason in ("detect", "slug-size"):
                     self.report.line()
                 self.report.warn("Push failed")
-            return BuildResult(False, failure=failed.failure, reason=failed.reason, lines=self.report.last())
+            told = BuildResult(False, failure=failed.failure, reason=failed.reason, lines=self.report.last())
+            return told._replace(phases=self.phases)
 
     def _build(self, packed: IO[bytes]) -> BuildResult:
         request, report = self.request, self.report
@@ -149,7 +151,8 @@ class Compiler:
         if not words and not self.report.last():
             words = [f"bin/compile of {chosen.pack.shown} ended with status {status} and without a word."]
         rejected = f"Push rejected, failed to compile {chosen.language} app."
-        failure = f"failed to compile {chosen.language} app" + (f": {words[0]}" if words else "")
+        said = [line.removeprefix(OWN_ERROR) for line in self.report.last() if line.startswith(OWN_ERROR)]
+        failure = f"failed to compile {chosen.language} app" + "".join(f": {why}" for why in (*words, *said)[:1])
         return BuildFailed("compile", failure, (*words, *([""] if words else []), rejected))
 
     def _circumstances(self, status: int) -> explain.Circumstances:
@@ -211,11 +214,12 @@ class Compiler:
         slug.drop_setuid(self.build_dir)
         try:
             done = slug.pack(self.build_dir, packed, limits.slug)
-        except slug.TooLarge:
+        except slug.TooLarge as found:
             total = sum(os.lstat(f"{at}/{name}").st_size for at, _, files in os.walk(self.build_dir) for name in files)
-            most = f"{round(limits.slug / (1 << 20))}M"
+            over = "" if found.whole else "over "
+            most = f"{round(limits.slug / MB)}M" if limits.slug >= MB else size(limits.slug)
             words = (
-                f"Compiled slug size: over {size(limits.slug)} is too large (max is {most}).",
+                f"Compiled slug size: {over}{size(found.size)} is too large (max is {most}).",
                 f"Unpacked it has {size(total)}. See: https://devcenter.heroku.com/articles/slug-size",
             )
             raise BuildFailed("slug-size", "the slug is too large", words) from None

@@ -15,12 +15,16 @@ from procman.formats.slugignore import SlugIgnore
 LEVEL = 1  # of gzip: the others take three times as long for a tenth of the size
 
 
-class TooLarge(Exception):
-    """The packed slug goes over the limit. ``size``: bytes so far."""
+COUNTED = 3  # times the limit; how large a slug would be is told up to that
 
-    def __init__(self, size: int) -> None:
+
+class TooLarge(Exception):
+    """The packed slug goes over the limit. ``size``: its bytes; ``whole``: whether that is all of it."""
+
+    def __init__(self, size: int, whole: bool) -> None:
         super().__init__(size)
         self.size = size
+        self.whole = whole
 
 
 class Packed(NamedTuple):
@@ -32,7 +36,7 @@ class Packed(NamedTuple):
 
 
 class _Counted:
-    """A file that hashes and counts what is written to it."""
+    """A file that hashes and counts what is written to it; over the limit it counts only."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self.file, self.limit, self.size, self.hash = file, limit, 0, hashlib.sha256()
@@ -40,7 +44,9 @@ class _Counted:
     def write(self, data: bytes) -> int:
         self.size += len(data)
         if self.size > self.limit:
-            raise TooLarge(self.size)
+            if self.size > COUNTED * self.limit:
+                raise TooLarge(self.size, whole=False)
+            return len(data)
         self.hash.update(data)
         return self.file.write(data)
 
@@ -106,6 +112,8 @@ def pack(folder: str, file: IO[bytes], limit: int) -> Packed:
                 archive.addfile(info)
             archive.members = []  # type: ignore[attr-defined]
     counted.flush()
+    if counted.size > limit:
+        raise TooLarge(counted.size, whole=True)
     return Packed(counted.size, unpacked, f"SHA256:{counted.hash.hexdigest()}")
 
 
