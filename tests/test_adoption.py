@@ -197,6 +197,36 @@ def test_a_copied_home_takes_nothing_over_and_ends_nothing(workshop, tmp_path):
     assert app.end(running) == 0
 
 
+def test_pipes_that_somebody_deleted_are_found_in_the_dyno_itself(served):
+    served.plan(1, types={"worker": kind(COUNT)})
+    running = served.start()
+    served.wait_for_log(r"app\[worker.1\]: 10$")
+    pid = served.rows()["worker.1", 1]["pid"]
+    kill(running)
+    for path in (served.home / "pipes").iterdir():
+        path.unlink()
+    running = served.start()
+    os.kill(pid, signal.SIGUSR1)
+    served.wait_for_log(r"app\[worker.1\]: 20$")
+    assert served.rows()["worker.1", 1]["pid"] == pid
+    assert served.end(running) == 0
+
+
+def test_where_there_can_be_no_named_pipes_dynos_run_all_the_same(served):
+    served.plan(1)
+    running = served.start()
+    served.wait_for_log(r"app\[worker.1\]: ready")
+    shutil.rmtree(served.home / "pipes")
+    assert served.call("restart", dynos=["worker.1"], wait=True)["ok"]
+    served.wait_for_log(r"app\[worker.1\]: ready(?s:.*)app\[worker.1\]: ready")
+    pid = served.rows()["worker.1", 1]["pid"]
+    kill(running)
+    running = served.start()
+    assert not is_alive(pid), "nobody could read what it writes"
+    assert served.rows()["worker.1", 1]["state"] == "up"
+    assert served.end(running) == 0
+
+
 def test_of_two_only_one_supervises(served):
     served.plan(1)
     running = served.start()

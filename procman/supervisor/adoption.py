@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -77,11 +78,7 @@ class Succession:
         children = []
         for entry in found.dynos:
             child = entry.child()
-            child.outputs = [
-                (open_fifo(path), stream)
-                for path, stream in zip(entry.pipes, ("stdout", "stderr"), strict=False)
-                if os.path.exists(path)
-            ]
+            child.outputs = outputs_of(entry)
             child.command = self._processes.command(entry.dyno)
             self._processes.inherit(child)
             self._supervisor.inherit(child, entry.age(), entry.up, port_of(entry.dyno))
@@ -110,6 +107,20 @@ class Succession:
         entries = [books.entry_of(child, dynos.get(child.dyno), self.more(child)) for child in children if child.pipes]
         holder = books.process_of(self._processes.guard.pid)
         return Ledger(tuple(entries), books.tokens_of(self._token, children), holder, self.facts())
+
+
+def outputs_of(entry: Entry) -> list[tuple[int, str]]:
+    """Our ends of a dyno's log pipes. One that somebody deleted is still open in the dyno itself."""
+    found = []
+    for fd, path, stream in zip((1, 2), entry.pipes, ("stdout", "stderr"), strict=False):
+        for place in (path, f"/proc/{entry.pid}/fd/{fd}"):
+            try:
+                if stat.S_ISFIFO(os.stat(place).st_mode):
+                    found.append((open_fifo(place), stream))
+                    break
+            except OSError:
+                continue
+    return found
 
 
 def make_pipes(home: Home, used: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ class Io(Enum):
 
 class Ends(NamedTuple):
     """``outputs``: our ends of what it writes, with the name of the stream. ``stdin``: where we write what it reads.
-    ``theirs``: to be closed once it is born.
+    ``theirs``: to be closed once it is born. ``fifos``: paths of its log pipes, if these have any.
     """
 
     outputs: list[tuple[int, str]]
@@ -34,6 +34,7 @@ class Ends(NamedTuple):
     actions: list[Action]
     pty: int | None = None
     stdin: int | None = None
+    fifos: tuple[str, ...] = ()
 
     def close_ours(self) -> None:
         """Nobody was born."""
@@ -47,7 +48,12 @@ class Ends(NamedTuple):
 
 
 def open_ends(io: Io, split: bool, window: Callable[[], tuple[int, int]], fifos: tuple[str, ...] = ()) -> Ends:
-    """Open both ends. ``split``: stdout and stderr apart. ``fifos``: paths for the log's pipes, which so outlive us."""
+    """Open both ends. ``split``: stdout and stderr apart. ``fifos``: paths for the log's pipes, which so outlive us.
+
+    Where there can be none (a full disk), a dyno has pipes like any other's, and does not outlive us.
+    """
+    if fifos and not make_fifos(fifos):
+        fifos = ()
     if io in (Io.TERMINAL, Io.TERMINAL_LOG):
         return open_terminal(window, raw=io is Io.TERMINAL_LOG)
     stdin: int | None = None
@@ -60,7 +66,6 @@ def open_ends(io: Io, split: bool, window: Callable[[], tuple[int, int]], fifos:
     ours: list[int] = []
     for at in range(2 if split and io is Io.LOG else 1):
         if at < len(fifos):
-            os.mkfifo(fifos[at], 0o600)
             ours.append(open_fifo(fifos[at]))
             # For reading too: so it has a reader whatever happens to us, and neither breaks nor loses a byte.
             actions.append(open_as(1 + at, fifos[at], os.O_RDWR))
@@ -73,7 +78,19 @@ def open_ends(io: Io, split: bool, window: Callable[[], tuple[int, int]], fifos:
         widen_pipe(ours[-1], PIPE_BYTES)
     if len(ours) == 1:
         actions.append(dup2(1, 2))
-    return Ends(list(zip(ours, ("stdout", "stderr"), strict=False)), theirs, actions, None, stdin)
+    return Ends(list(zip(ours, ("stdout", "stderr"), strict=False)), theirs, actions, None, stdin, fifos)
+
+
+def make_fifos(paths: tuple[str, ...]) -> bool:
+    """Whether all could be made."""
+    for at, path in enumerate(paths):
+        try:
+            os.mkfifo(path, 0o600)
+        except OSError:
+            for made in paths[:at]:
+                os.unlink(made)
+            return False
+    return True
 
 
 def open_terminal(window: Callable[[], tuple[int, int]], raw: bool) -> Ends:

@@ -118,9 +118,11 @@ class Held:
                 note(path, status_of(handle, pid))
 
     def _take(self, line: str) -> None:
-        pid, *paths = line[1:].split(" ")
+        pid, *paths = line[1:].split()
         if line[:1] == "+":
-            self._pipes[int(pid)] = [fd for path in paths if path and (fd := hold(path)) is not None]
+            if not paths:
+                return  # its pipes have no names, and nobody will adopt it
+            self._pipes[int(pid)] = [fd for path in paths if (fd := hold(path)) is not None]
             try:
                 self._handles[os.pidfd_open(int(pid))] = int(pid), paths[0] + EXIT
             except OSError:

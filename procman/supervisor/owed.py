@@ -41,7 +41,7 @@ class Owed:
     def __init__(self, path: str) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(fd, SIZE)
+            os.posix_fallocate(fd, 0, SIZE)  # a hole that a full disk cannot fill would kill us when it is written to
             self._map = mmap.mmap(fd, SIZE)
         finally:
             os.close(fd)

@@ -189,11 +189,11 @@ class LocalProcesses:
         child = Child(dyno, run, pid, ends.outputs)
         child.token = f"{name}={value}\0".encode()
         child.command, child.io, child.pty, child.stdin = command, io, ends.pty, ends.stdin
-        child.pipes = pipes
+        child.pipes = ends.fifos
         row = read_process(pid)
         child.start = row.start if row else 0
         self._alive[pid] = child
-        self.guard.add(pid, child.start, pipes)
+        self.guard.add(pid, child.start, child.pipes)
         self._oom = self._oom or OomCounter()
         return child
 

@@ -114,7 +114,10 @@ class Pump:
         if self._log is None:
             return
         for stream, path in zip(streams, pipes, strict=False):
-            stream.owed = self._log.owed(path)
+            try:
+                stream.owed = self._log.owed(path)
+            except OSError:
+                continue  # no room for a note: then it is read like any other
             if not fresh:
                 stream.splitter.feed(self._log.settle(stream.owed, stream.fd, stream.source))
             stream.owed.end(rest_of(stream))
