@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from procman.cli.environment import callers
 from procman.cli.local_app import LocalApp
 from procman.cli.options import OPTIONS, Given
+from procman.cli.process import guard_descriptors, remember
 from procman.cli.settings import Settings, resolve
 from procman.core.engine import Engine
 from procman.core.formation import wanted_dynos
-from procman.core.model import Exit
 from procman.errors import ProcmanError, UsageError
 from procman.logs.formats import HerokuFormat, JsonFormat, LogFormat, NoFormat, TextFormat
 from procman.logs.output import Output
@@ -23,7 +23,7 @@ from procman.logs.store import LogStore
 from procman.supervisor import ports
 from procman.supervisor.home import AlreadyRunning, Home, apps_dir, default_name
 from procman.supervisor.loop import Loop
-from procman.supervisor.processes import Child, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, sweep, token_of
 from procman.supervisor.terminal import get_size
@@ -218,26 +218,6 @@ def tell_detached(home: Home, given: Given) -> int:
     return 0
 
 
-def remember(home: Home, scribe: Scribe) -> Callable[[Child, Exit, bool], None]:
-    """Keeps the lives that end in the app's history."""
-
-    def on_end(child: Child, ended: Exit, asked: bool) -> None:
-        from procman.supervisor.history import History
-
-        life = {
-            "dyno": str(child.dyno),
-            "run": child.run,
-            "started": child.began,
-            "ended": time(),
-            "status": ended.status,
-            "words": ended.words(),
-            "asked": asked,
-        }
-        scribe.do(lambda: History(home.history).add(life))
-
-    return on_end
-
-
 def make_format(settings: Settings, app: LocalApp, terminal: bool) -> LogFormat:
     """The log format asked for; text in colour where that is wanted and can be seen."""
     if settings.detach:
@@ -260,20 +240,3 @@ def wants_color(asked: bool | None, environ: Mapping[str, str], terminal: bool) 
     if environ.get("FORCE_COLOR", "0") not in ("", "0"):
         return True
     return terminal and environ.get("TERM") != "dumb"
-
-
-def guard_descriptors() -> None:
-    """Descriptors 0 to 2 exist, and dynos inherit no other that our own caller left open."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
-    try:
-        inherited = [int(name) for name in os.listdir("/dev/fd")]
-    except OSError:
-        inherited = list(range(3, 256))
-    for fd in inherited:
-        if fd > 2:
-            try:
-                os.set_inheritable(fd, False)
-            except OSError:
-                continue

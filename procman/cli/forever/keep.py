@@ -11,7 +11,7 @@ from procman.cli.environment import shell
 from procman.cli.forever.chain import end_with_npm
 from procman.cli.forever.program import Program
 from procman.cli.local_app import log_facts
-from procman.cli.start import guard_descriptors, remember
+from procman.cli.process import guard_descriptors, remember
 from procman.core.engine import Engine
 from procman.core.model import DynoName, Exit, Profile
 from procman.errors import ProcmanError
