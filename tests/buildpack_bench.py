@@ -48,6 +48,7 @@ class Bench:
         """Write an app; ``-> X`` as text makes a link to X."""
         self.count += 1
         tree = self.base / (place or f"app{self.count}")
+        tree.mkdir(exist_ok=True)
         for name, text in files.items():
             path = tree / name
             path.parent.mkdir(parents=True, exist_ok=True)
