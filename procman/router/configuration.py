@@ -157,7 +157,10 @@ defaults {name}
 
 
 def slot_section(name: str, arrangement: Arrangement, settings: Settings) -> str:
-    """One slot, its servers, and those rules that mean another backend, or none, when they stand in defaults."""
+    """One slot, its servers, and those rules that mean another backend, or none, when they stand in defaults.
+
+    ``connslots`` is 0 if no server is up, else not. (``nbsrv`` would do, but is 0 in a worker that a reload retired.)
+    """
     times, backlog = settings.timeouts, settings.backlog
     kind = "sticky-slot" if name.startswith("sticky") else "slot"
     slot = arrangement.slots.get(name)
@@ -167,9 +170,10 @@ def slot_section(name: str, arrangement: Arrangement, settings: Settings) -> str
         lines += [server_line(server, times, " disabled") for server in slot.leaving]
     return f"""\
 backend {name} from {kind}
-  http-request lua.procman_await if {{ nbsrv eq 0 }}
-  http-request set-var(txn.room) nbsrv,mul({backlog}) if {{ be_conn gt {backlog} }}
-  http-request set-var(txn.code) str(H11) if {{ be_conn gt {backlog} }} {{ be_conn,sub(txn.room) gt 0 }}
+  http-request lua.procman_await if {{ connslots({name}) eq 0 }}
+  acl busy be_conn gt {backlog}
+  http-request set-var(txn.room) nbsrv,mul({backlog}) if busy
+  http-request set-var(txn.code) str(H11) if busy {{ nbsrv gt 0 }} {{ be_conn,sub(txn.room) gt 0 }}
   http-request return status 503 {HTML} lf-file {pages.ERROR} if {{ var(txn.code) -m found }}
   tcp-response inspect-delay {milliseconds(times.first_byte)}
   tcp-response content accept if {{ var(txn.upload) -m found }}
@@ -197,6 +201,7 @@ def server_options(server: Server, times: Timeouts) -> str:
     """
     pause = milliseconds(times.quarantine)
     return (
-        f"id {crc32(server.label.encode()) >> 1 or 1} weight 100 check inter 1h fastinter {pause} downinter {pause} rise 1 fall 1 "
+        f"id {crc32(server.label.encode()) >> 1 or 1} weight 100 "
+        f"check inter 1h fastinter {pause} downinter {pause} rise 1 fall 1 "
         "observe layer4 error-limit 1 on-error mark-down"
     )

@@ -63,6 +63,7 @@ class Router:
         self._certificates = b""
         self._shape = ""
         self._lock = asyncio.Lock()
+        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._tidier: asyncio.Task[None] | None = None
         self._gone: set[tuple[str, str]] = set()  # servers deleted in the current worker, which older ones may use
@@ -144,8 +145,9 @@ class Router:
 
     async def stop(self) -> None:
         """Go away, and HAProxy too."""
-        self._process.unwatch()
-        await self._process.stop()
+        self._closing = True
+        async with self._lock:  # it may be being started
+            await self._process.stop()
         await self.close()
 
     def _remember(self) -> None:
@@ -265,10 +267,12 @@ class Router:
         self._run(self._restart())
 
     async def _restart(self) -> None:
-        async with self._lock:
-            self._gone.clear()
-            for attempt in itertools.count():
-                await asyncio.sleep(AGAIN_S[min(attempt, len(AGAIN_S) - 1)])
+        self._gone.clear()
+        for attempt in itertools.count():
+            await asyncio.sleep(AGAIN_S[min(attempt, len(AGAIN_S) - 1)])
+            async with self._lock:
+                if self._closing:
+                    return
                 try:
                     await self._process.start(self._shape)
                     await self._process.watch(self._on_end)

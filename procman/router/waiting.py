@@ -53,7 +53,7 @@ core.register_action("procman_await", {{ "http-req" }}, function(txn)
   local slot = txn.f:be_name()
   local app = txn:get_var("txn.app")
   local left = PATIENCE
-  while txn.f:nbsrv(slot) == 0 do
+  while txn.f:connslots(slot) == 0 do
     local state = (apps:lookup(app) or "none:"):match("^%a+")
     if state ~= "up" and state ~= "starting" then
       txn:set_var("txn.code", CODES[state] or "H99")
