@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.forever import Forever
 from tests.harness import Workshop, free_port
 
 _count = itertools.count()
@@ -35,3 +36,11 @@ def workshop(tmp_path) -> Iterator[Workshop]:
 def port() -> int:
     """A base port nobody else uses."""
     return free_port()
+
+
+@pytest.fixture
+def forever(workshop) -> Iterator[Forever]:
+    """`procman forever` in a workshop; what was started is stopped at the end."""
+    tool = Forever(workshop)
+    yield tool
+    tool("stopall")

@@ -41,3 +41,26 @@ def test_a_start_without_a_home_works(workshop):
     running.wait_for(r"\| ready")
     assert '"state": "up"' in workshop.call("ps", "--json", env=env).stdout
     running.finish(signal.SIGTERM)
+
+
+def test_a_taken_home_says_who_has_it(tmp_path):
+    one, two = Home(str(tmp_path), "app"), Home(str(tmp_path), "app")
+    one.take()
+    with pytest.raises(Exception, match=rf"it runs already \(pid {os.getpid()}\)"):
+        two.take()
+    one.leave()
+    one.leave()
+    assert two.take() == {}
+    two.leave()
+
+
+def test_whom_a_killed_starter_was_to_clear_up_after_is_not_forgotten(tmp_path):
+    first, second, third = (Home(str(tmp_path), "app") for _ in range(3))
+    first.take()
+    first.write({"pid": 123, "started": 456, "name": "app"})
+    os.close(first.fileno())  # killed
+    assert second.take() == {"pid": "123", "started": "456"}
+    os.close(second.fileno())  # killed while it cleared up
+    assert third.take() == {"pid": "123", "started": "456"}
+    third.leave()
+    assert first.facts() == {}

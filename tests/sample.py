@@ -1,0 +1,22 @@
+"""The sample app, seen from its tests."""
+
+import re
+import socket
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "sample_app"
+WAIT_S = 20  # for a line or an end: a limit for a broken app, no good one comes near it
+
+sys.path.insert(0, str(SAMPLE))  # its modules are top-level ones, as on Heroku
+
+
+def entries(procfile: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([\w-]+): (.+)$", procfile.read_text(), re.MULTILINE))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,119 @@
+"""`procman forever start` and the actions on what runs."""
+
+import re
+from pathlib import Path
+
+from tests.forever import STEADY, alive, script
+
+
+def test_start_tells_what_it_started(forever, workshop):
+    script(workshop, STEADY)
+    started = forever.begin("--uid", "shop", "app.sh", "--port", "1")
+    assert started.returncode == 0
+    (row,) = forever.list()
+    assert started.stdout == (
+        f"Started app.sh: uid shop, index 0, name forever-shop, forever pid {row['forever']}, pid {row['pid']}, "
+        f"log {forever.home('shop')}/log\n"
+    )
+    assert row["running"]
+    command = Path(f"/proc/{row['pid']}/cmdline").read_text()
+    assert command.startswith("sleep")
+
+
+def test_start_fails_when_it_does_not_come_up_and_goes_on_trying(forever, workshop):
+    script(workshop, "test -e ready || { echo no database; exit 9; }; " + STEADY)
+    started = forever("start", "--uid", "shop", "--spinSleepTime", "50", "app.sh")
+    assert (started.returncode, started.stdout) == (1, "")
+    assert started.stderr.startswith(
+        "procman: app.sh (uid shop) does not stay up: exited with status 9; it is tried again until it does\n"
+    )
+    log = forever.follow("shop")
+    log.wait_for("app.1.: no database")
+    (workshop.directory / "ready").write_text("")
+    log.wait_for("app.1.: up")
+    assert forever("stop", "shop").returncode == 0
+    assert log.finish() == 0
+
+
+def test_start_fails_when_nothing_will_run(forever, workshop):
+    script(workshop, "exit 9\n")
+    assert forever("start", "app.js").returncode == 1
+    started = forever("start", "-m", "1", "--uid", "once", "app.sh")
+    assert started.returncode == 1
+    assert "exited with status 9" in started.stderr
+    assert workshop.wait_until_gone() == []
+
+
+def test_one_is_found_by_every_name_it_has(forever, workshop):
+    script(workshop, STEADY)
+    script(workshop, STEADY, "other.sh")
+    assert forever.begin("--uid", "other", "other.sh").returncode == 0
+    for name in ("uid", "id", "index", "pid", "forever", "script", "path"):
+        assert forever.begin("--uid", "one", "--id", "mine", "app.sh").returncode == 0
+        row = {**forever.list()[-1], "path": str(workshop.directory / "app.sh")}
+        stopped = forever("stop", str(row[name]))
+        assert stopped.stdout == "Stopped app.sh (uid one)\n", name
+        assert not alive(row["pid"])
+        assert not alive(row["forever"])
+    missing = forever("stop", "nothing")
+    assert missing.returncode == 1
+    assert "there are other" in missing.stderr
+    assert [row["uid"] for row in forever.list()] == ["other"]
+    assert forever("stopbypid", str(forever.list()[0]["pid"])).returncode == 0
+
+
+def test_restart_and_restartall(forever, workshop):
+    script(workshop, STEADY)
+    for uid in ("a", "b"):
+        forever.begin("--uid", uid, "app.sh")
+    before = {row["uid"]: row for row in forever.list()}
+    assert forever("restart", "a").stdout == "Restarted app.sh (uid a)\n"
+    middle = {row["uid"]: row for row in forever.list()}
+    assert middle["a"]["pid"] != before["a"]["pid"]
+    assert middle["b"]["pid"] == before["b"]["pid"]
+    assert forever("restartall").returncode == 0
+    after = {row["uid"]: row for row in forever.list()}
+    assert {after[uid]["pid"] for uid in "ab"}.isdisjoint({middle[uid]["pid"] for uid in "ab"})
+    assert [after[uid]["forever"] for uid in "ab"] == [before[uid]["forever"] for uid in "ab"]
+    assert forever("stopall").stdout == "Stopped app.sh (uid a)\nStopped app.sh (uid b)\n"
+
+
+def test_logs(forever, workshop):
+    script(workshop, "for i in 1 2 3 4 5; do echo line $i; done; " + STEADY)
+    forever.begin("--uid", "shop", "app.sh")
+    assert f"[0]  shop  {forever.home('shop')}/log" in forever("logs").stdout
+    log = forever.follow("0")
+    log.wait_for("app.1.: up")
+    assert len(forever("logs", "-n", "3", "app.sh").stdout.splitlines()) == 3
+    assert forever("stopall").returncode == 0
+    assert log.finish() == 0
+    assert re.findall(r"line \d", log.text()) == [f"line {number}" for number in range(1, 6)]
+    assert "line 1" in forever("logs", "shop").stdout  # of one that has ended, too
+    assert "shop" not in forever("logs").stdout
+
+
+def test_a_formation_like_any_other(forever, workshop):
+    script(workshop, STEADY)
+    forever.begin("--uid", "shop", "app.sh")
+    assert "forever-shop" in workshop.call("list").stdout
+    assert "exec ./app.sh" in workshop.call("ps", "--name", "forever-shop").stdout
+    assert workshop.call("reload", "--name", "forever-shop").returncode == 1
+    assert workshop.call("scale", "--name", "forever-shop", "app=2").returncode == 1
+    assert workshop.call("shutdown", "--name", "forever-shop").returncode == 0
+
+
+def test_state_elsewhere(forever, workshop):
+    script(workshop, STEADY)
+    place = workshop.directory / "place"
+    assert forever.begin("-p", "place", "--uid", "shop", "-l", "x.log", "app.sh").returncode == 0
+    assert forever.list() == []
+    assert "shop" in forever("list", "-p", "place").stdout
+    assert "shop" in forever("list", env={"FOREVER_ROOT": str(place)}).stdout
+    assert (place / "x.log").exists()
+    assert forever("stopall", "-p", "place").returncode == 0
+
+
+def test_a_home_that_cannot_be_written_keeps_nothing_from_running(forever, workshop):
+    script(workshop, "echo life\n")
+    answer = forever("-m", "1", "app.sh", env={"XDG_STATE_HOME": "/dev/null/state"})
+    assert (answer.returncode, answer.stdout) == (0, "life\n")

@@ -1,0 +1,104 @@
+"""forever's flags, misuse and JSON files."""
+
+
+import pytest
+
+from tests.forever import STEADY, script
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--minuptime", "5", "app.sh"], "cannot use --minuptime: forever has no such flag\n  hint: --minUptime?"),
+        (["-m", "none", "app.sh"], "cannot use -m none"),
+        (["-m", "0", "app.sh"], "cannot use -m 0"),
+        (["--minUptime", "1s", "app.sh"], "cannot use --minUptime 1s: milliseconds are wanted"),
+        (["--killSignal", "SIGNOT", "app.sh"], "cannot use --killSignal SIGNOT: no such signal"),
+        (["--uid", "a/b", "app.sh"], "cannot use --uid 'a/b'"),
+        (["--uid", "12", "app.sh"], "cannot use --uid '12'"),
+        (["-l"], "cannot use -l: FILE is missing"),
+        (["--append=maybe", "app.sh"], "cannot use --append=maybe"),
+        (["stop"], "cannot stop: who is meant?"),
+        (["start"], "no script is named"),
+        (["stopbypid", "shop"], "a process id is wanted"),
+    ],
+)
+def test_misuse_is_refused_with_a_hint(forever, workshop, words, said):
+    script(workshop, STEADY)
+    answer = forever(*words)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert answer.stdout == ""
+
+
+@pytest.mark.parametrize("words", [["config"], ["set", "a", "b"], ["clear", "a"], ["columns", "add", "id"]])
+def test_what_there_is_no_more_says_so_in_one_line(forever, words):
+    answer = forever(*words)
+    assert answer.returncode == 1
+    assert len(answer.stderr.splitlines()) == 1
+    assert answer.stderr.startswith(f"procman: cannot use {words[0]}: ")
+
+
+def test_flags_stand_before_the_action_too_and_switches_bundle(forever, workshop):
+    script(workshop, "echo life\n")
+    (workshop.directory / "x.log").write_text("before\n")
+    assert forever("-dvas", "-ox.log", "--no-colors", "--plain", "-m2", "app.sh").stdout == ""
+    assert (workshop.directory / "x.log").read_text() == "before\nlife\nlife\n"
+    script(workshop, STEADY)
+    assert forever("--uid", "shop", "start", "app.sh").returncode == 0
+    assert forever("-n", "1", "logs", "shop").returncode == 0
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], [], ["start", "--help"]])
+def test_help_names_every_action_and_flag(forever, words):
+    from procman.cli.forever.flags import ACTIONS, TABLE
+
+    answer = forever(*words)
+    assert answer.returncode == 0
+    assert not [word for word in (*ACTIONS, *TABLE) if word not in answer.stdout]
+
+
+def test_a_json_file(forever, workshop):
+    script(workshop, "echo $WHO $*; exec sleep 1000\n")
+    (workshop.directory / "all.json").write_text(
+        """
+        [  // two of them: "app.sh" twice
+          {
+            "uid": "a", "script": "app.sh", "args": ["--url", "http://x//y"], /* not a comment: // */
+            "env": {"WHO": "first"}, "minUptime": 0, "killSignal": "SIGINT", "max": 10,
+            "append": true, "logFile": "a.log", "watch": false, "killTree": true
+          },
+          {"uid": "b", "script": "app.sh", "workingDir": "."}
+        ]
+        """
+    )
+    assert forever("start", "all.json").returncode == 0
+    assert [row["uid"] for row in forever.list()] == ["a", "b"]
+    log = forever.follow("a")
+    log.wait_for("app.1.: first --url http://x//y$")
+    refused = forever("all.json")
+    assert (refused.returncode, "cannot run 2 programs in the foreground" in refused.stderr) == (1, True)
+    forever("stopall")
+    assert "SIGINT" in (workshop.directory / "a.log").read_text()
+    (workshop.directory / "one.json").write_text('{"script": "app.sh", "args": "x", "max": 1}')
+    script(workshop, "echo $*; exit 6\n")
+    answer = forever("one.json", "y")
+    assert (answer.returncode, answer.stdout) == (6, "x y\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{\n  "script": "a",\n  "minuptime": 5\n}', "x.json:3: no such key as 'minuptime'\n  hint: minUptime?"),
+        ('{"script": "a",\n "append": "yes"}', "x.json:2: true or false is wanted for 'append'"),
+        ('{"script": "a",\n "max": true}', "x.json:2: a number is wanted for 'max'"),
+        ('{"uid": "a"}', "x.json: an object without 'script'"),
+        ('{"script": "a"\n "uid": "b"}', "x.json:2: not JSON"),
+        ("[]", "x.json: an object, or an array of objects, is wanted"),
+    ],
+)
+def test_a_mistake_in_a_json_file_is_shown_with_its_line(forever, workshop, text, said):
+    (workshop.directory / "x.json").write_text(text)
+    answer = forever("start", "x.json")
+    assert answer.returncode == 1
+    assert said in answer.stderr

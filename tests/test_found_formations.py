@@ -1,0 +1,105 @@
+"""Which formation a command means, who runs it, and what a killed one leaves."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.formations import TWO, begin, is_alive, pids, rows, socket_of
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["ps"], ["ps", "--json"], ["scale", "a=1"], ["restart"], ["stop", "a"], ["kill", "a"], ["reload"], ["shutdown"]],
+    ids=" ".join,
+)
+def test_without_a_supervisor_every_verb_exits_with_3_and_a_hint(workshop, verb):
+    workshop.procfile("a: true\n")
+    refused = workshop.call(*verb)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "is not running" in refused.stderr
+    assert "hint: procman start" in refused.stderr
+
+
+def test_formations_are_found_by_name_socket_and_directory(workshop):
+    workshop.procfile(TWO)
+    one, two = workshop.start("--name", "one"), workshop.start("--name", "two", "-p", "45000")
+    for running in (one, two):
+        running.wait_for("ready")
+    apps = workshop.directory / ".local/state/procman/apps"
+    assert json.loads(workshop.call("ps", "--json", "--name", "one").stdout)["pid"] == str(one.pid)
+    by_socket = workshop.call("ps", "--json", "--socket", str(apps / "two/control.sock"))
+    assert json.loads(by_socket.stdout)["pid"] == str(two.pid)
+    assert workshop.call("ps", "--name", "three").returncode == 3
+    assert workshop.call("ps").returncode == 3
+    (workshop.directory / ".procman.toml").write_text('name = "two"\n')
+    assert json.loads(workshop.call("ps", "--json").stdout)["pid"] == str(two.pid)
+    listed = workshop.call("list").stdout.splitlines()
+    assert [line.split()[:2] for line in listed[1:]] == [["one", "running"], ["two", "running"]]
+    assert str(workshop.directory) in listed[1]
+    assert workshop.call("shutdown", "--name", "one").returncode == 0
+    rest = json.loads(workshop.call("list", "--json").stdout)["formations"]
+    assert [(row["name"], row["running"], row["pid"]) for row in rest] == [("one", False, None), ("two", True, two.pid)]
+    one.finish()
+    two.finish(signal.SIGTERM)
+
+
+def test_list_is_not_held_up_by_a_stopped_supervisor(workshop):
+    running = begin(workshop, TWO)
+    running.signal(signal.SIGSTOP)
+    listed = json.loads(workshop.call("list", "--json").stdout)["formations"]
+    assert [(row["running"], row["dynos"]) for row in listed] == [(True, None)]
+    running.signal(signal.SIGCONT)
+    running.finish(signal.SIGTERM)
+
+
+def test_two_starts_at_the_same_instant(workshop):
+    workshop.procfile("a: echo ready; exec sleep 1000\n")
+    for _ in range(3):
+        rivals = [workshop.start(), workshop.start()]
+        handles = {os.pidfd_open(rival.pid): rival for rival in rivals}
+        import select
+
+        (ended, *more), _, _ = select.select(list(handles), [], [], 20)
+        assert not more
+        loser = handles.pop(ended)
+        (winner,) = handles.values()
+        assert loser.finish() == 1
+        errors = loser.errors()
+        assert f"it runs already (pid {winner.pid})" in errors
+        assert "--name" in errors
+        winner.wait_for("ready")
+        assert winner.finish(signal.SIGTERM) == 143
+        for handle in (ended, *handles):
+            os.close(handle)
+
+
+def test_a_killed_supervisor_leaves_nothing_that_needs_a_human(workshop):
+    running = begin(workshop, TWO)
+    before = pids(workshop)
+    path = socket_of(workshop)
+    running.finish(signal.SIGKILL)
+    assert os.path.exists(path)
+    assert workshop.call("ps").returncode == 3
+    assert json.loads(workshop.call("list", "--json").stdout)["formations"][0]["running"] is False
+    second = workshop.start()
+    second.wait_for(r"\| ready")
+    assert not any(is_alive(pid) for pid in before.values())
+    assert rows(workshop)["worker.1"]["state"] == "up"
+    second.finish(signal.SIGTERM)
+    assert not os.path.exists(path)
+
+
+def test_a_garbled_lock_file_needs_no_human(workshop):
+    workshop.procfile(TWO)
+    home = workshop.directory / ".local/state/procman/apps/app"
+    home.mkdir(parents=True)
+    (home / "lock").write_bytes(b"pid \xff\nstarted soon\nleft\n\0\0\0")
+    (home / "control.sock").write_text("no socket")
+    (home / "history").write_bytes(b"\xff" * 100)
+    assert workshop.call("list").returncode == 0
+    assert workshop.call("ps", "--name", "app").returncode == 3
+    running = begin(workshop, TWO, "--name", "app")
+    assert workshop.call("ps", "--name", "app").returncode == 0
+    running.finish(signal.SIGTERM)

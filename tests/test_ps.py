@@ -1,0 +1,57 @@
+"""What `procman ps` shows is what is."""
+
+import json
+import os
+import re
+import signal
+
+from tests.formations import SLEEP, TWO, begin, is_alive, rows, socket_of
+
+
+def test_ps_shows_every_dyno_in_a_table(workshop):
+    os.mkfifo(workshop.directory / "gate")
+    running = begin(workshop, f"worker: {SLEEP}\nweb: {SLEEP}\nbad: read x < gate; exit 3\n", "--restart", "bad=never")
+    (workshop.directory / "gate").write_text("\n")
+    running.wait_for(r"Not restarted")
+    shown = workshop.call("ps")
+    heading, *lines = shown.stdout.splitlines()
+    assert heading.split("  ")[0] == "DYNO"
+    assert [line.split()[:2] for line in lines] == [["worker.1", "up"], ["web.1", "starting"], ["bad.1", "crashed"]]
+    assert "exited with status 3" in lines[2]
+    assert SLEEP in lines[0]
+    one = workshop.call("ps", "bad.1").stdout
+    assert re.search(r"^ *last exit +exited with status 3$", one, re.MULTILINE)
+    assert workshop.call("ps", "web").stdout.splitlines()[1].split()[0] == "web.1"
+    unknown = workshop.call("ps", "nobody")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "cannot find nobody" in unknown.stderr
+    assert "worker.1, web.1, bad.1" in unknown.stderr
+    running.finish(signal.SIGTERM)
+
+
+def test_ps_json_has_the_facts(workshop, port):
+    running = begin(workshop, TWO, "-p", str(port))
+    answer = json.loads(workshop.call("ps", "--json").stdout)
+    assert answer["pid"] == str(running.pid)
+    assert answer["socket"] == socket_of(workshop)
+    web, worker = answer["dynos"]
+    assert (web["dyno"], web["type"], web["state"], web["port"], web["run"]) == ("web.1", "web", "starting", port, 1)
+    assert (worker["dyno"], worker["state"], worker["restarts"], worker["exit"]) == ("worker.1", "up", 0, None)
+    assert is_alive(worker["pid"])
+    assert worker["memory"] > 0
+    assert worker["processes"] == 1
+    assert worker["next_try"] is None
+    os.kill(worker["pid"], signal.SIGKILL)
+    running.wait_for(r"\| ready")
+    again = rows(workshop)["worker.1"]
+    assert (again["restarts"], again["exit"], again["status"]) == (1, "killed by SIGKILL", 137)
+    running.finish(signal.SIGTERM)
+
+
+def test_ps_of_a_crash_loop_says_when_the_next_try_comes(workshop):
+    workshop.procfile("worker: exit 1\n")
+    running = workshop.start("--restart", "heroku")
+    running.wait_for("Next try in 10 min")
+    line = workshop.call("ps").stdout.splitlines()[1]
+    assert re.search(r"crashed .* exited with status 1 +in 10m", line)
+    running.finish(signal.SIGTERM)
