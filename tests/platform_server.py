@@ -70,7 +70,8 @@ class PlatformServer:
         app = self.call("POST", "/apps", {"name": name})
         mark = self.shop.mark.decode().partition("=")[2]
         children = str(Path(__file__).parent / "children")
-        self.call("PATCH", f"/apps/{name}/config-vars", {MARK: mark, "PY": sys.executable, "CHILDREN": children})
+        env = {MARK: mark, "PY": sys.executable, "CHILDREN": children, "APP": name}
+        self.call("PATCH", f"/apps/{name}/config-vars", env)
         return app
 
     def release(self, name: str, types: dict[str, str], files: dict[str, bytes] | None = None) -> dict:
@@ -112,14 +113,18 @@ class PlatformServer:
 
         return poll(look, lambda: str(self.dynos(name)))
 
-    def pids(self, app_id: str) -> dict[str, int]:
-        """Of the dynos that live, by the kernel's word: name to pid of the dyno's root."""
-        found = {}
-        for name in filter(str.isdigit, os.listdir("/proc")):
-            env = environment(int(name))
-            if env.get("DYNO") and self.shop.mark.decode() in (f"{MARK}={env.get(MARK)}",) and is_root(int(name)):
-                found[env["DYNO"]] = int(name)
+    def roots(self) -> list[dict[str, str]]:
+        """Environments of all dynos that live, by the kernel's word: of the first process of each. ``PID`` is added."""
+        mark, found = self.shop.mark.decode(), []
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            env = environment(pid)
+            if f"{MARK}={env.get(MARK)}" == mark and "DYNO" in env and leads(pid):
+                found.append({**env, "PID": str(pid)})
         return found
+
+    def pids(self, name: str) -> dict[str, int]:
+        """The dynos of an app, by the kernel's word: name to pid."""
+        return {env["DYNO"]: int(env["PID"]) for env in self.roots() if env.get("APP") == name}
 
     def supervisor(self, app_id: str) -> int:
         """Its pid by its own word."""
@@ -169,7 +174,7 @@ def environment(pid: int) -> dict[str, str]:
     return dict(part.split("=", 1) for part in os.fsdecode(raw).split("\0") if "=" in part)
 
 
-def is_root(pid: int) -> bool:
+def leads(pid: int) -> bool:
     """The first process of a session: a dyno's, and no child of it."""
     try:
         return os.getsid(pid) == pid

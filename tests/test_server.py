@@ -102,11 +102,11 @@ def test_env_of_a_server_that_never_ran_says_so(server):
 
 def test_the_end_of_the_server_lets_requests_finish_and_dynos_go_on(server):
     server.start()
-    app = server.create("demo")
+    server.create("demo")
     server.deploy("demo", {"worker": WAIT})
     server.scale("demo", worker=1)
     server.wait_for_dynos("demo", worker_1="up")
-    pids = server.pids(app["id"])
+    pids = server.pids("demo")
     session = server.call("POST", "/apps/demo/log-sessions", {"tail": True, "lines": 5})
     with server.client(headers={}) as client, client.stream("GET", session["logplex_url"]) as tail:
         words = tail.iter_text()
@@ -115,10 +115,10 @@ def test_the_end_of_the_server_lets_requests_finish_and_dynos_go_on(server):
         with pytest.raises(httpx.RemoteProtocolError):  # cut off, so that nobody takes it for all there was
             next(words)
     assert server.stop() == 0
-    assert server.pids(app["id"]) == pids
+    assert server.pids("demo") == pids
     server.start()
     assert set(server.dynos("demo")) == {"worker.1"}
-    assert server.pids(app["id"]) == pids
+    assert server.pids("demo") == pids
 
 
 def test_a_release_that_waits_is_told_that_the_server_goes(server):
@@ -216,7 +216,7 @@ def test_an_app_that_was_being_destroyed_when_the_server_died_is_gone_for_good(s
     with sqlite3.connect(server.data / "procman.db") as db:
         db.executescript(sql)
     server.start()
-    assert poll(lambda: not server.pids(app["id"]))
+    assert poll(lambda: not server.pids("demo"))
     assert not (server.data / "apps" / app["id"]).exists()
     assert server.call("GET", "/apps") == []
 
