@@ -100,7 +100,7 @@ def test_it_is_refused_in_the_middle_of_a_rollout_and_when_the_plan_is_none(serv
     waiting.close()
     (served.home / "plan.json").write_text("nonsense")
     answer = served.call("upgrade")
-    assert answer["error"] == "cannot upgrade: the new program cannot go on: error: cannot use plan.json: not JSON"
+    assert answer["error"] == "cannot upgrade: the new program cannot go on: cannot use plan.json: not JSON"
     assert answer["hint"] == "nothing has changed"
     assert [row["state"] for row in served.rows().values()] == ["up"]
     assert served.end(running) == 0

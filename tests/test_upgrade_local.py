@@ -86,11 +86,12 @@ def test_a_procfile_that_cannot_be_used_refuses_it(workshop):
     workshop.procfile(TWO)
     pid = detach(workshop)
     (workshop.directory / "Procfile").unlink()
-    answer = upgrade(workshop)
-    assert answer["ok"] is False
-    assert "cannot upgrade: the new program cannot go on" in answer["error"]
+    done = workshop.call("upgrade")
+    assert done.returncode == 1
+    assert "cannot upgrade: the new program cannot go on: cannot use Procfile: not found" in done.stderr
     assert Path(f"/proc/{pid}").exists()
     workshop.procfile(TWO)
+    assert workshop.call("upgrade").stdout == f"Upgraded: the supervisor (pid {pid}) runs what is installed now\n"
     end(workshop)
 
 

@@ -203,6 +203,12 @@ def reload(told: Given, own: dict[str, bool]) -> int:
     return report(answer, own["json"], f"Reloaded: {changed}")
 
 
+def upgrade(told: Given, own: dict[str, bool]) -> int:
+    """Have the supervisor replace its program; it answers as the new one."""
+    answer = ask(told, "upgrade")
+    return report(answer, own["json"], f"Upgraded: the supervisor (pid {answer['pid']}) runs what is installed now")
+
+
 def shutdown(told: Given, own: dict[str, bool]) -> int:
     """End the formation; returns when its supervisor has gone, also if somebody else has ended it."""
     home, socket = home_of(told), text(told, "socket") or None
@@ -266,6 +272,14 @@ VERBS: dict[str, Verb] = {
         ("procman reload", "procman reload --wait"),
         None,
         reload,
+    ),
+    "upgrade": Verb(
+        "Have the supervisor run the procman that is installed now.",
+        "As the same process, without restarting a dyno or losing a line. It is refused, and nothing changes, when the "
+        "new program cannot go on, such as with a broken Procfile. The signal USR2 does the same.",
+        ("pip install --upgrade procman && procman upgrade", "procman upgrade --name shop"),
+        None,
+        upgrade,
     ),
     "shutdown": Verb(
         "End a running formation, gracefully.",

@@ -130,6 +130,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "stop": (*_TARGET, *_SERVER),
     "kill": (*_TARGET, Option("signal", ("-s", "--signal"), "SIG", "The signal (default: TERM).")),
     "reload": (*_TARGET, *_WAIT),
+    "upgrade": _TARGET,
     "shutdown": (*_TARGET, Option("now", ("--now",), None, "Kill at once, whatever is still stopping.")),
     "logs": (
         *_TARGET,

@@ -132,8 +132,12 @@ class Upgrade:
         self._supervisor.loop.unwatch(check.reader)
         os.close(check.reader)
         self._processes.aides.discard(check.pid)
-        words = check.words.decode("utf-8", "replace").strip().split("\n")[-1]
-        self._answer = "" if words == CAN else f"the new program cannot go on: {words or 'it says nothing'}"
+        lines = check.words.decode("utf-8", "replace").strip().split("\n")
+        if lines[-1] == CAN:
+            self._answer = ""
+            return
+        refusals = (line.partition(": ")[2] for line in lines if line.startswith(("procman: ", "error: ")))
+        self._answer = f"the new program cannot go on: {next(refusals, lines[-1]) or 'it says nothing'}"
 
     def _give_up(self, now: float) -> None:
         """It has had its time."""
