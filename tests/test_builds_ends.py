@@ -11,7 +11,7 @@ import pytest
 
 from procman.builds import Limits
 from procman.builds.request import result_path
-from tests.build_site import DEADLINE_S, ROOT, USER, Site
+from tests.build_site import DEADLINE_S, ROOT, USER, Build, Site
 
 APP = {"Procfile": "web: python app.py\n"}
 # A daemon that has left its session and its parent and holds on to a pipe, whose end tells the test of its own.
@@ -155,7 +155,7 @@ def test_a_build_that_takes_too_long_is_ended_with_all_that_it_began(site, pulse
     pack = site.pack("slow", compile=DAEMON + "trap '' TERM; echo begun; sleep 1000")
     built = site.finished(APP, pack, limits=Limits(seconds=1.5), cache=pulse.cache)
     assert "begun\n" in built.output
-    assert built.output.endswith(" !     Build timed out: it took longer than 1.5 seconds.\n !\n !     Push failed\n")
+    assert built.output.endswith(" !     Build timed out: it took longer than 1.5 seconds.\n\n !     Push failed\n")
     assert (built.status, built.result.reason) == (1, "timeout")
     assert pulse.has_stopped()
     assert built.nothing_left
@@ -166,7 +166,7 @@ def test_a_build_may_be_cancelled_and_then_everything_of_it_is_gone(site, pulse)
     line_of(built.process, b"begun\n")
     built.process.send_signal(signal.SIGTERM)
     built.finish()
-    assert built.output.endswith(" !     Build cancelled.\n !\n !     Push failed\n")
+    assert built.output.endswith(" !     Build cancelled.\n\n !     Push failed\n")
     assert (built.status, built.result.reason) == (1, "cancelled")
     assert pulse.has_stopped()
     assert built.nothing_left
@@ -253,6 +253,23 @@ def test_a_file_that_is_a_link_is_never_followed(site, name, tmp_path):
     assert "root:" not in built.output
     assert f" !     {name} is a symbolic link, which is not followed: commit the file itself.\n" in built.output
     assert built.result.reason == "compile"
+
+
+def test_a_slug_that_is_there_is_never_touched(site):
+    first = site.finished(APP, site.pack("first"))
+    again = site.finished(APP, site.pack("again"), slug=first.request.slug, packed=first.request.packed)
+    assert (again.status, again.output) == (1, "")
+    assert again.result.failure == f"cannot build: {first.request.slug} is there"
+    assert sorted(os.listdir(first.slug)) == ["Procfile"] and os.path.exists(first.request.packed)
+
+
+def test_a_result_that_cannot_be_written_leaves_no_slug(site):
+    request, path = site.request(APP, buildpacks=(site.pack("unwritable"),), mount=None)
+    os.mkdir(f"{request.work}/result.json")
+    words = [sys.executable, "-m", "procman.builds", str(path)]
+    built = Build(request, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)).finish()
+    assert (built.status, built.errors) == (1, "error: cannot keep the result of the build: Is a directory\n")
+    assert built.nothing_left
 
 
 def test_a_tree_of_odd_things_is_packed_without_them(site):

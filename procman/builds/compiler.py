@@ -224,8 +224,8 @@ class Compiler:
             )
             raise BuildFailed("slug-size", "the slug is too large", words) from None
         except OSError as error:
-            why = f"cannot pack the slug: {error}"
-            raise BuildFailed("compile", why, (why.capitalize(),)) from None
+            why = explain.reasons([str(error)], self._circumstances(0), {}) or [f"{error.strerror}."]
+            raise BuildFailed("compile", f"cannot pack the slug: {why[0]}", ("Cannot pack the slug.", *why)) from None
         report.detail(f"Done: {size(done.size)}")
         if done.size > limits.warn:
             report.warn(
@@ -239,13 +239,15 @@ def ended(request: BuildRequest, report: Report, reason: str) -> BuildResult:
     """The words for a build that was stopped."""
     report.finish()
     if reason == "timeout":
-        minutes = request.limits.seconds / 60
-        limit = f"{minutes:.0f} minutes" if minutes >= 1 else f"{request.limits.seconds:g} seconds"
+        seconds = request.limits.seconds
+        limit = f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} seconds"
         failure = f"the build took longer than {limit}"
-        report.warn(f"Build timed out: it took longer than {limit}.", "", "Push failed")
+        report.warn(f"Build timed out: it took longer than {limit}.")
     else:
         failure = "the build was cancelled"
-        report.warn("Build cancelled.", "", "Push failed")
+        report.warn("Build cancelled.")
+    report.line()
+    report.warn("Push failed")
     return BuildResult(False, failure=failure, reason=reason, lines=report.last())
 
 

@@ -13,11 +13,12 @@ from procman.builds import buildpack, descendants, isolation
 from procman.builds.apart import AGAIN, STOPS, compile_apart
 from procman.builds.compiler import ended
 from procman.builds.masker import Masker
-from procman.builds.report import Report
+from procman.builds.report import Report, size
 from procman.builds.request import BuildRequest, BuildResult, decode_result, encode_result, result_path, write_private
 
 GRACE_S = 20.0  # for a compiler that was told to stop
 MOST_RESULT = 8 << 20
+LEAST_FREE = 50 << 20  # bytes: with less on the disk, what runs needs them more
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TYPE = re.compile(r"[-\w]{1,128}", re.ASCII)
 
@@ -38,6 +39,9 @@ class Keeper:
         for number in STOPS:
             signal.signal(number, self._stop)
         isolation.end_with_parent()
+        taken = [path for path in (self.request.slug, self.request.packed) if os.path.lexists(path)]
+        if taken:  # and it is not ours to remove
+            return self._leave(BuildResult(False, failure=f"cannot build: {taken[0]} is there", reason="internal"))
         try:
             self._prepare()
             result = self._build()
@@ -46,7 +50,18 @@ class Keeper:
         finally:
             descendants.end_all()
         result = self._settle(result)
-        write_private(result_path(self.request.work), encode_result(result))
+        left = self._leave(result)
+        if result.ok and not left:
+            self._discard()
+        return left
+
+    def _leave(self, result: BuildResult) -> bool:
+        """Write the result; whether there is a slug, and somebody will know of it."""
+        try:
+            write_private(result_path(self.request.work), encode_result(result))
+        except OSError as error:
+            print(f"error: cannot keep the result of the build: {error.strerror}", file=sys.stderr)
+            return False
         return result.ok
 
     def _stop(self, number: int, frame: object) -> None:
@@ -66,6 +81,11 @@ class Keeper:
     def _prepare(self) -> None:
         """Everything to its place, and to its owner."""
         request = self.request
+        folder = os.path.dirname(request.slug)
+        disk = os.statvfs(folder)
+        free = disk.f_bavail * disk.f_frsize
+        if free < LEAST_FREE:
+            raise OSError(f"{size(free)} are free on the disk of {folder}, {size(LEAST_FREE)} are needed")
         shutil.move(request.source, request.slug)
         os.chmod(request.slug, 0o755)  # noqa: S103 - dynos read it as other users
         buildpack.lay_out(f"{request.work}/buildpacks")
@@ -176,10 +196,14 @@ class Keeper:
             except OSError as error:
                 result = BuildResult(False, failure=f"cannot keep the slug: {error}", reason="internal")
         if not result.ok:
-            remove(request.slug)
-            if os.path.lexists(self.part):
-                os.unlink(self.part)
+            self._discard()
         return result
+
+    def _discard(self) -> None:
+        remove(self.request.slug)
+        for path in (self.part, self.request.packed):
+            if os.path.lexists(path):
+                os.unlink(path)
 
 
 def everything(path: str) -> Iterator[str]:
