@@ -206,7 +206,8 @@ def source_tarball(path: str, folder: str, limits: Limits | None = None) -> None
     if not names:
         raise ProcmanError("cannot build from the archive: it is empty")
     inner = os.path.join(folder, names[0])
-    if len(names) == 1 and os.path.isdir(inner) and not os.path.islink(inner) and names[0] not in ("bin", "public", ".git"):
+    wrapper = names[0] not in ("bin", "public", ".git") and os.path.isdir(inner) and not os.path.islink(inner)
+    if len(names) == 1 and wrapper:
         aside = os.path.join(folder, ".procman-inner")
         os.rename(inner, aside)
         for name in os.listdir(aside):
