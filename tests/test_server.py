@@ -80,6 +80,8 @@ def test_env_prints_what_eval_understands_and_git_needs_nothing_else(server, tmp
     assert env["HEROKU_HOST"] == f"http://127.0.0.1:{server.port}"
     assert env["HEROKU_API_KEY"] == server.key
     assert env["NODE_EXTRA_CA_CERTS"] == str(server.data / "tls" / "ca.pem")
+    authority = server.shop.call("server", "ca", "--data", str(server.data)).stdout
+    assert authority == (server.data / "tls" / "ca.pem").read_text()
     clone = Clone(tmp_path / "work")
     clone.env |= env
     clone.commit(Procfile="worker: sleep 1000\n")

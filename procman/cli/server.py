@@ -1,4 +1,4 @@
-"""`procman server`: the platform of this host, and what goes with it: `server env`, `server install`."""
+"""`procman server`: the platform of this host, and what goes with it: `server env`, `ca`, `install`."""
 
 import os
 import re
@@ -13,18 +13,22 @@ from procman.errors import ProcmanError, UsageError
 PORT, ROUTER_PORT = 5000, 5080
 LAST_PORT = 65_535
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-WORDS = "env, install or nothing"
+WORDS = "env, ca, install or nothing"
 
 
 def server(told: Given, _own: Mapping[str, bool]) -> int:
     """Serve in the foreground, or do what the word says."""
     word = told.arguments[0] if told.arguments else ""
-    if len(told.arguments) > 1 or word not in ("", "env", "install"):
+    if len(told.arguments) > 1 or word not in ("", "env", "ca", "install"):
         raise UsageError(f"cannot use '{' '.join(told.arguments)}': {WORDS} is wanted", "procman server")
     if word == "env":
         from procman.cli.server_env import show
 
         return show(directory(told))
+    if word == "ca":
+        from procman.cli.server_env import show_authority
+
+        return show_authority(directory(told))
     if word == "install":
         from procman.cli.server_install import install
 

@@ -15,7 +15,7 @@ from procman.cli.server_env import lines, variables
 from procman.errors import ProcmanError, UsageError
 from procman.server.addresses import Addresses
 
-NAMES = ("HEROKU_HOST", "HEROKU_GIT_HOST", "HEROKU_API_KEY", "NODE_EXTRA_CA_CERTS")
+NAMES = ("HEROKU_HOST", "HEROKU_GIT_HOST", "HEROKU_API_KEY")
 
 
 def connect(told: Given, _own: Mapping[str, bool]) -> int:
@@ -26,13 +26,12 @@ def connect(told: Given, _own: Mapping[str, bool]) -> int:
     if told.fields.get("close"):
         tunnel.close()
         return 0
-    procman = told.fields.get("command")
-    data = told.fields.get("data")
+    command, data = told.fields.get("command"), told.fields.get("data")
+    procman = command if isinstance(command, str) else "procman"
     flags = f" --data {shlex.quote(data)}" if isinstance(data, str) else ""
     tunnel.open()
-    said = tunnel.run(f"{procman if isinstance(procman, str) else 'procman'} server env{flags}")
-    found = exported(said, tunnel.host)
-    authority = tunnel.save("ca.pem", tunnel.run(f"cat {shlex.quote(found['NODE_EXTRA_CA_CERTS'])}"))
+    found = exported(tunnel.run(f"{procman} server env{flags}"), tunnel.host)
+    authority = tunnel.save("ca.pem", tunnel.run(f"{procman} server ca{flags}"))
     api, git = urlsplit(found["HEROKU_HOST"]), found["HEROKU_GIT_HOST"]
     ports = [api.port or 0, int(git.rpartition(":")[2])]
     tunnel.forward([*ports, ports[1] + 1])

@@ -21,6 +21,17 @@ def show(data: str) -> int:
     return 0
 
 
+def show_authority(data: str) -> int:
+    """Print the certificate of the server's authority, which whoever speaks TLS to it has to trust."""
+    path = os.path.join(data, "tls", "ca.pem")
+    try:
+        with open(path, encoding="ascii") as file:
+            emit(file.read().rstrip("\n"))
+    except OSError as error:
+        raise ProcmanError(f"cannot read {path}: {error.strerror}", "procman server", NO_SERVER) from None
+    return 0
+
+
 def read(data: str) -> tuple[Addresses, str]:
     """How the server of this data directory is reached, and its owner's key. Raises ProcmanError."""
     try:

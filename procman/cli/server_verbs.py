@@ -23,14 +23,15 @@ VERBS: dict[str, Verb] = {
     "server": Verb(
         "Serve apps to the Heroku client and git, on this host.",
         "In the foreground, until Ctrl-C or SIGTERM; dynos and router go on without it, and are found again. "
-        "With env it prints what a shell needs, for eval; with install it writes a systemd unit.",
+        "With env it prints what a shell needs, for eval; with ca, the authority that TLS clients have to trust; with "
+        "install it writes a systemd unit.",
         (
             "procman server",
             "procman server --data /srv/procman --port 5500 --router-port 80",
             'eval "$(procman server env)"',
             "sudo procman server install --system",
         ),
-        "[env|install]",
+        "[env|ca|install]",
         later("server", "server"),
     ),
     "connect": Verb(
