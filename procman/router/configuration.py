@@ -14,6 +14,7 @@ LUA, HOSTS, APPS, CERTIFICATES = "wait.lua", "hosts.map", "apps.map", "certifica
 LOG_PIPE, MASTER_SOCKET = "log.fifo", "master.sock"
 LOG_VARIABLE = "PROCMAN_LOG"  # in HAProxy's environment: the number under which it finds the log pipe open
 HTML = 'content-type "text/html; charset=utf-8"'
+HOST = r"^[][a-z0-9_.-]+$"  # as far as its port; others are answered with 400, as is a request without one
 REQUEST_ID = "^[A-Za-z0-9+/=-]{20,200}$"
 HOP_BY_HOP = ("keep-alive", "te", "trailer")
 
@@ -118,7 +119,7 @@ defaults answer
   mode http
 
 backend answers from answer
-  http-request return status 400 if {{ var(txn.code) -m str unknown }} !{{ req.hdr_cnt(host) eq 1 }}
+  http-request return status 400 if {{ var(txn.code) -m str unknown }} !{{ var(txn.host) -m reg {HOST} }}
   http-request return status 404 {page} {pages.UNKNOWN} if {{ var(txn.code) -m str unknown }}
   http-request return status 503 {page} {pages.MAINTENANCE} if {{ var(txn.code) -m str H80 }}
   http-request return status 502 {page} {pages.BLANK} if {{ var(txn.code) -m str H81 }}

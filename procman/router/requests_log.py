@@ -103,6 +103,8 @@ def request_of(fields: list[bytes], limits: Limits) -> Request:
         size = size if code == b"H15" else b"0" if code in OF_DYNO else b""
     if target[:1] != b"/":
         target = ABSOLUTE.sub(b"", target, count=1) or b"/"
+    if b'"' in target or b'"' in fwd:  # nobody adds keys of their own to the line
+        target, fwd = target.replace(b'"', b"%22"), fwd.replace(b'"', b"")
     line = b'%b method=%b path="%b" host=%b request_id=%b fwd="%b" dyno=%b connect=%b service=%b status=%b bytes=%b protocol=%b%b' % (  # noqa: E501
         at,
         method,

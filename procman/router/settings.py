@@ -49,8 +49,9 @@ class Settings(NamedTuple):
 
 def check_settings(settings: Settings) -> None:
     """Raise ProcmanError for what must not stand in a configuration."""
-    for address in filter(None, (settings.http, settings.https)):
-        split_address(address)
+    split_address(settings.http)
+    if settings.https is not None:
+        split_address(settings.https)
     if settings.user is not None and not USER.fullmatch(settings.user):
         raise ProcmanError(f"cannot run HAProxy as {settings.user!r}: it is no user name")
     if min(settings.timeouts) < 0.001 or min(settings.slots, settings.sticky_slots, settings.backlog) < 1:
@@ -59,12 +60,12 @@ def check_settings(settings: Settings) -> None:
 
 def split_address(address: str) -> tuple[str, int]:
     """Host as HAProxy writes it, and port. Raises ProcmanError."""
-    host, _, port = address.rpartition(":")
+    host, colon, port = address.rpartition(":")
     plain = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         if plain not in {"", "*"}:
             ipaddress.ip_address(plain)
-        if not port.isascii() or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        if not colon or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             raise ValueError
     except ValueError:
         raise ProcmanError(f"cannot listen on {address!r}: it is not HOST:PORT", "127.0.0.1:8080") from None

@@ -10,6 +10,7 @@ local PATIENCE, GLANCE = {patience}, {glance} -- milliseconds
 local CODES = {{ crashed = "H10", none = "H14", maintenance = "H80", blank = "H81" }}
 
 local function lookup_wildcard(host)
+  if not host:match("^[a-z0-9_.-]+$") then return nil end
   for _ = 1, {labels} do
     host = host:match("^[^.]+%.(.+)$")
     if not host then return nil end
