@@ -66,7 +66,10 @@ class Site(Yard):
     def begin(self, files: "dict[str, str]", *packs: str, server: "dict[str, str] | None" = None, **more) -> Build:
         """Begin a build. ``server``: what the environment of the server has besides ours."""
         asked = {"buildpacks": packs, "mount": None, "limits": Limits(seconds=DEADLINE_S), **more}
-        request, path = self.request(files, **asked)
+        return self.set_off(*self.request(files, **asked), server)
+
+    def set_off(self, request: BuildRequest, path: Path, server: "dict[str, str] | None" = None) -> Build:
+        """Begin the build that a file asks for."""
         words = [sys.executable, "-m", "procman.builds", str(path)]
         env = {**os.environ, **(server or {})}
         return Build(request, subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE))

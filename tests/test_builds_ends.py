@@ -11,7 +11,7 @@ import pytest
 
 from procman.builds import Limits
 from procman.builds.request import result_path
-from tests.build_site import DEADLINE_S, ROOT, USER, Build, Site
+from tests.build_site import DEADLINE_S, ROOT, USER, Site
 
 APP = {"Procfile": "web: python app.py\n"}
 # A daemon that has left its session and its parent and holds on to a pipe, whose end tells the test of its own.
@@ -266,8 +266,7 @@ def test_a_slug_that_is_there_is_never_touched(site):
 def test_a_result_that_cannot_be_written_leaves_no_slug(site):
     request, path = site.request(APP, buildpacks=(site.pack("unwritable"),), mount=None)
     os.mkdir(f"{request.work}/result.json")
-    words = [sys.executable, "-m", "procman.builds", str(path)]
-    built = Build(request, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)).finish()
+    built = site.set_off(request, path).finish()
     assert (built.status, built.errors) == (1, "error: cannot keep the result of the build: Is a directory\n")
     assert built.nothing_left
 

@@ -165,6 +165,21 @@ def test_a_build_runs_as_its_own_user_without_groups_or_hope(site):
         assert not os.path.exists("/root/x")
 
 
+def test_a_server_that_keeps_its_folders_closed_can_build_as_another_user(site):
+    pack = site.pack("behind", compile="cat $3/ONE > $1/one")
+    before = os.umask(0o077)
+    try:
+        request, path = site.request(APP, buildpacks=(pack,), env={"ONE": "1"}, mount=None)
+        path.parent.chmod(0o700)
+        os.chmod(request.work, 0o700)
+        built = site.set_off(request, path).finish()
+    finally:
+        os.umask(before)
+    assert built.result.ok, built.output
+    assert (built.slug / "one").read_text() == "1"
+    assert stat.S_IMODE(os.stat(built.slug).st_mode) == 0o755
+
+
 def test_a_slug_appears_at_its_mount_for_the_build_alone(site):
     lines = "echo $1 > $1/where; echo $HOME >> $1/where; ls $1 > /dev/null"
     built = site.finished(APP, site.pack("mounted", compile=lines), mount=str(site.mount))

@@ -5,6 +5,7 @@ import re
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,7 +97,8 @@ class Keeper:
                 write_private(f"{request.work}/env/{name}", value.encode("utf-8", "surrogateescape"))
         os.makedirs(request.cache, mode=0o700, exist_ok=True)
         if request.uid is not None:
-            os.chmod(request.work, 0o711)  # noqa: S103
+            for folder in (os.path.dirname(request.work), request.work):  # to be passed, whatever our umask
+                os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode) | 0o011)  # noqa: S103
             owned = [request.slug, *(f"{request.work}/{name}" for name in ("buildpacks", "tmp", "env"))]
             if os.stat(request.cache).st_uid != request.uid:
                 owned.append(request.cache)
