@@ -55,3 +55,14 @@ def test_ps_of_a_crash_loop_says_when_the_next_try_comes(workshop):
     line = workshop.call("ps").stdout.splitlines()[1]
     assert re.search(r"crashed .* exited with status 1 +in 10m", line)
     running.finish(signal.SIGTERM)
+
+
+def test_ps_watch_shows_it_anew_until_ctrl_c(workshop):
+    running = begin(workshop, TWO)
+    watching = workshop.procman("ps", "--watch", columns=60)
+    for state in ("up", "down"):
+        shown = watching.wait_for(rf"\x1b\[H\x1b\[JDYNO .*\n(.*\n)*?worker\.1 +{state} ")[0].decode()
+        assert max(len(line) for line in shown.splitlines()) <= 60 + len("\x1b[H\x1b[J")
+        workshop.call("stop", "worker")
+    assert watching.finish(signal.SIGINT) == 130
+    running.finish(signal.SIGTERM)

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from procman.control.client import Client
-from tests.formations import SLEEP, TWO, begin, is_alive, pids, rows, socket_of, states
+from tests.formations import SLEEP, TWO, begin, is_alive, listening, pids, rows, socket_of, states
 
 
 def test_reload_changes_what_changed_and_nothing_else(workshop):
@@ -103,4 +103,24 @@ def test_an_app_that_was_started_from_outside_can_be_reloaded(workshop):
     (app / "Procfile").write_text(f"{TWO}clock: {SLEEP}\n")
     done = workshop.call("reload", "-d", "app")
     assert done.stdout == "Reloaded: clock.1 started anew, nothing removed\n", done.stderr
+    running.finish(signal.SIGTERM)
+
+
+def test_a_reload_with_another_base_port_asks_for_the_ports_of_dynos_that_run(workshop, port):
+    listening(workshop)
+    listen = "exec python web.py"
+    (workshop.directory / ".env").write_text(f"PORT={port}\n")
+    running = begin(workshop, f"web: {listen}\nworker: {listen}\n")
+    before = pids(workshop)
+    (workshop.directory / ".env").write_text(f"PORT={port + 300}\n")
+    with socket.create_server(("127.0.0.1", port + 300)):
+        refused = workshop.call("reload")
+    assert refused.returncode == 1
+    assert f"cannot start web.1: port {port + 300} is taken by" in refused.stderr
+    assert pids(workshop) == before
+    assert rows(workshop)["web.1"]["port"] == port
+    # The port that another dyno of ours has now comes free.
+    (workshop.directory / ".env").write_text(f"PORT={port + 100}\n")
+    assert workshop.call("reload", "--wait").returncode == 0
+    assert {name: row["port"] for name, row in rows(workshop).items()} == {"web.1": port + 100, "worker.1": port + 200}
     running.finish(signal.SIGTERM)
