@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from procman.supervisor import cgroups
 from tests.api_cases import tarball
 from tests.harness import DEADLINE_S, MARK, Running, Workshop, free_port
 
@@ -29,8 +30,8 @@ class PlatformServer:
         self.flags = ("--data", str(self.data), "--port", str(self.port), *routing, *more)
         self.running: Running | None = None
 
-    def start(self) -> Running:
-        self.running = self.shop.procman("server", *self.flags)
+    def start(self, **options) -> Running:
+        self.running = self.shop.procman("server", *self.flags, **options)
         try:
             self.running.wait_for("^  heroku apps")
         except AssertionError as error:
@@ -154,6 +155,9 @@ class PlatformServer:
             os.sched_yield()
         for running in self.shop.started:
             running.close()
+        for home in (self.data / "apps").glob("*"):
+            groups = {name: f"{cgroups.ROOT}/{name}/{cgroups.OURS}/{home.name}" for name in cgroups.CONTROLLERS}
+            cgroups.withdraw(groups)
 
 
 def poll(look, words=lambda: ""):

@@ -62,7 +62,7 @@ class LocalRuntime:
         """See ``Runtime``."""
         app = await self._app(plan.app_id)
         async with app.lock:
-            plan = app.enter(plan)
+            plan = await app.enter(plan)
             if not app.keeper.wanted and not await app.keeper.find() and not app.keeper.home.has_remains():
                 app.keep(plan)
                 return

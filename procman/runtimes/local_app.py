@@ -42,10 +42,11 @@ class LocalApp:
 
     # -- plans ----------------------------------------------------------------------------------------------
 
-    def enter(self, plan: Plan) -> Plan:
+    async def enter(self, plan: Plan) -> Plan:
         """Write the plan down, completed by what only the runtime knows."""
         home = self.keeper.home
         home.make()
+        await asyncio.to_thread(home.give, plan.directory)
         if os.geteuid() == 0:
             self.keeper.cgroup = self._around.groups.prepare(self._app_id, home.uid or 0)
         plan = plan._replace(cgroup=self.keeper.cgroup)
@@ -126,6 +127,7 @@ class LocalApp:
     async def _run(self, one_off: OneOff, attach: bool) -> Connection:
         home, file = self.keeper.home, f"{one_off.name}.json"
         home.make()
+        await asyncio.to_thread(home.give, one_off.plan.directory)
         if home.read(PLAN) is None:  # a first release's command runs before anything else of the app does
             nothing = {name: kind._replace(quantity=0) for name, kind in one_off.plan.types.items()}
             home.write(PLAN, one_off.plan._replace(types=nothing, generation=max(one_off.plan.generation - 1, 0)))

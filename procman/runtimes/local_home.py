@@ -38,6 +38,21 @@ class AppHome:
         except OSError as error:
             raise ProcmanError(f"cannot keep the state of an app in {self.path}: {error.strerror}") from None
 
+    def give(self, directory: str) -> None:
+        """Make a slug its user's, who could neither read nor copy it else. What is his already is not looked into.
+
+        Raises ProcmanError.
+        """
+        try:
+            if self.uid is None or os.lstat(directory).st_uid == self.uid:
+                return
+            for folder, folders, files in os.walk(directory, topdown=False):
+                for name in (*folders, *files):
+                    os.lchown(os.path.join(folder, name), self.uid, self.uid)
+            os.lchown(directory, self.uid, self.uid)
+        except OSError as error:
+            raise ProcmanError(f"cannot give the slug {directory} to its app's user: {error.strerror}") from None
+
     def write(self, name: str, plan: Plan) -> None:
         """A plan's file, whole or not at all, readable by its user alone. Raises ProcmanError."""
         path = os.path.join(self.path, name)

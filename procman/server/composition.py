@@ -45,7 +45,7 @@ from procman.server.apps import Owners, clear_up
 from procman.server.listeners import Front, Sockets, bind_all, listening
 from procman.server.logs import AppLogs, Drains
 from procman.server.notify import Notifier
-from procman.server.place import DataLock, first_uid, mount_point
+from procman.server.place import DataLock, first_uid, mount_point, prepare_groups
 from procman.server.renewal import Renewal
 from procman.server.routing import RouterTraffic
 from procman.store.database import Database
@@ -111,7 +111,7 @@ def compose(options: Options, layout: Layout, db: Database, say: Callable[[str],
     settings = settings_of(options, uid)
     context = certificates.context_of(layout.path("tls"))
     rendezvous = RendezvousServer(settings.rendezvous_address, context)
-    groups = Groups(cgroups.prepare, cgroups.admit, cgroups.withdraw)
+    groups = Groups(prepare_groups, cgroups.admit, cgroups.withdraw)
     runtime = LocalRuntime(layout.path("apps"), Surroundings(program, env, groups), Owners(db).uid_of)
     logs = AppLogs(layout, runtime.listen)
     runtime.on_log_news(logs.tell)
@@ -201,7 +201,8 @@ def router_of(options: Options, layout: Layout, logs: AppLogs) -> Router:
 def surroundings() -> dict[str, str]:
     """What supervisors get of our environment: nothing secret, and this very procman."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(procman.__file__)))
-    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": root}
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": path}
 
 
 def watch_signals() -> asyncio.Event:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Sequence
 
 from procman.errors import ProcmanError
+from procman.supervisor import cgroups
 from procman.supervisor.home import try_lock
 
 FIRST_UID = 40_000
@@ -61,3 +62,17 @@ def mount_point() -> str | None:
         except OSError:
             return None
     return MOUNT if os.path.isdir(MOUNT) else None
+
+
+def prepare_groups(app_id: str, uid: int) -> dict[str, str]:
+    """Control groups of an app, which its user can get to: what lies above them is everybody's to pass through."""
+    mask = os.umask(0o022)  # of the whole process, and given back before anything else is done
+    try:
+        made = cgroups.prepare(app_id, uid)
+        for path in made.values():
+            os.chmod(os.path.dirname(path), 0o755)  # noqa: S103 - a group shows nothing but how much is used
+    except OSError:
+        return {}
+    finally:
+        os.umask(mask)
+    return made
