@@ -1,8 +1,10 @@
 """The verbs that speak to a server, against the real API over HTTP; behind it a runtime that runs nothing."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +177,15 @@ def test_a_stranger_and_a_missing_server_are_told_so(cli, shared):
 def test_every_verb_has_a_side_and_only_shared_ones_may_mean_either():
     assert {name for name, side in SIDES.items() if side is Side.SERVER} == {*REMOTE_VERBS, *ALIASES}
     assert {name for name, side in SIDES.items() if side is Side.EITHER} == set(BOTH)
+
+
+def test_every_verb_to_a_server_is_in_the_docs():
+    page = (Path(__file__).parent.parent / "docs/client.md").read_text()
+    stems = {*REMOTE_VERBS, *ALIASES, *BOTH}
+    told = set(re.findall(r"`([a-z:]+)`", page))
+    for stem in ("drains", "features", "buildpacks", "access", "webhooks"):
+        told |= {name for name in stems if name.startswith(f"{stem}:")}  # "with :add, :remove and the like"
+    assert stems <= told
 
 
 def test_a_verb_of_both_sides_means_this_directory_when_its_formation_runs(cli, demo, tmp_path):
