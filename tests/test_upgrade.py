@@ -90,6 +90,18 @@ def test_a_signal_does_it_too_and_stop_signals_are_not_lost(served):
     assert "Process exited with status 143" in served.lines("worker.1")
 
 
+def test_signals_that_come_in_the_middle_of_it_do_no_harm(served):
+    running = started(served)
+    before = served.rows()
+    for _ in range(200):
+        running.signal(signal.SIGUSR2)
+        os.sched_yield()
+    served.wait_for_log("Replacing")
+    assert served.call("upgrade")["ok"]
+    assert served.rows() == before
+    assert served.end(running) == 0
+
+
 def test_it_is_refused_in_the_middle_of_a_rollout_and_when_the_plan_is_none(served):
     running = started(served)
     served.plan(2, types={"web": kind()})

@@ -1,5 +1,6 @@
 """How the new program of a supervisor goes on where the old one was (see ``upgrade``)."""
 
+import signal
 from collections.abc import Callable
 from socket import socket
 
@@ -18,6 +19,7 @@ def go_on(
     port_of: Callable[[DynoName], int | None],
 ) -> None:
     """Know what the old program knew, and look after its dynos."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # one that waits would end us before we can listen to it
     load(supervisor.engine, baggage["engine"])
     supervisor.output.sink.put([bytes.fromhex(baggage["unsent"])])
     for row in baggage["lives"]:
