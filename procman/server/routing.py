@@ -16,6 +16,7 @@ from procman.store import tables
 from procman.store.database import Tx
 
 AGAIN_S = 1.0
+PATIENCE_S = 30.0  # for which a deploy waits for a router in trouble
 GONE = ("down", "complete")
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ class RouterTraffic:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._wanted.set()
-        await future
+        if not (await asyncio.wait((future,), timeout=PATIENCE_S))[0]:
+            log.warning("router: not told in %.0f s", PATIENCE_S)
 
     async def drain(self, app_id: str, generation: int, seconds: float) -> None:
         """See ``Traffic``."""
@@ -97,15 +99,15 @@ class RouterTraffic:
             waiting, self._waiting = self._waiting, []
             try:
                 await self._tell()
-            except (ProcmanError, OSError) as error:
-                log.warning("router: %s", error)
+            except Exception as error:
+                log.warning("router: %s", error, exc_info=not isinstance(error, (ProcmanError, OSError)))
                 self._told = None
+                self._waiting = waiting + self._waiting  # old dynos end only when nothing is sent to them any more
                 asyncio.get_running_loop().call_later(AGAIN_S, self._wanted.set)
-            except Exception:
-                log.exception("router")
+                continue
             for future in waiting:
                 if not future.done():
-                    future.set_result(None)  # a router in trouble is told again; a deploy does not wait for it
+                    future.set_result(None)
 
     async def _tell(self) -> None:
         found = await self._host.db.run(look)
