@@ -94,7 +94,9 @@ class Served:
         return next(message for message in self.states() if holds(message))
 
     def rows(self) -> dict[tuple[str, int], dict]:
-        return by_name(next(self.states()))
+        """All that is told of each dyno, but for since when: that is worked out anew by each process."""
+        rows = by_name(next(self.states()))
+        return {name: {key: value for key, value in row.items() if key != "since"} for name, row in rows.items()}
 
     def log(self) -> str:
         return "".join(path.read_text() for path in sorted((self.home / "log").glob("log.*")))

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -102,6 +103,18 @@ def test_a_follower_that_does_not_read_hears_the_latest(served):
     heard = next(message for message in states if message["dynos"][0]["run"] == 4)
     assert heard["dynos"][0]["state"] in ("starting", "up")
     states.close()
+    assert served.end(running) == 0
+
+
+def test_since_when_is_told_in_seconds_since_the_epoch(served):
+    served.plan(1)
+    before = time.time()
+    running = served.start()
+    [row] = next(served.states())["dynos"]
+    assert before - 0.1 <= row["since"] <= time.time() + 0.1
+    assert served.call("upgrade")["ok"]
+    [again] = next(served.states())["dynos"]
+    assert abs(again["since"] - row["since"]) < 0.1
     assert served.end(running) == 0
 
 

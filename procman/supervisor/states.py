@@ -1,6 +1,7 @@
 """The verb ``states``: how every dyno stands, told again whenever one has changed."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from procman.control.protocol import Message
@@ -33,7 +34,7 @@ class States:
         self._followers: dict[Connection, Follower] = {}
         self._ended: list[tuple[Dyno, Row]] = []  # one-off dynos, and what was known of them while they were there
         self._seen = -1
-        self._epoch = time.time() - supervisor.now()  # a clock that jumps shall not make every dyno seem another
+        self._epoch = epoch(supervisor.now)  # a clock that jumps shall not make every dyno seem another
         supervisor.on_emptied.append(self._note)
         supervisor.after_turn.append(self._turn)
 
@@ -111,6 +112,15 @@ class States:
             "exit": dyno.last_exit.words() if dyno.last_exit else None,
             "status": dyno.last_exit.status if dyno.last_exit and dyno.last_exit.status != UNKNOWN else None,
         }
+
+
+def epoch(now: Callable[[], float]) -> float:
+    """Seconds since the epoch at which the monotonic clock was 0: the best of a few looks, as any may be interrupted."""
+    looks = []
+    for _ in range(5):
+        before, wall, after = now(), time.time(), now()
+        looks.append((after - before, wall - (before + after) / 2))
+    return min(looks)[1]
 
 
 def public(dyno: Dyno) -> str:
