@@ -48,6 +48,17 @@ class LocalApp:
         env = dyno_env(self._base, dyno, self._ports, self.app.base_port)
         return Command(self._texts.get(dyno.process_type, ""), env, self._program)
 
+    def one_off(self) -> dict[str, Any]:
+        """What a command has to know that runs beside the dynos, in the same environment."""
+        app = self.app
+        return {
+            "root": app.root,
+            "processes": self._texts,
+            "env": dict(app.env),
+            "types": self._ports,
+            "base_port": app.base_port,
+        }
+
     def port(self, dyno: DynoName) -> int:
         """Where the dyno is to listen."""
         return port_of(dyno, self._ports, self.app.base_port)

@@ -93,7 +93,8 @@ _FORMATION = (
 _JSON = Option("json", ("--json",), None, "Print one JSON object.")
 
 _NAME = next(option for option in _FORMATION if option.name == "name")
-_TARGET = (*_APP[:2], _NAME, Option("socket", ("--socket",), "PATH", "Reach the supervisor at this socket."), _JSON)
+_SOCKET = Option("socket", ("--socket",), "PATH", "Reach the supervisor at this socket.")
+_TARGET = (*_APP[:2], _NAME, _SOCKET, _JSON)
 _WAIT = (
     Option("wait", ("--wait",), None, "Return when the new dynos are up, with status 1 if they crash."),
     Option("wait_timeout", ("--wait-timeout",), "TIME", "The same, for at most so long: 60, 5m."),
@@ -112,6 +113,8 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "start": (*_APP, *_FORMATION, *_WAIT, _JSON),
     "run": (
         *_APP,
+        _NAME,
+        _SOCKET,
         *_SERVER,
         Option("size", ("-s", "--size"), "SIZE", "On a server: the dyno's size."),
         Option("exit_code", ("-x", "--exit-code"), None, "On a server: end with the command's status."),
@@ -267,9 +270,10 @@ def click_params(options: Sequence[Option]) -> "list[click.Parameter]":
     made: list[click.Parameter] = []
     for option in options:
         if option.metavar is None:
-            on, off = "/".join(option.flags), "/".join(option.off)
-            names = f"{on}/{off}" if off else on
-            made.append(click.Option([names, option.name], is_flag=True, default=None, help=option.help))
+            # To click, what stands behind a slash turns the switch off.
+            first = "/".join((option.flags[0], *option.off))
+            names = [first, *option.flags[1:], option.name]
+            made.append(click.Option(names, is_flag=True, default=None, help=option.help))
         else:
             made.append(
                 click.Option(

@@ -6,7 +6,7 @@ from procman.cli.local_app import LocalApp
 from procman.cli.outliving import Outliving
 from procman.logs.scribe import Scribe
 from procman.supervisor.baggage import CAN, CHECK, Baggage, pipes_in, read
-from procman.supervisor.commands import open_commands
+from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Ledger
 from procman.supervisor.processes import LocalProcesses
@@ -50,10 +50,14 @@ def open_control(
     scribe: Scribe,
     resumed: Resumption | None,
 ) -> None:
-    """Open the control socket, with the verb that has the program replaced. Raises ProcmanError."""
+    """Open the control socket, with the verbs that only an app of this host has. Raises ProcmanError."""
     upgrade = Upgrade(home, supervisor, processes, app.origin, scribe.close, app.pack)
     listener = listener_of(resumed.baggage) if resumed else None
-    server = open_commands(supervisor, app, home.socket, {"upgrade": upgrade.upgrade}, listener)
+    more: dict[str, Serve] = {
+        "upgrade": upgrade.upgrade,
+        "one-off": lambda request, connection: connection.finish({"ok": True, **app.one_off()}),
+    }
+    server = open_commands(supervisor, app, home.socket, more, listener)
     upgrade.listen(server)
     if resumed:
         serve_again(resumed.baggage, server)
