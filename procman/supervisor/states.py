@@ -115,7 +115,7 @@ class States:
 
 
 def epoch(now: Callable[[], float]) -> float:
-    """Seconds since the epoch at which the monotonic clock was 0: the best of a few looks, as any may be interrupted."""
+    """Seconds since the epoch when the monotonic clock was 0: the best of a few looks, as any may be interrupted."""
     looks = []
     for _ in range(5):
         before, wall, after = now(), time.time(), now()
