@@ -4,4 +4,8 @@ One thread, one ``selectors`` loop, no coroutine. Children are made by ``posix_s
 Their ends are learned from SIGCHLD: procman is a subreaper, so orphans of a dyno come back to it and are found by
 session, ancestry or the token in their environment. ``LocalProcesses`` is the only file that starts or signals dynos;
 ``Supervisor`` does not know whether it drives that or a fake.
+
+A served app (``served_app``) is the same with other verbs: ``rollouts``, ``one_offs``, ``states``. What lets dynos outlive a
+killed supervisor: named log pipes (``ends``, ``owed``), ``ledger``, ``holder``, and for the next one ``adoption``. What lets
+it become another program in place: ``upgrade``, ``baggage``, ``resumption``.
 """
