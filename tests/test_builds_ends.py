@@ -133,6 +133,18 @@ def test_an_address_that_is_none_of_a_buildpack_is_refused(site, word):
     assert "uid=" not in built.output and "root:x" not in built.output
 
 
+def test_a_daemon_of_a_detect_that_holds_its_pipes_does_not_hold_the_build(site):
+    built = site.finished(APP, site.pack("holding", detect="sleep 1000 & echo Fake"))
+    assert built.result.ok and built.result.language == "Fake"
+
+
+def test_what_a_detect_prints_is_read_to_its_end_and_mostly_dropped(site):
+    lines = "echo Fake; yes | head -c 5000000; yes | head -c 5000000 >&2"
+    built = site.finished(APP, site.pack("endless", detect=lines))
+    assert built.result.language == "Fake"
+    assert len(built.output) < 5000
+
+
 def test_an_app_that_no_buildpack_takes_is_told_what_would_do(site):
     built = site.finished({"notes.txt": "x"})
     assert " !     No default language could be detected for this app.\n" in built.output

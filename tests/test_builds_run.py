@@ -107,6 +107,8 @@ def test_scripts_find_the_documented_environment(site):
     assert seen["REQUEST_ID"] == built.request.build_id
     assert seen["HOME"] == built.request.slug
     assert (built.slug / "mine").exists()
+    for name in ("TMPDIR", "XDG_CACHE_HOME", "RUSTUP_HOME"):  # what lies there is no part of the slug
+        assert os.path.relpath(seen[name], built.request.slug).startswith("..")
     assert (built.slug / "mask").read_text() == "0022\n"
 
 

@@ -3,7 +3,7 @@
 import os
 import select
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from procman.builds import descendants
 from procman.builds.report import Report
@@ -13,10 +13,16 @@ TOOLS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "
 # The host's own set-up of package installers, proxies and certificates. Config vars are none of these: see ENV_DIR.
 PASSED = frozenset(
     {"NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "GOPROXY", "GOPRIVATE", "GOSUMDB"}
-    | {"GONOSUMDB", "GONOSUMCHECK", "GOFLAGS", "TZ", "NIX_SSL_CERT_FILE"}
+    | {"GONOSUMDB", "GONOSUMCHECK", "GOFLAGS", "TZ", "NIX_SSL_CERT_FILE", "RUSTUP_HOME", "CARGO_HOME"}
 )
 PREFIXES = ("PIP_", "UV_", "NPM_CONFIG_", "YARN_", "BUNDLE_", "SSL_CERT_", "POETRY_", "COREPACK_")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
+OF_THE_HOME = {
+    "NPM_CONFIG_USERCONFIG": ".npmrc",
+    "PIP_CONFIG_FILE": ".config/pip/pip.conf",
+    "RUSTUP_HOME": ".rustup",
+    "CARGO_HOME": ".cargo",
+}
 CHUNK = 1 << 16
 MOST_SAID = 1 << 20  # bytes of what detect or release may print
 
@@ -41,11 +47,13 @@ def environment(request: BuildRequest, home: str, host: Mapping[str, str]) -> di
         "PROCMAN_ENV_DIR": f"{request.work}/env",
     }
     if request.uid is None:  # the same person: what is set up in the home is meant for this, too
-        for name, place in (("NPM_CONFIG_USERCONFIG", ".npmrc"), ("PIP_CONFIG_FILE", ".config/pip/pip.conf")):
+        for name, place in OF_THE_HOME.items():
             path = os.path.join(host.get("HOME", "/nonexistent"), place)
-            if name not in env and os.access(path, os.R_OK):
+            if name not in host and os.access(path, os.R_OK):
                 env[name] = path
-    return env
+    # Else they would be in HOME, and so in the slug. The latter is made by rustc, whose version pip asks for.
+    aside = env["TMPDIR"]
+    return {"XDG_CACHE_HOME": f"{aside}/cache", "RUSTUP_HOME": f"{aside}/rustup", **env}
 
 
 def stream(argv: Sequence[str], env: Mapping[str, str], cwd: str, report: Report) -> int:
@@ -60,29 +68,31 @@ def stream(argv: Sequence[str], env: Mapping[str, str], cwd: str, report: Report
     finally:
         os.close(writer)
     try:
-        return pumped(process, reader, report)
+        return pumped(process, {reader: report.feed})
     finally:
         os.close(reader)
         descendants.end_all()
         report.finish()
 
 
-def pumped(process: "subprocess.Popen[bytes]", reader: int, report: Report) -> int:
-    """Copy until the script itself ends: a daemon it left would keep the pipe open for ever."""
+def pumped(process: "subprocess.Popen[bytes]", sinks: Mapping[int, Callable[[bytes], object]]) -> int:
+    """Copy until the script itself ends: a daemon it left would keep the pipes open for ever."""
     poll = select.poll()
-    poll.register(reader, select.POLLIN)
+    for reader in sinks:
+        poll.register(reader, select.POLLIN)
     pidfd = os.pidfd_open(process.pid)
     try:
         poll.register(pidfd, select.POLLIN)
         ended = False
         while True:
             ready = {fd for fd, _ in poll.poll(0 if ended else None)}
-            if reader in ready:
+            for reader in ready & sinks.keys():
                 data = os.read(reader, CHUNK)
-                if not data:
-                    break
-                report.feed(data)
-            elif ended:
+                if data:
+                    sinks[reader](data)
+                else:
+                    poll.unregister(reader)
+            if ended and not ready & sinks.keys():
                 break
             ended = ended or pidfd in ready
     finally:
@@ -92,11 +102,30 @@ def pumped(process: "subprocess.Popen[bytes]", reader: int, report: Report) -> i
 
 
 def said(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> tuple[int, str, str]:
-    """Run to the end: status, stdout and stderr, both as text."""
+    """Run to the end: status, stdout and stderr, both as text of no more than a megabyte."""
     try:
-        done = subprocess.run(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        process = subprocess.Popen(
+            argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
     except OSError as error:
         return 126, "", f"{argv[0]} cannot be run: {error.strerror}"
-    descendants.end_all()
-    texts = [data[:MOST_SAID].decode("utf-8", "replace") for data in (done.stdout, done.stderr)]
-    return done.returncode, texts[0], texts[1]
+    assert process.stdout is not None
+    assert process.stderr is not None
+    texts = (bytearray(), bytearray())
+    try:
+        out, err = process.stdout.fileno(), process.stderr.fileno()
+        status = pumped(process, {out: capped(texts[0]), err: capped(texts[1])})
+    finally:
+        process.stdout.close()
+        process.stderr.close()
+        descendants.end_all()
+    return status, texts[0].decode("utf-8", "replace"), texts[1].decode("utf-8", "replace")
+
+
+def capped(text: bytearray) -> Callable[[bytes], None]:
+    """Adds to ``text`` until it is long enough."""
+
+    def add(data: bytes) -> None:
+        text.extend(data[: MOST_SAID - len(text)])
+
+    return add
