@@ -5,7 +5,7 @@ Their ends are learned from SIGCHLD: procman is a subreaper, so orphans of a dyn
 session, ancestry or the token in their environment. ``LocalProcesses`` is the only file that starts or signals dynos;
 ``Supervisor`` does not know whether it drives that or a fake.
 
-A served app (``served_app``) is the same with other verbs: ``rollouts``, ``one_offs``, ``states``. What lets dynos outlive a
-killed supervisor: named log pipes (``ends``, ``owed``), ``ledger``, ``holder``, and for the next one ``adoption``. What lets
-it become another program in place: ``upgrade``, ``baggage``, ``resumption``.
+A served app (``served_app``) is the same with other verbs: ``rollouts``, ``one_offs``, ``states``. What lets dynos
+outlive a killed supervisor: named log pipes (``ends``, ``owed``), ``ledger``, ``holder``, and for the next one
+``adoption``. What lets it become another program in place: ``upgrade``, ``baggage``, ``resumption``.
 """
