@@ -17,6 +17,7 @@ from procman.api import (
     formation,
     log_sessions,
     logins,
+    metrics,
     releases,
     slugs,
     webhooks,
@@ -42,5 +43,6 @@ ROUTES: tuple[Route, ...] = (
     *features.ROUTES,
     *webhooks.ROUTES,
     *audit.ROUTES,
+    *metrics.ROUTES,
     *absent.ROUTES,
 )

@@ -13,7 +13,7 @@ from procman.platform import audit
 from procman.platform.host import Host
 from procman.platform.plans import make_plan
 from procman.platform.refusals import Refusal, conflict, invalid, missing
-from procman.runtimes.base import DynoState as DynoState
+from procman.runtimes.base import DynoState as DynoState  # noqa: PLC0414 - api/ reads it from here
 from procman.runtimes.base import OneOff
 from procman.store import tables
 from procman.store.database import Tx

@@ -66,6 +66,16 @@ class Rendezvous(Protocol):
         """A client may come within ``seconds``; ``start`` makes the stream it is joined to. Returns the attach URL."""
 
 
+class Numbers(Protocol):
+    """Who counts what apps do."""
+
+    async def text(self) -> bytes:
+        """All numbers, in Prometheus's text format."""
+
+    async def summary(self, app: App) -> dict[str, object]:
+        """One app's."""
+
+
 class NoTraffic:
     """No router: dynos are reached at their ports."""
 
@@ -82,6 +92,7 @@ class Host:
     rollouts: "Rollouts"
     builds: "Builds"
     git_access: "GitAccess | None" = None
+    numbers: Numbers | None = None
 
     def __init__(
         self,

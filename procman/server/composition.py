@@ -45,6 +45,7 @@ from procman.server.apps import Owners, clear_up
 from procman.server.listeners import Front, Sockets, bind_all, listening
 from procman.server.logs import AppLogs, Drains
 from procman.server.notify import Notifier
+from procman.server.numbers import Numbers
 from procman.server.place import DataLock, first_uid, mount_point, prepare_groups
 from procman.server.renewal import Renewal
 from procman.server.routing import RouterTraffic
@@ -97,6 +98,7 @@ class Parts(NamedTuple):
     host: Host
     runtime: LocalRuntime
     logs: AppLogs
+    numbers: Numbers
     rendezvous: RendezvousServer
     context: ssl.SSLContext
     front: Front
@@ -119,10 +121,12 @@ def compose(options: Options, layout: Layout, db: Database, say: Callable[[str],
     outputs = Outputs(layout)
     host.rollouts, host.builds = Rollouts(host, outputs), Builds(host, outputs)
     host.git_access = GitAccess(host, host.builds)
+    host.numbers = numbers = Numbers(host, layout.path("metrics"))
     if options.router_port:
-        host.traffic = RouterTraffic(host, router_of(options, layout, logs), settings.ports_per_app)
+        host.traffic = RouterTraffic(host, router_of(options, layout, logs, numbers), settings.ports_per_app)
     git = Git(cast("Access", host.git_access))
-    return Parts(host, runtime, logs, rendezvous, context, Front(Api(host, (*ROUTES, *pushes.ROUTES), logs.of), git))
+    front = Front(Api(host, (*ROUTES, *pushes.ROUTES), logs.of), git)
+    return Parts(host, runtime, logs, numbers, rendezvous, context, front)
 
 
 async def run(
@@ -151,6 +155,7 @@ async def run(
             Drains(host, parts.logs, layout.path("drains")),
             Deliverer(host, partial(describe, host)),
             Schedules(host),
+            parts.numbers,
             Renewal(tls, parts.context),
         )
         for part in background:
@@ -187,11 +192,12 @@ def write_addresses(options: Options, layout: Layout) -> None:
     write_secret(layout.path(ADDRESSES), json.dumps(addresses._asdict()).encode())
 
 
-def router_of(options: Options, layout: Layout, logs: AppLogs) -> Router:
-    """HAProxy, whose lines go to the apps' logs."""
+def router_of(options: Options, layout: Layout, logs: AppLogs, numbers: Numbers) -> Router:
+    """HAProxy, whose lines go to the apps' logs and are counted."""
 
     def write(app_id: str, lines: bytes) -> None:
         logs.own.append(app_id, "heroku", "router", lines)
+        numbers.routed(app_id, lines)
 
     address = f"{options.router_host}:{options.router_port}"
     settings = RouterSettings(address, user=default_user())
