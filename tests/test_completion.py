@@ -11,8 +11,18 @@ from click.shell_completion import get_completion_class
 
 from procman.cli.complete import VARIABLE, rejoin
 from procman.cli.options import VERBS
+from procman.cli.remote.verbs import REMOTE_VERBS
 from tests.harness import DEADLINE_S
 
+# zsh's own completion needs a terminal; what it is told is what counts: descriptions behind a colon, and plain words.
+ASK_ZSH = """
+compdef() { }
+_describe() { print -rl -- "${(@P)3}" }
+compadd() { print -rl -- "${(@P)@[-1]}" }
+words=("$@"); CURRENT=$#
+source ./zsh-script
+_procman_completion
+"""
 ASK_BASH = """
 source ./script
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
@@ -76,8 +86,8 @@ def test_bash_offers_what_runs(procman):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("procman co", "completion"),
-        ("procman no-such-verb co", "completion"),
+        ("procman com", "completion"),
+        ("procman no-such-verb com", "completion"),
         ("procman start w", "web worker"),
         ("procman start web w", "worker"),
         ("procman start -q web,w", "web,web web,worker"),
@@ -101,7 +111,7 @@ def test_bash_offers_what_runs(procman):
         ("procman install systemd wo", "worker"),
         ("procman install systemd --system --run-as roo", "root"),
         ("procman completion ", "bash zsh fish"),
-        ("procman help rel", "reload"),
+        ("procman help relo", "reload"),
         ("procman run wo", "compopt -o default worker"),
         ("procman ps ", ""),
         ("procman start -d /nowhere ", ""),
@@ -113,7 +123,7 @@ def test_bash_offers_what_can_be_known_without_a_formation(procman, line, offere
 
 @needs_bash
 def test_bash_offers_every_verb(procman):
-    assert set(bash(procman, "procman ")) <= set(VERBS)
+    assert set(bash(procman, "procman ")) <= {*VERBS, *REMOTE_VERBS}
     assert {"start", "ps", "install", "completion", "help"} <= set(bash(procman, "procman "))
 
 
@@ -142,6 +152,16 @@ def test_fish_offers_dynos_with_their_states(procman):
         "worker\tprocess type",
         "worker.1\tup",
     ]
+    assert procman.call("shutdown").returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh")
+def test_zsh_offers_dynos_with_their_states(procman, tmp_path):
+    procman.procfile("worker: exec sleep 1000\n")
+    assert procman.call("start", "--detach").returncode == 0
+    (tmp_path / "zsh-script").write_text(shell(procman, "procman", "completion", "zsh"))
+    offered = shell(procman, "zsh", "-f", "-c", ASK_ZSH, "zsh", "procman", "restart", "w").split("\n")[:-1]
+    assert offered == ["worker:process type", "worker.1:up"]
     assert procman.call("shutdown").returncode == 0
 
 

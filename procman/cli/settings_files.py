@@ -27,12 +27,13 @@ class SettingsFileError(UsageError):
         self.reason = f"{key}: {reason}" if key else reason
 
 
+OF_ONE_CALL = frozenset({"wait", "wait_timeout", "json"})  # flags that say how to answer this once
 # The key is the long flag without its dashes: `--exit-with` is `exit-with` in TOML, or `exit_with`.
 KEYS: dict[str, Option] = {
     flag.removeprefix("--"): option
     for option in OPTIONS["start"]
     for flag in option.flags
-    if flag.startswith("--")
+    if flag.startswith("--") and option.name not in OF_ONE_CALL
 }
 _FOREMAN_KEYS = {  # foreman's own names, from its `lib/foreman/cli.rb`
     **{key: KEYS[key] for key in ("concurrency", "formation", "port", "procfile", "env", "timeout", "color")},
