@@ -172,7 +172,7 @@ def test_the_lock_file_chooses_the_package_manager(counted):
 def test_a_package_manager_that_package_json_names_comes_into_the_cache(counted):
     counted.compile("nodejs", {"package.json": app(packageManager="pnpm@8.1.0+sha.1"), "pnpm-lock.yaml": ""})
     [line] = asked(counted, "npm install")
-    assert line.startswith(f"npm install --silent --no-save --prefix {counted.cache}/tools/pnpm@8.1.0 pnpm@8.1.0")
+    assert line.startswith(f"npm install --no-save --prefix {counted.cache}/tools/pnpm@8.1.0 pnpm@8.1.0")
 
 
 def test_committed_node_modules_are_rebuilt_and_told(counted):

@@ -49,7 +49,7 @@ provide() {
     detail "Installing $wanted"
     rm -rf "$home"
     mkdir -p "$home"
-    NODE_ENV='' npm install --silent --no-save --prefix "$home" "$wanted" 2>&1 | indent ||
+    NODE_ENV='' npm install --no-save --prefix "$home" "$wanted" 2>&1 | indent ||
       fail "$wanted is missing on this host, and cannot be installed." "On the server: npm install -g $1"
   fi
   export PATH=$home/node_modules/.bin:$PATH

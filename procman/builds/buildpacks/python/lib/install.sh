@@ -22,7 +22,9 @@ restore_or_install() {
   "$python" -I -m venv --without-pip "$venv" 2>&1 | indent || fail "The virtual environment cannot be made." \
     "On the server: apt-get install python3-venv"
   export VIRTUAL_ENV=$venv UV_PYTHON_DOWNLOADS=never UV_NATIVE_TLS=1 UV_SYSTEM_CERTS=1
-  add_pip 2>/dev/null
+  if [[ $manager == pip* ]]; then # the others remove what their lock file does not name
+    add_pip 2>/dev/null
+  fi
   ( export_config_vars; "install_with_$manager" ) || fail "Unable to install dependencies using $manager." \
     "See the log output above: $lock decided what to install."
 }

@@ -3,7 +3,7 @@
 
 # Run `rake assets:precompile` where there is such a task and nobody has committed its result (Heroku: rails-asset-pipeline).
 precompile_assets() {
-  if [[ ! -f Rakefile ]] || compgen -G 'public/assets/.sprockets-manifest-*' >/dev/null || [[ -f public/assets/manifest.yml ]]; then
+  if [[ ! -f Rakefile ]] || ! grep -qE '^    rake \(' Gemfile.lock || compgen -G 'public/assets/.sprockets-manifest-*' >/dev/null || [[ -f public/assets/manifest.yml ]]; then
     return 0
   fi
   local log
