@@ -198,11 +198,11 @@ def server_options(server: Server, times: Timeouts) -> str:
 
     Servers that are fine are looked at once an hour: what matters is seen from the requests. ``id`` is what HAProxy
     places a server by when it chooses at random (2.6 places all that are added while it runs in one spot, else), and
-    ``weight`` in how many spots: a hundred times as many make the shares even.
+    ``weight`` in how many spots: many make the shares even.
     """
     pause = milliseconds(times.quarantine)
     return (
-        f"id {crc32(server.label.encode()) >> 1 or 1} weight 100 "
+        f"id {crc32(server.label.encode()) >> 1 or 1} weight 30 "
         f"check inter 1h fastinter {pause} downinter {pause} rise 1 fall 1 "
-        "observe layer4 error-limit 1 on-error mark-down"
+        "observe layer4 error-limit 1 on-error mark-down pool-max-conn 10000 pool-purge-delay 5s"
     )

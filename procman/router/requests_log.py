@@ -16,16 +16,14 @@ FIELDS = (
     "%Tc",
     "%Tr",
     "%Ta",
-    "%rc",
-    "%HM",
-    "%[var(txn.host)]",
-    "%[var(txn.id)]",
     "%ci",
     "%sslv",
-    "%HU",
-    "%[var(txn.fwd)]",  # last: only this one may hold a tab that HAProxy did not escape
+    'method=%HM path=\\"%HU\\" host=%[var(txn.host)] request_id=%[var(txn.id)]',  # this much HAProxy can say itself
+    "%[var(txn.fwd)]",
 )
 LOG_FORMAT = "\\t".join(FIELDS)
+COUNT = len(FIELDS)
+QUOTES = 2  # in the part that HAProxy made
 
 DESCRIPTIONS: Mapping[bytes, bytes] = {
     b"H10": b"App crashed",
@@ -54,15 +52,15 @@ ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 
 
 class Request(NamedTuple):
-    """One request, at its end. ``line``: as Heroku's router logs it, without a newline.
+    """One request, at its end. ``line``: as Heroku's router logs it, with its newline. Text is as HAProxy wrote it.
 
     ``service``: milliseconds from the request's arrival at the dyno to the end of the response; -1 if none was reached.
     """
 
-    app_id: str
-    dyno: str
-    status: int
-    code: str
+    app_id: bytes
+    dyno: bytes
+    status: bytes
+    code: bytes
     service: int
     size: int
     line: bytes
@@ -79,39 +77,53 @@ def read(lines: Iterable[bytes], limits: Limits) -> list[Request]:
     """The requests among HAProxy's lines that belong to an app; what is no request, or nobody's, is left out."""
     found = []
     for line in lines:
-        fields = line.split(b"\t", 18)
-        if len(fields) == 19 and fields[0] != b"-":
-            found.append(request_of(fields, limits))
+        fields = line.split(b"\t", COUNT - 1)
+        if len(fields) == COUNT and fields[0] != b"-":
+            if fields[1] == b"-" and fields[3] == b"--":
+                found.append(ordinary(fields))
+            else:
+                found.append(troubled(fields, limits))
     return found
 
 
-def request_of(fields: list[bytes], limits: Limits) -> Request:
-    """One line's fields as a request."""
-    app, code, server, end, status, size, t_head, t_queue, t_connect, _, t_all, _, *rest = fields
-    method, host, ident, client, tls, target, fwd = rest
-    if code == b"-":
-        code = b"" if end == b"--" else code_of(fields, limits)
+def ordinary(fields: list[bytes]) -> Request:
+    """A request that a dyno answered: nearly all are, so that this is what the log costs."""
+    app, _, server, _, status, size, t_head, t_queue, t_connect, _, t_all, client, tls, text, fwd = fields
+    dyno = server[: server.find(b":")]
+    service = int(t_all) - int(t_head) - int(t_queue) - int(t_connect)
+    if text.count(b'"') != QUOTES or b'path="/' not in text or b'"' in fwd:
+        text, fwd = tidied(text, fwd)
+    line = b'at=info %b fwd="%b" dyno=%b connect=%bms service=%dms status=%b bytes=%b protocol=%b\n' % (
+        text,
+        client if fwd == b"-" else fwd,
+        dyno,
+        t_connect,
+        service,
+        status,
+        size,
+        b"http" if tls == b"-" else b"https",
+    )
+    return Request(app, dyno, status, b"", service, int(size), line)
+
+
+def troubled(fields: list[bytes], limits: Limits) -> Request:
+    """A request that the router answered, or that ended otherwise than it should."""
+    app, code, server, _, status, size, t_head, t_queue, t_connect, _, t_all, client, tls, text, fwd = fields
+    code = code_of(fields, limits) if code == b"-" else code
     connected = t_connect[:1] != b"-"
     dyno = b"" if server in NOT_FORWARDED else server.partition(b":")[0]
     service = int(t_all) - int(t_head) - int(t_queue) - int(t_connect) if connected else -1
-    at = b"at=info"
-    sock = b""
+    at, sock = b"at=info", b""
     if code:
         at = b'at=%b code=%b desc="%b"' % (LEVELS.get(code, b"error"), code, DESCRIPTIONS[code])
         status = STATUSES.get(code, b"503")
         sock = SOCKS.get(code, b"")
         size = size if code == b"H15" else b"0" if code in OF_DYNO else b""
-    if target[:1] != b"/":
-        target = ABSOLUTE.sub(b"", target, count=1) or b"/"
-    if b'"' in target or b'"' in fwd:  # nobody adds keys of their own to the line
-        target, fwd = target.replace(b'"', b"%22"), fwd.replace(b'"', b"")
-    line = b'%b method=%b path="%b" host=%b request_id=%b fwd="%b" dyno=%b connect=%b service=%b status=%b bytes=%b protocol=%b%b' % (  # noqa: E501
+    text, fwd = tidied(text, client if fwd == b"-" else fwd)
+    line = b'%b %b fwd="%b" dyno=%b connect=%b service=%b status=%b bytes=%b protocol=%b%b\n' % (
         at,
-        method,
-        target,
-        host,
-        ident,
-        client if fwd == b"-" else fwd,
+        text,
+        fwd,
         dyno,
         t_connect + b"ms" if connected else b"",
         b"%dms" % service if connected else b"",
@@ -120,7 +132,16 @@ def request_of(fields: list[bytes], limits: Limits) -> Request:
         b"http" if tls == b"-" else b"https",
         sock,
     )
-    return Request(app.decode(), dyno.decode(), int(status), code.decode(), service, int(size or 0), line)
+    return Request(app, dyno, status, code, service, int(size or 0), line)
+
+
+def tidied(text: bytes, fwd: bytes) -> tuple[bytes, bytes]:
+    """No scheme and host in the path; and no quote that a client sent: nobody adds keys of their own to the line."""
+    head, _, rest = text.partition(b'path="')
+    target, _, tail = rest.rpartition(b'" host=')
+    if target[:1] != b"/":
+        target = ABSOLUTE.sub(b"", target, count=1) or b"/"
+    return b'%bpath="%b" host=%b' % (head, target.replace(b'"', b"%22"), tail), fwd.replace(b'"', b"")
 
 
 def code_of(fields: list[bytes], limits: Limits) -> bytes:

@@ -235,11 +235,11 @@ class Router:
         """A batch of HAProxy's log."""
         requests = read(lines, self._limits)
         self._traffic.add(requests)
-        by_app: dict[str, list[bytes]] = {}
+        by_app: dict[bytes, list[bytes]] = {}
         for request in requests:
             by_app.setdefault(request.app_id, []).append(request.line)
         for app_id, texts in by_app.items():
-            self._on_line(app_id, b"\n".join(texts) + b"\n")
+            self._on_line(app_id.decode(), b"".join(texts))
 
     async def _usage(self, slots: Sequence[str]) -> list[Usage]:
         found = await self._socket.processes()
