@@ -76,8 +76,6 @@ def test_a_json_file(forever, workshop):
     assert [row["uid"] for row in forever.list()] == ["a", "b"]
     log = forever.follow("a")
     log.wait_for("app.1.: first --url http://x//y$")
-    refused = forever("all.json")
-    assert (refused.returncode, "cannot run 2 programs in the foreground" in refused.stderr) == (1, True)
     forever("stopall")
     assert "SIGINT" in (workshop.directory / "a.log").read_text()
     (workshop.directory / "one.json").write_text('{"script": "app.sh", "args": "x", "max": 1}')

@@ -70,26 +70,33 @@ def refuse_word(asked: Asked) -> None:
 
 
 def foreground(asked: Asked) -> int:
-    """Keep one alive here until it is stopped."""
+    """Keep one alive here until it is stopped; several, until all are."""
+    wanted = programs(asked)
+    for one in wanted:
+        check(one)
+    if len(wanted) == 1:
+        return keep_here(wanted[0], directory(asked))
+    from functools import partial
+
+    from procman.cli.forever.several import together
+
+    return together([partial(keep_here, one, directory(asked), os.getpid()) for one in wanted])
+
+
+def keep_here(wanted: Program, where: str, parent: int = 0) -> int:
+    """Keep one alive in this process, and no longer than its ``parent`` lives, if that is said."""
     from procman.cli.forever.keep import keep
     from procman.supervisor.sweep import sweep
 
-    wanted = programs(asked)
-    if len(wanted) > 1:
-        raise ProcmanError(
-            f"cannot run {len(wanted)} programs in the foreground",
-            f"procman forever start {asked.words[0]}; or a Procfile",
-        )
-    check(wanted[0])
     try:
-        entry, last = enrol(wanted[0], directory(asked), foreground=True)
+        entry, last = enrol(wanted, where, foreground=True)
     except OSError:  # a container's read-only home: it runs all the same, and is on no list
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="procman-") as place:
-            entry, last = enrol(wanted[0], place, foreground=True)
-            return keep(wanted[0], entry.home, sweep(last))
-    return keep(wanted[0], entry.home, sweep(last))
+            entry, last = enrol(wanted, place, foreground=True)
+            return keep(wanted, entry.home, sweep(last), parent=parent)
+    return keep(wanted, entry.home, sweep(last), parent=parent)
 
 
 def check(wanted: Program) -> None:

@@ -9,7 +9,7 @@ it was. (yarn and pnpm set the same variable.) Elsewhere a parent's end means no
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from procman.supervisor.proctable import read_process
 from procman.supervisor.supervisor import Supervisor
@@ -19,9 +19,14 @@ VARIABLE = "npm_lifecycle_event"
 
 def end_with_npm(supervisor: Supervisor, environ: Mapping[str, str]) -> None:
     """Stop gracefully when one of the two that started us has gone."""
-    if VARIABLE not in environ or not hasattr(os, "pidfd_open"):
-        return
-    parent = read_process(os.getppid())
+    if VARIABLE in environ:
+        parent = read_process(os.getppid())
+        above = {os.getppid(), parent.parent if parent else 0} - {0, 1}
+        end_with(supervisor, above, f"{environ[VARIABLE]}: npm has gone")
+
+
+def end_with(supervisor: Supervisor, pids: Iterable[int], why: str) -> None:
+    """Stop gracefully when one of these processes has gone."""
     handles: list[int] = []
 
     def stop() -> None:
@@ -29,9 +34,9 @@ def end_with_npm(supervisor: Supervisor, environ: Mapping[str, str]) -> None:
             supervisor.loop.unwatch(handle)
             os.close(handle)
         handles.clear()
-        supervisor.shut_down(128 + signal.SIGTERM, f"{environ[VARIABLE]}: npm has gone")
+        supervisor.shut_down(128 + signal.SIGTERM, why)
 
-    for pid in {os.getppid(), parent.parent if parent else 0} - {0, 1}:
+    for pid in pids if hasattr(os, "pidfd_open") else ():
         try:
             handle = os.pidfd_open(pid)
         except OSError:

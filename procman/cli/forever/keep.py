@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 from procman.cli.environment import shell
-from procman.cli.forever.chain import end_with_npm
+from procman.cli.forever.chain import end_with, end_with_npm
 from procman.cli.forever.program import Program
 from procman.cli.local_app import log_facts
 from procman.cli.process import guard_descriptors, remember
@@ -75,10 +75,13 @@ class ForeverApp:
         raise ProcmanError("cannot reload: there is no Procfile", "procman restart")
 
 
-def keep(program: Program, home: Home, swept: str, say: Callable[[str], None] | None = None) -> int:
+def keep(
+    program: Program, home: Home, swept: str, say: Callable[[str], None] | None = None, parent: int = 0
+) -> int:
     """Run it until it is stopped or used up; returns the exit status. ``home`` is held.
 
-    ``say``: for one that is detached: hears once whether it has come up: "" or how its first life ended.
+    ``parent``: who has forked us, and shall not leave us behind. ``say``: for one that is detached: hears once whether
+    it has come up: "" or how its first life ended.
     """
     guard_descriptors()
     os.chdir(program.cwd)
@@ -113,6 +116,10 @@ def keep(program: Program, home: Home, swept: str, say: Callable[[str], None] | 
         loop.on_signals(PASSED_ON, lambda signum: pass_on(supervisor, signum))
         if say is None:
             end_with_npm(supervisor, os.environ)
+        if parent:
+            end_with(supervisor, {parent}, "procman forever has gone")
+            if os.getppid() != parent:
+                supervisor.shut_down(128 + signal.SIGTERM, "procman forever has gone")
         if program.watched is not None:
             from procman.cli.forever.watching import watch
 
