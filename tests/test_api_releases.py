@@ -194,3 +194,23 @@ def test_strangers_see_nothing_and_nobody_gets_in_without_a_key(play):
             assert (answer.status_code, answer.json()["id"]) == (401, "unauthorized")
 
     play(scenario)
+
+
+def test_what_has_run_before_is_not_watched_for_long(play):
+    async def scenario(platform, client):
+        app = await make_app(platform, client, web="serve", worker="work")
+        steady = []
+        apply = platform.runtime.apply
+
+        async def note(plan, *more):
+            steady.append(plan.steady_s)
+            await apply(plan, *more)
+
+        platform.runtime.apply = note
+        await client.patch("/apps/demo/config-vars", json={"A": "1"})
+        await platform.host.rollouts.settled(app["id"])
+        await client.post("/apps/demo/releases", json={"release": "v3"})
+        await platform.host.rollouts.settled(app["id"])
+        assert steady == [5.0, 1.0]
+
+    play(scenario)

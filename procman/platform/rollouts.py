@@ -17,6 +17,7 @@ from procman.store.database import Tx
 
 RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)  # after trouble that is not the app's own
 SHUTTING_DOWN_S = 5.0
+PROVEN_STEADY_S = 1.0  # for which a worker has to stay up that has done so before
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +48,7 @@ class Rollouts:
         self.outputs = outputs
         self.outcomes: dict[str, Outcome] = {}
         self.phases: dict[str, ReleasePhase] = {}  # by release: those that have a release command
+        self._without_phase: set[str] = set()
         self._workers: dict[str, Worker] = {}
         self._ended: dict[str, asyncio.Event] = {}
 
@@ -85,7 +87,8 @@ class Rollouts:
 
     async def started(self, release: Release) -> ReleasePhase | None:
         """The release's release phase once it runs; None when it has none or is already over."""
-        while release.id not in self.phases and release.id not in self.outcomes and release.status == "pending":
+        known = (self.phases, self.outcomes, self._without_phase)
+        while release.status == "pending" and not any(release.id in those for those in known):
             await self._ended.setdefault(f"{release.id} phase", asyncio.Event()).wait()
         return self.phases.get(release.id)
 
@@ -93,6 +96,8 @@ class Rollouts:
         """The release phase begins, or there is none."""
         if phase:
             self.phases[release.id] = phase
+        else:
+            self._without_phase.add(release.id)
         if event := self._ended.pop(f"{release.id} phase", None):
             event.set()
 
@@ -100,6 +105,7 @@ class Rollouts:
         """What became of it."""
         self.outcomes[release.id] = outcome
         self.phases.pop(release.id, None)
+        self._without_phase.discard(release.id)
         for key in (f"{release.id} phase", release.id):
             if event := self._ended.pop(key, None):
                 event.set()
@@ -179,7 +185,7 @@ class Worker:
     async def _settle(self, situation: Situation, current: Release, slug: Slug) -> None:
         """Make the current generation's plan true: after a scale, a feature, or the server's own start."""
         plan = await self._plan(situation.app, current, slug, situation.app.generation)
-        plan = plan._replace(rollout="restart")  # whatever does not come up now is tried again by the dyno rules
+        plan = standing(plan)
         if plan != self._applied:
             await self._host.runtime.apply(plan)
             self._applied = plan
@@ -262,7 +268,7 @@ class Worker:
 
     async def _switch(self, plan: Plan) -> None:
         """The router's step; the old generation goes when its requests are answered, without being waited for."""
-        self._applied = plan._replace(rollout="restart")
+        self._applied = standing(plan)
         await self._host.traffic.route(self._app_id)
         task = asyncio.create_task(self._retire(plan.generation))
         self._retiring.add(task)
@@ -301,9 +307,21 @@ class Worker:
             formation = tables.formation.find(tx, app_id=app.id)
             features = {feature.name: feature.enabled for feature in tables.features.find(tx, app_id=app.id)}
             directory = self._host.layout.slug(slug.id)
-            return make_plan(self._host.settings, app, release, slug, directory, formation, features, generation)
+            plan = make_plan(self._host.settings, app, release, slug, directory, formation, features, generation)
+            return plan._replace(steady_s=PROVEN_STEADY_S) if is_proven(tx, release) else plan
 
         return await self._host.db.run(make)
+
+
+def is_proven(tx: Tx, release: Release) -> bool:
+    """Whether these very dynos have come up before: a rollback, or a restart of what runs."""
+    found = tables.releases.find(tx, app_id=release.app_id, slug_id=release.slug_id, status="succeeded")
+    return any(earlier.config == release.config for earlier in found)
+
+
+def standing(plan: Plan) -> Plan:
+    """The plan once it is in force: whatever does not come up from now on is tried again by the dyno rules."""
+    return plan._replace(rollout="restart", steady_s=PROVEN_STEADY_S)
 
 
 def look(tx: Tx, app_id: str) -> Situation | None:
