@@ -48,7 +48,8 @@ def begin_processes() -> int:
         here = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
-    if libc().unshare(CLONE_NEWPID) != 0:
+    library = libc()
+    if library.setns(here, CLONE_NEWPID) != 0 or library.unshare(CLONE_NEWPID) != 0:  # no way back, then not there
         os.close(here)
         return -1
     return here
