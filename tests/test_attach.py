@@ -22,9 +22,9 @@ signal.pause()
 class Seat:
     """Somebody at a terminal who runs a command in it."""
 
-    def __init__(self, workshop, *args: str):
+    def __init__(self, workshop, *args: str, rows: int = 30, columns: int = 90):
         self.master, slave = pty.openpty()
-        set_size(self.master, 30, 90)
+        set_size(self.master, rows, columns)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "procman", *args],
             cwd=workshop.directory,
@@ -114,6 +114,19 @@ def test_the_dyno_takes_the_size_of_who_attaches(workshop):
     set_size(seat.master, 44, 55)
     os.kill(seat.process.pid, signal.SIGWINCH)
     seat.wait_for("size 44 55")
+    seat.type("\x1d")
+    assert seat.leave() == 0
+    running.finish(signal.SIGTERM)
+
+
+def test_a_terminal_without_a_size_attaches_too(workshop):
+    """Such as a script's, which types."""
+    with open(f"{workshop.env['CHILDREN']}/window.py") as program:
+        running = started(workshop, program.read())
+    running.wait_for("ready")
+    seat = Seat(workshop, "attach", "a.1", rows=0, columns=0)
+    seat.wait_for("Attached to a.1")
+    seat.wait_for("ready")
     seat.type("\x1d")
     assert seat.leave() == 0
     running.finish(signal.SIGTERM)

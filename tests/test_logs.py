@@ -49,11 +49,25 @@ def test_explain_tells_why_a_dyno_is_down_also_when_all_is(workshop):
     assert workshop.call("explain", "b.1").returncode == 1
 
 
+def test_explain_keeps_what_was_said_about_errors(workshop):
+    workshop.procfile("a: trap '' TERM; echo ready; while :; do sleep 1000; done\nb: no-such-command-here\n")
+    running = workshop.start("-t", "0.1", "--restart", "b=never")
+    running.wait_for("command not found")
+    running.wait_for("Not restarted")
+    workshop.call("restart", "a")
+    told = workshop.call("explain", "a.1").stdout
+    assert "Error R12 (Exit timeout)" in told
+    assert "no-such-command-here: command not found" in workshop.call("explain", "b.1").stdout
+    running.finish(signal.SIGTERM)
+
+
 def test_explain_of_a_crash_loop_names_the_next_try(workshop):
-    workshop.procfile("a: exit 4\n")
+    workshop.procfile("a: echo why; exit 4\n")
     running = workshop.start("--restart", "heroku")
     running.wait_for("Next try in 10 min")
     told = workshop.call("explain", "a").stdout
+    assert told.count("app[a.1]: why") == 2
+    assert "heroku[" not in told, "what the lives say is not said again"
     assert "exited with status 4" in told.splitlines()[0]
     assert re.search(r"2 crashes in a row; next try in (9|10)m, or now: procman restart a\.1$", told.splitlines()[0])
     running.finish(signal.SIGTERM)

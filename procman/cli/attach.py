@@ -75,10 +75,10 @@ def raw(attributes: list[int | list[bytes | int]]) -> list[int | list[bytes | in
     return [iflag, oflag, cflag, lflag, *rest]
 
 
-def window() -> list[int]:
-    """Rows and columns of our terminal."""
+def window() -> list[int] | None:
+    """Rows and columns of our terminal; some, such as those of scripts that type, have none."""
     columns, rows = os.get_terminal_size(0)
-    return [rows, columns]
+    return [rows, columns] if rows and columns else None
 
 
 def resize(told: Given, dyno: str) -> None:

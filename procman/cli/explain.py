@@ -1,5 +1,6 @@
 """`procman explain`: why a dyno is down, or was, from its history, its log, its state and the kernel."""
 
+import re
 import time
 from typing import Any
 
@@ -14,6 +15,11 @@ from procman.supervisor.home import Home
 from procman.supervisor.proctable import memory_facts
 
 LIVES, LINES = 10, 20
+LOOKED_AT = 400  # lines: a crash loop has six of procman's own for each life
+# What the state and the lives say already; errors, and what a status means, stay.
+ROUTINE = re.compile(
+    rb"^\S+ heroku\[[^]]*\]: (Starting process|State changed|Process exited|Next try|Restarting|Stopping) ?"
+)
 
 
 def explain(told: Given, own: dict[str, bool]) -> int:
@@ -49,7 +55,7 @@ def collect(home: Home, dyno: str) -> dict[str, Any]:
     lives = list(History(home.history).lives(dyno))[-LIVES:]
     if state is None and not lives:
         raise ProcmanError(f"cannot explain {dyno}: {home.name} has never had such a dyno", "procman ps")
-    lines = last(home.log, LINES, Filter(dyno=dyno))
+    lines = [line for line in last(home.log, LOOKED_AT, Filter(dyno=dyno)) if not ROUTINE.search(line)][-LINES:]
     return {
         "dyno": dyno,
         "state": state,
