@@ -9,6 +9,7 @@ from procman.api.application import Api
 from procman.api.routes import ROUTES
 from procman.core.formation import wanted_dynos
 from procman.platform import users
+from procman.platform.builds import Builds
 from procman.platform.host import Host, Settings
 from procman.platform.layout import Layout
 from procman.platform.outputs import Outputs
@@ -135,7 +136,8 @@ class Platform:
             self.db, self.runtime, self.layout, self.log, Settings(**settings), rendezvous=self.rendezvous,
             now=self.now,
         )
-        self.host.rollouts = Rollouts(self.host, Outputs(self.layout))
+        outputs = Outputs(self.layout)
+        self.host.rollouts, self.host.builds = Rollouts(self.host, outputs), Builds(self.host, outputs)
         self.owner, self.key = self.user("dev@example.com", admin=True)
         self.api = Api(self.host, ROUTES)
 

@@ -60,6 +60,9 @@ def serve(told: Given) -> int:
         text(told, "owner"),
         text(told, "router_host") or "127.0.0.1",
         domain(text(told, "domain") or "localhost"),
+        bool(told.fields.get("push_creates")),
+        whole(told, "build_timeout"),
+        (whole(told, "slug_limit") or 0) << 20 or None,
     )
     complain()
     return run(options, emit)
@@ -90,6 +93,16 @@ def domain(name: str) -> str:
     if not DOMAIN.fullmatch(name) or len(name) > 200:
         raise UsageError(f"cannot use --domain {name}: it is no domain name", "procman server --domain example.com")
     return name
+
+
+def whole(told: Given, field: str) -> int | None:
+    """A whole number above 0, if one was said. Raises UsageError."""
+    said = text(told, field)
+    if said is None:
+        return None
+    if not said.isascii() or not said.isdigit() or not 0 < int(said) < 1_000_000:
+        raise UsageError(f"cannot use --{field.replace('_', '-')} {said}: a whole number above 0 is wanted")
+    return int(said)
 
 
 def number(told: Given, field: str, default: int) -> int:

@@ -40,6 +40,11 @@ def flags(told: Given) -> list[str]:
             words.append(f"{flag}={number(told, field, 0)}")
     if told.fields.get("router") is False:
         words.append("--no-router")
+    if told.fields.get("push_creates"):
+        words.append("--push-creates-apps")
+    for field, flag in (("build_timeout", "--build-timeout"), ("slug_limit", "--slug-limit")):
+        if isinstance(told.fields.get(field), str):
+            words.append(f"{flag}={told.fields[field]}")
     for field, flag in (("router_host", "--router-host"), ("domain", "--domain"), ("owner", "--owner")):
         if isinstance(told.fields.get(field), str):
             words.append(f"{flag}={told.fields[field]}")

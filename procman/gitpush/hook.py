@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from select import select
 
+from procman.gitpush.repository import unlock
 from procman.gitpush.updates import Update, decide, not_a_commit, parse
 from procman.unix_http import UnixConnection
 
@@ -32,6 +33,7 @@ def main() -> int:
     wait_for_turn(int(os.environ["PROCMAN_LOCK_FD"]), os.environ["PROCMAN_APP"])
     if (found := now_at(update.ref)) != update.old:
         return refuse(f"Push rejected, {update.branch} was pushed to meanwhile (it is at {found[:8]}): fetch first")
+    unlock(os.environ.get("GIT_DIR", "."), update.ref)
     return deploy(update)
 
 

@@ -1,10 +1,13 @@
 """Bare repositories: how they are made and set up, and the hook that all of them share."""
 
+import contextlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 
 from procman.errors import ProcmanError
 
@@ -57,11 +60,16 @@ def git(repository: str, *words: str) -> str:
 def make_repository(repository: str, hooks: str) -> None:
     """A bare repository at that path, if there is none; its settings are made right in any case."""
     if not os.path.exists(os.path.join(repository, "HEAD")):
-        aside = f"{repository}.new"
-        os.makedirs(aside, mode=0o700, exist_ok=True)
-        git(aside, "init", "--quiet", "--bare", "--template=", "--initial-branch=main")
-        write_config(aside, hooks)
-        os.rename(aside, repository)
+        aside = tempfile.mkdtemp(prefix=f"{os.path.basename(repository)}.new", dir=os.path.dirname(repository))
+        try:
+            git(aside, "init", "--quiet", "--bare", "--template=", "--initial-branch=main")
+            write_config(aside, hooks)
+            os.rename(aside, repository)
+        except OSError:  # another push was quicker
+            if not os.path.exists(os.path.join(repository, "HEAD")):
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     else:
         write_config(repository, hooks)
 
@@ -108,3 +116,37 @@ def branches(repository: str) -> dict[str, str]:
     """Branch to commit."""
     lines = git(repository, "for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads").splitlines()
     return {name: commit for name, _, commit in (line.partition(" ") for line in lines)}
+
+
+def unlock(repository: str, ref: str) -> None:
+    """Remove the lock that a killed git has left on a ref. For who holds the deploy lock: it cannot be another's."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(repository, f"{ref}.lock"))
+
+
+def pack(repository: str) -> None:
+    """Put loose objects together when there are many, as git would after each push if it were let."""
+    git(repository, "gc", "--auto", "--quiet", "--no-detach")
+
+
+def sweep(folder: str) -> None:
+    """At the server's start: remove what gits that were killed have left in the repositories, and half-made ones."""
+    for name in os.listdir(folder):
+        if ".git.new" in name:
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        elif name.endswith(".git"):
+            for path in leftovers(os.path.join(folder, name)):
+                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+
+def leftovers(repository: str) -> Iterator[str]:
+    """Objects of pushes that never came to their end, and locks that nobody holds."""
+    for name in ("HEAD.lock", "packed-refs.lock", "config.new"):
+        if os.path.lexists(path := os.path.join(repository, name)):
+            yield path
+    for base, _, files in os.walk(os.path.join(repository, "refs")):
+        yield from (os.path.join(base, file) for file in files if file.endswith(".lock"))
+    objects = os.path.join(repository, "objects")
+    for name in os.listdir(objects) if os.path.isdir(objects) else ():
+        if name.startswith("tmp_objdir-"):
+            yield os.path.join(objects, name)

@@ -13,7 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from procman.gitpush.repository import branches, git_environment, make_repository, point_head
+from procman.errors import ProcmanError
+from procman.gitpush.repository import branches, git_environment, make_repository, pack, point_head
 from procman.gitpush.updates import BRANCHES
 
 SERVICES = ("git-receive-pack", "git-upload-pack")
@@ -134,6 +135,7 @@ class Git:
         left: asyncio.Event,
     ) -> None:
         assert process.stdout is not None
+        after: dict[str, str] = {}
         try:
             while chunk := await process.stdout.read(CHUNK):
                 await hand_over(chunk, lines, left)
@@ -148,6 +150,11 @@ class Git:
         finally:
             self._access.forget(grant)
             await hand_over(b"", lines, left)
+        if after and after != before:
+            try:
+                await asyncio.to_thread(pack, grant.repository)
+            except ProcmanError as error:
+                log.warning("app=%s error=%s", grant.app_name, error)
 
     async def close(self) -> None:
         """Wait for nobody: git processes that run go on by themselves."""

@@ -118,29 +118,35 @@ async def set_maintenance(host: Host, user: User, app: App, on: bool) -> App:
 
 async def destroy(host: Host, user: User, app: App) -> None:
     """End everything of an app and forget it: dynos first, then the rows, then files."""
+    await host.builds.drop(app)
     await host.rollouts.drop(app.id)
     await host.runtime.remove(app.id)
+    await host.part(app)
 
-    def delete(tx: Tx) -> tuple[list[str], list[str], list[str]]:
+    def delete(tx: Tx) -> tuple[list[str], list[str], list[str], list[str]]:
         slugs = [slug.id for slug in tables.slugs.find(tx, app_id=app.id)]
         endpoints = [endpoint.id for endpoint in tables.endpoints.find(tx, app_id=app.id)]
         uploads = [source.id for source in tables.sources.find(tx, app_id=app.id)]
+        outputs = [str(build.source.get("output", "")) for build in tables.builds.find(tx, app_id=app.id)]
+        outputs += [release.output for release in tables.releases.find(tx, app_id=app.id) if release.output]
         audit.note(host, tx, user, app, "destroy app")
         tables.builds.delete(tx, app_id=app.id)
         tables.releases.delete(tx, app_id=app.id)
         tables.apps.delete(tx, id=app.id)
-        return slugs, endpoints, uploads
+        return slugs, endpoints, uploads, [name for name in outputs if name]
 
-    slugs, endpoints, uploads = await host.db.run(delete)
+    slugs, endpoints, uploads, outputs = await host.db.run(delete)
     await host.traffic.route(app.id)
     host.log.forget(app.id)
     layout = host.layout
     folders = (layout.home(app.id), layout.repository(app.id), layout.path("cache", app.id), *map(layout.slug, slugs))
     files = (
         layout.deploy_lock(app.id),
+        layout.build_lock(app.id),
         *map(layout.packed_slug, slugs),
         *(layout.certificate(endpoint) for endpoint in endpoints),
         *(layout.source(upload) for upload in uploads),
+        *map(layout.output, outputs),
     )
     await asyncio.to_thread(remove, folders, files)
     host.tell("api:app", "destroy", app)

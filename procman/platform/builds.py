@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from procman.core.records import App, Build, User
-from procman.platform import audit
+from procman.platform import audit, slug_collection
 from procman.platform.build_runs import BuildRun
 from procman.platform.host import Host
 from procman.platform.outputs import Output, Outputs
 from procman.platform.refusals import conflict, missing
 from procman.store import tables
 from procman.store.database import Tx
+
+SHUTTING_DOWN_S = 5.0
 
 
 class Order(NamedTuple):
@@ -38,8 +40,7 @@ class Builds:
     def __init__(self, host: Host, outputs: Outputs) -> None:
         self.host = host
         self.outputs = outputs
-        self._running: dict[str, BuildRun] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, tuple[BuildRun, asyncio.Task[None]]] = {}
 
     async def start(self, user: User, app: App, order: Order) -> tuple[Build, BuildRun]:
         """Begin; the run's ``done`` tells how it ended."""
@@ -64,10 +65,7 @@ class Builds:
         host.say(app.id, f"Build started by user {user.email}")
         host.tell("api:build", "create", app)
         run = BuildRun(host, user, app, build, order.commit_description, output)
-        self._running[build.id] = run
-        task = asyncio.create_task(self._run(run, order))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._running[build.id] = run, asyncio.create_task(self._run(run, order))
         return build, run
 
     async def _run(self, run: BuildRun, order: Order) -> None:
@@ -90,12 +88,21 @@ class Builds:
     async def cancel(self, user: User, app: App, build_id: str) -> Build:
         """End a build that runs. Raises Refusal when it does not."""
         build = await self.found(app, build_id)
-        run = self._running.get(build_id)
+        run, _ = self._running.get(build_id, (None, None))
         if run is None or not run.cancel():
             raise conflict(f"That build cannot be cancelled: it has {build.status}.")
         await self.host.db.run(lambda tx: audit.note(self.host, tx, user, app, "cancel build", build_id))
         await run.done
         return await self.found(app, build_id)
+
+    async def drop(self, app: App) -> None:
+        """The app is going: whatever is built of it ends, also what waits for its dynos to come up."""
+        for run, task in [found for found in self._running.values() if found[0].app.id == app.id]:
+            if run.cancel():
+                await run.done
+            else:
+                task.cancel("The app was destroyed.")
+                await asyncio.wait((task,))
 
     async def purge_cache(self, user: User, app: App) -> None:
         """The next build starts without what earlier ones kept (Heroku: builds:cache:purge)."""
@@ -107,7 +114,7 @@ class Builds:
         await self.host.db.run(lambda tx: audit.note(self.host, tx, user, app, "purge build cache"))
 
     async def resume(self) -> None:
-        """After the server's own start: what was being built is not, and says so; its folders go."""
+        """After the server's own start: what was being built is not, and says so; what is left of it goes."""
         host = self.host
 
         def fail(tx: Tx) -> list[Build]:
@@ -125,13 +132,14 @@ class Builds:
                 output.close()
         folder = host.layout.path("builds")
         for name in os.listdir(folder):
-            await asyncio.to_thread(shutil.rmtree, os.path.join(folder, name), True)
+            await asyncio.to_thread(slug_collection.remove_path, os.path.join(folder, name))
+        await slug_collection.sweep(host)
 
     async def close(self) -> None:
         """The server is going: builds go with it, and are failed by the next one."""
-        for run in list(self._running.values()):
+        running = list(self._running.values())
+        for run, task in running:
             run.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+            task.cancel("The server is stopping. Push again.")
+        if running:
+            await asyncio.wait([task for _, task in running], timeout=SHUTTING_DOWN_S)

@@ -65,12 +65,16 @@ class Deliverer:
     def start(self) -> None:
         """Listen to the host and to its dynos, and take up what an earlier server left."""
         self._host.on_change.append(self.hear)
+        self._host.on_release_end.append(self.hear_end)
+        self._host.on_parting.append(self.part)
         self._host.runtime.on_change(self.hear_dynos)
         self._task = asyncio.create_task(self._work())
 
     async def close(self) -> None:
         """What is not delivered stays for the next server."""
         self._host.on_change.remove(self.hear)
+        self._host.on_release_end.remove(self.hear_end)
+        self._host.on_parting.remove(self.part)
         tasks = [*self._notes, *([self._task] if self._task else [])]
         for task in tasks:
             task.cancel()
@@ -80,6 +84,25 @@ class Deliverer:
     def hear(self, event: str, action: str, app: App) -> None:
         """Something has changed."""
         self._begin(self._note(event, action, app))
+
+    def hear_end(self, app: App, release: Release) -> None:
+        """A release has come up, or failed."""
+        self._begin(self._note("api:release", "update", app, release))
+
+    async def part(self, app: App) -> None:
+        """The app is going, and its webhooks with it: tell them now, once, since nothing can be kept of it."""
+        host = self._host
+
+        def find(tx: Tx) -> list[tuple[Webhook, dict[str, Any]]]:
+            hooks = [hook for hook in tables.webhooks.find(tx, app_id=app.id) if "api:app" in hook.include]
+            data, event_id, now = self._describe(app, app), host.new_id(), host.now()
+            return [(hook, message(event_id, "api:app", "destroy", data, now, hook, host.new_id())) for hook in hooks]
+
+        for hook, payload in await host.db.run(find):
+            self._begin(self._post(hook, payload))
+
+    async def _post(self, hook: Webhook, payload: Mapping[str, Any]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, post, hook, payload)
 
     def hear_dynos(self, app_id: str) -> None:
         """Dynos of an app have changed: tell of each that is new, in another state, or gone."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SECRET_BYTES = 32  # app.json: generator "secret" makes 64 hexadecimal digits
 
+
 class Ended(NamedTuple):
     """How a build ended. ``ok``: it is released, or a release command that failed has used the number up."""
 
@@ -26,18 +27,18 @@ class Ended(NamedTuple):
     version: int | None = None
 
 
-
-
 async def release(
     host: Host, user: User, app: App, build: Build, run: "BuildRun", result: BuildResult
 ) -> Ended:
     """Slug, release and the build's end in one transaction; then the rollout, watched to its end."""
-    first = False
+    unborn = False  # nothing of the app has ever run
 
     def wish(tx: Tx) -> Wish:
-        nonlocal first
+        nonlocal unborn
         now = host.now()
         first = tables.slugs.get(tx, app_id=app.id) is None
+        good = tables.releases.find(tx, app_id=app.id, status="succeeded")
+        unborn = not any(row.slug_id for row in good)
         slug = Slug(
             build.id, app.id, "ready", result.process_types, build.commit_hash, run.commit_description,
             result.checksum or None, result.size, host.settings.stack, result.language, result.facts, now, now,
@@ -67,7 +68,7 @@ async def release(
         async for chunk in host.rollouts.outputs.read(phase.output.name):
             run.write_bytes(chunk)
     outcome = await host.rollouts.wait(made)
-    if outcome.status == "succeeded" and first and result.facts.get("postdeploy"):
+    if outcome.status == "succeeded" and unborn and result.facts.get("postdeploy"):
         await post_deploy(host, user, app, run, str(result.facts["postdeploy"]))
     run.write(*verdict(app, made, outcome, "release" in result.process_types))
     return Ended(outcome.status in ("succeeded", "expired") or outcome.phase, made.version)

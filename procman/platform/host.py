@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from procman.core.records import App
+from procman.core.records import App, Release
 from procman.platform.layout import Layout
 from procman.platform.logins import Logins
 from procman.runtimes.base import Runtime, Stream
@@ -37,6 +37,8 @@ class Settings(NamedTuple):
     drain_s: float = 30.0
     release_timeout: float = 3600.0
     build_timeout: float = 900.0
+    slug_limit: int = 500 << 20  # bytes of a packed slug (Heroku: limits)
+    room: int = 512 << 20  # bytes: with less on the disk, old slugs go before a build
 
 
 class AppLog(Protocol):
@@ -117,6 +119,8 @@ class Host:
         self.new_id = new_id
         self.logins = Logins()
         self.on_change: list[Callable[[str, str, App], None]] = []  # (event, action, app): webhooks, router
+        self.on_release_end: list[Callable[[App, Release], None]] = []  # it has come up, or will not
+        self.on_parting: list[Callable[[App], Awaitable[None]]] = []  # the last moment at which an app has its rows
 
     def say(self, app_id: str, text: str) -> None:
         """A line of ``app[api]``."""
@@ -126,3 +130,13 @@ class Host:
         """Something about an app has changed: ``api:release``, ``create``."""
         for listener in self.on_change:
             listener(event, action, app)
+
+    def tell_end(self, app: App, release: Release) -> None:
+        """It has been decided what becomes of a release, which need not be the newest one."""
+        for listener in self.on_release_end:
+            listener(app, release)
+
+    async def part(self, app: App) -> None:
+        """An app is about to be forgotten."""
+        for listener in self.on_parting:
+            await listener(app)

@@ -62,6 +62,10 @@ class Layout(NamedTuple):
         """Locked (flock) while somebody deploys the app."""
         return self.path("repos", f"{app_id}.lock")
 
+    def build_lock(self, app_id: str) -> str:
+        """Locked (flock) while anything of a build of the app lives: the cache is one build's."""
+        return self.path("cache", f"{app_id}.lock")
+
     def output(self, name: str) -> str:
         """The stored output of a build or a release phase."""
         return self.path("output", name)

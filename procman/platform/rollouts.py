@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from typing import NamedTuple
 
 from procman.core.plan import Plan
@@ -16,6 +17,7 @@ from procman.store import tables
 from procman.store.database import Tx
 
 RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)  # after trouble that is not the app's own
+GIVE_UP = 3  # tries after which a release that cannot be rolled out has failed, and its pusher is told
 SHUTTING_DOWN_S = 5.0
 PROVEN_STEADY_S = 1.0  # for which a worker has to stay up that has done so before
 log = logging.getLogger(__name__)
@@ -101,8 +103,9 @@ class Rollouts:
         if event := self._ended.pop(f"{release.id} phase", None):
             event.set()
 
-    def end(self, release: Release, outcome: Outcome) -> None:
-        """What became of it."""
+    def end(self, app: App, release: Release, outcome: Outcome) -> None:
+        """What became of it, to be told to whoever waits and to whoever wants to hear of it."""
+        self.host.tell_end(app, release._replace(status=outcome.status))
         self.outcomes[release.id] = outcome
         self.phases.pop(release.id, None)
         self._without_phase.discard(release.id)
@@ -163,6 +166,17 @@ class Worker:
                 log.warning("app=%s error=%s retry=%.0f", self._app_id, error, wait, exc_info=not known)
                 self._host.say(self._app_id, f"Cannot run this app now: {error}; next try in {wait:.0f} s")
                 asyncio.get_running_loop().call_later(wait, self.poked.set)
+                if failures >= GIVE_UP:
+                    await self._give_up(error)
+
+    async def _give_up(self, error: Exception) -> None:
+        """Releases that wait have failed, so that whoever pushed hears of it; what ran before is tried on and on."""
+        try:
+            situation = await self._host.db.run(lambda tx: look(tx, self._app_id))
+            for app, release in [(situation.app, each) for each in situation.pending] if situation else ():
+                await self._end(app, release, Outcome("failed", f"it cannot be run: {error}"))
+        except (OSError, sqlite3.Error) as more:  # the disk is full, perhaps: they go on waiting
+            log.warning("app=%s error=%s", self._app_id, more)
 
     async def _step(self) -> bool:
         """Do one thing; whether there may be another."""
@@ -213,27 +227,28 @@ class Worker:
 
     async def _release(self, situation: Situation, release: Release) -> None:
         """Roll the newest pending release out; those before it have been overtaken."""
+        app = situation.app
         for overtaken in situation.pending[:-1]:
-            await self._end(overtaken, Outcome("expired", f"overtaken by v{release.version}"))
+            await self._end(app, overtaken, Outcome("expired", f"overtaken by v{release.version}"))
         slug = await self._host.db.run(lambda tx: tables.slugs.get(tx, id=release.slug_id))
         if slug is None or slug.state != "ready":
-            await self._end(release, Outcome("failed", "its slug is gone"))
+            await self._end(app, release, Outcome("failed", "its slug is gone"))
             return
         generation = await self._next_generation()
-        plan = await self._plan(situation.app, release, slug, generation)
+        plan = await self._plan(app, release, slug, generation)
         if "release" in slug.process_types:
             phase = ReleasePhase(self._host, self._rollouts.outputs, release, plan)
             await phase.announce()
             self._rollouts.note_phase(release, phase)
             if (status := await phase.run()) != 0:
                 why = f"its release command exited with status {status}"
-                await self._end(release, Outcome("failed", why, phase=True))
+                await self._end(app, release, Outcome("failed", why, phase=True))
                 return
-            plan = await self._plan(situation.app, release, slug, generation)  # scaled meanwhile, perhaps
+            plan = await self._plan(app, release, slug, generation)  # scaled meanwhile, perhaps
         self._rollouts.note_phase(release, None)
-        await self._roll_out(release, plan)
+        await self._roll_out(app, release, plan)
 
-    async def _roll_out(self, release: Release, plan: Plan) -> None:
+    async def _roll_out(self, app: App, release: Release, plan: Plan) -> None:
         apply = asyncio.create_task(self._host.runtime.apply(plan))
         try:
             while not apply.done():
@@ -250,7 +265,7 @@ class Worker:
             await apply
         except RolloutFailed as failed:
             self._host.say(self._app_id, f"Release v{release.version} failed: {failed.why}")
-            await self._end(release, Outcome("failed", failed.why, failed.dyno, failed.lines))
+            await self._end(app, release, Outcome("failed", failed.why, failed.dyno, failed.lines))
             return
         finally:
             apply.cancel()
@@ -263,7 +278,7 @@ class Worker:
             )
 
         await self._host.db.run(commit)
-        self._rollouts.end(release, Outcome("succeeded"))
+        self._rollouts.end(app, release, Outcome("succeeded"))
         await self._switch(plan)
 
     async def _switch(self, plan: Plan) -> None:
@@ -287,11 +302,11 @@ class Worker:
         found = await self._host.db.run(lambda tx: look(tx, self._app_id))
         return found is None or not found.pending or found.pending[-1].id != release.id
 
-    async def _end(self, release: Release, outcome: Outcome) -> None:
+    async def _end(self, app: App, release: Release, outcome: Outcome) -> None:
         await self._host.db.run(
             lambda tx: tables.releases.update(tx, release.id, status=outcome.status, updated_at=self._host.now())
         )
-        self._rollouts.end(release, outcome)
+        self._rollouts.end(app, release, outcome)
 
     async def _next_generation(self) -> int:
         def count(tx: Tx) -> int:

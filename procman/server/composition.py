@@ -21,7 +21,7 @@ from procman.api import pushes
 from procman.api.application import Api
 from procman.api.routes import ROUTES
 from procman.api.webhooks import describe
-from procman.gitpush.repository import write_hooks
+from procman.gitpush.repository import sweep, write_hooks
 from procman.gitpush.transport import Access, Git
 from procman.platform.builds import Builds
 from procman.platform.deliveries import Deliverer
@@ -63,7 +63,10 @@ class Background(Protocol):
 
 
 class Options(NamedTuple):
-    """What was asked for. ``ports``: of the API, of the same with TLS (git), of the rendezvous."""
+    """What was asked for. ``ports``: of the API, of the same with TLS (git), of the rendezvous.
+
+    ``build_timeout``: seconds. ``slug_limit``: bytes of a packed slug.
+    """
 
     data: str
     ports: tuple[int, int, int]
@@ -71,6 +74,9 @@ class Options(NamedTuple):
     owner: str | None = None
     router_host: str = HOST
     domain: str = "localhost"
+    push_creates_apps: bool = False
+    build_timeout: float | None = None
+    slug_limit: int | None = None
 
 
 def serve(options: Options, say: Callable[[str], None]) -> int:
@@ -138,6 +144,7 @@ async def run(
     host, tls = parts.host, layout.path("tls")
     owner, made = ensure_owner(host, options.owner)
     write_hooks(layout.path("repos", "hooks"))
+    sweep(layout.path("repos"))
     notifier = Notifier(os.environ, os.getpid())
     async with AsyncExitStack() as stack:
         stack.callback(notifier.close)
@@ -174,6 +181,7 @@ async def run(
 def settings_of(options: Options, uid: int | None) -> Settings:
     """How this server is reached, and what it may do."""
     plain, tls, rendezvous = options.ports
+    usual = Settings()
     return Settings(
         api_url=f"http://{HOST}:{plain}",
         git_host=f"{HOST}:{tls}",
@@ -182,6 +190,9 @@ def settings_of(options: Options, uid: int | None) -> Settings:
         domain=options.domain,
         first_uid=uid,
         mount=mount_point(),
+        push_creates_apps=options.push_creates_apps,
+        build_timeout=options.build_timeout or usual.build_timeout,
+        slug_limit=options.slug_limit or usual.slug_limit,
     )
 
 
