@@ -20,7 +20,7 @@ from procman.router import Router, Server, Site
 from procman.router.binary import find_binary
 
 ROUNDS = 9
-SECONDS = 2
+SECONDS = 3
 CONNECTIONS = 32
 MARK = 0.95
 
