@@ -50,6 +50,7 @@ caches_outside() {
   mkdir -p "$cache_dir"
   export XDG_CACHE_HOME=$cache_dir/xdg PIP_CACHE_DIR=$cache_dir/pip UV_CACHE_DIR=$cache_dir/uv
   export NPM_CONFIG_CACHE=$cache_dir/npm YARN_CACHE_FOLDER=$cache_dir/yarn COREPACK_HOME=$cache_dir/corepack
+  export UV_LINK_MODE=copy npm_config_package_import_method=copy # a file of the slug is never one of the cache, too
   export XDG_CONFIG_HOME=$cache_dir/config XDG_DATA_HOME=$cache_dir/data XDG_STATE_HOME=$cache_dir/state
 }
 

@@ -37,19 +37,18 @@ restored() {
     rm -rf "$venv" "$cache_dir/python"
     return 1
   fi
-  if [[ $place != "$build_dir" ]]; then
-    PLACE=$place HERE=$build_dir "$python" -I - "$venv" <<'PYTHON'
-import os, pathlib, sys
+  PLACE=$place HERE=$build_dir "$venv/bin/python" -I - "$venv" <<'PYTHON' 2>/dev/null && return 0
+import os, sys
 place, here = (os.fsencode(os.environ[name] + "/.heroku/python") for name in ("PLACE", "HERE"))
-root = pathlib.Path(sys.argv[1])
-for path in (root / "pyvenv.cfg", *(root / "bin").iterdir()):
-    if path.is_file() and not path.is_symlink():
-        data = path.read_bytes()
+programs = [entry.path for entry in os.scandir(sys.argv[1] + "/bin") if entry.is_file(follow_symlinks=False)]
+for path in (sys.argv[1] + "/pyvenv.cfg", *programs) if place != here else ():
+    with open(path, "r+b") as file:
+        data = file.read()
         if place in data and b"\0" not in data:
-            path.write_bytes(data.replace(place, here))
+            file.seek(0)
+            file.truncate()
+            file.write(data.replace(place, here))
 PYTHON
-  fi
-  "$venv/bin/python" -I -c '' 2>/dev/null && return 0
   rm -rf "$venv" "$cache_dir/python"
   return 1
 }

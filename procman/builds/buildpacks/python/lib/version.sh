@@ -42,22 +42,22 @@ from_version_file() {
 
 # find_python WANTED ORIGIN: the wished version, else the one of the last build, else python3.
 find_python() {
-  local wanted=$1 origin=$2 minor
+  local wanted=$1 origin=$2 minor found
   minor=$(cut -d. -f1,2 <<<"$wanted")
   if [[ -z $wanted && -f "$cache_dir/python-version" ]]; then
-    python=$(real_python "$(cat "$cache_dir/python-version")" '')
+    found=$(real_python "$(cat "$cache_dir/python-version")" '')
   else
-    python=$(real_python "$minor" "$wanted")
+    found=$(real_python "$minor" "$wanted")
   fi
-  if [[ -z $python && -z $wanted ]]; then
-    python=$(real_python '' '')
-    [[ -n $python ]] || fail "There is no Python on this host that the build can run." \
+  if [[ -z $found && -z $wanted ]]; then
+    found=$(real_python '' '')
+    [[ -n $found ]] || fail "There is no Python on this host that the build can run." \
       "On the server: apt-get install python3 python3-venv python3-pip"
-  elif [[ -z $python ]]; then
+  elif [[ -z $found ]]; then
     fail "Python $wanted, which $origin asks for, is not on this host." "There is: $(installed_pythons)." \
       "On the server: apt-get install python$minor python$minor-venv" "Or ask for one that is there in $origin."
   fi
-  python_version=$("$python" -I -c 'import platform; print(platform.python_version())')
+  python=${found#* } python_version=${found%% *}
   if [[ -z $wanted ]]; then
     step "Using Python $python_version of this host: no version is asked for"
     detail "To stay with it: echo ${python_version%.*} > .python-version"
@@ -71,7 +71,7 @@ find_python() {
 }
 
 # real_python MINOR VERSION: a program of that minor version that runs, best of that very version; behind the links of
-# version managers. Prints nothing if there is none.
+# version managers. Prints its version and its path, nothing if there is none.
 real_python() {
   local folder candidate found spare=''
   local -a folders=() candidates=()
@@ -92,10 +92,10 @@ print(platform.python_version(), os.path.realpath(sys._base_executable))' 2>/dev
       continue
     fi
     if [[ $2 != *.*.* || $found == "$2 "* ]]; then
-      echo "${found#* }"
+      echo "$found"
       return
     fi
-    spare=${spare:-${found#* }}
+    spare=${spare:-$found}
   done
   echo "$spare"
 }
