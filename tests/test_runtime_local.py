@@ -14,7 +14,8 @@ from procman.core.plan import Plan
 from procman.errors import ProcmanError
 from procman.runtimes.base import OneOff, RolloutFailed
 from procman.runtimes.local import LocalRuntime
-from procman.runtimes.local_keeper import Surroundings
+from procman.runtimes.local_home import AppHome
+from procman.runtimes.local_keeper import Groups, Surroundings
 from tests.harness import DEADLINE_S, MARK, free_port
 from tests.platform_server import WEB
 from tests.served import kind
@@ -367,3 +368,30 @@ async def read_all(stream) -> bytes:
         while chunk := await stream.read():
             data += chunk
     return data
+
+
+def test_a_supervisor_is_in_its_control_group_before_it_starts_anything(play, workshop):
+    entered, made = workshop.directory / "cgroup.procs", []
+    groups = Groups(lambda app_id, uid: {"unified": "/nowhere"}, lambda base: str(entered), made.append)
+
+    async def scenario(ground):
+        await ground.runtime.apply(ground.plan(1))
+        found = ground.runtime.supervisor(APP)
+        if os.geteuid() == 0:
+            assert ground.runtime._apps[APP].keeper.cgroup == {"unified": "/nowhere"}
+        assert int(entered.read_text()) == found
+
+    play(scenario, groups=groups)
+    assert len(made) == 1
+
+
+def test_as_root_it_enters_its_group_and_then_becomes_its_user(workshop):
+    entered = workshop.directory / "cgroup.procs"
+    uid = 61_235 if os.geteuid() == 0 else None
+    home = AppHome(str(workshop.directory / "home"), uid)
+    home.make()
+    words = "echo ready; id -u >&2; echo $$ >&2"
+    process = home.launch(("/bin/sh", "-c", words), {"PATH": os.environ["PATH"]}, str(entered))
+    assert process.wait(DEADLINE_S) == 0
+    said = (workshop.directory / "home" / "stderr").read_text().split()
+    assert said == [str(os.geteuid() if uid is None else uid), entered.read_text().strip()]

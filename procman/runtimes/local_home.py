@@ -7,6 +7,7 @@ have not made.
 import os
 import secrets
 import select
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -90,10 +91,19 @@ class AppHome:
         except OSError:
             return False
 
-    def launch(self, program: Sequence[str], env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-        """Start the supervisor, in a session of its own, as its user. Blocks until it is ready. Raises ProcmanError."""
+    def launch(
+        self, program: Sequence[str], env: Mapping[str, str], entry: str | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start the supervisor, in a session of its own, as its user. Blocks until it is ready. Raises ProcmanError.
+
+        ``entry``: the ``cgroup.procs`` that it has to be in before it starts anything, for which it takes root.
+        """
         user: dict[str, Any] = {}
-        if self.uid is not None:
+        setpriv = shutil.which("setpriv") if entry and self.uid is not None else None
+        if entry and (setpriv or self.uid is None):
+            drop = [setpriv, f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "--"] if setpriv else []
+            program = ["/bin/sh", "-c", 'echo $$ >"$0"; exec "$@"', entry, *drop, *program]
+        elif self.uid is not None:
             user = {"user": self.uid, "group": self.uid, "extra_groups": []}
         self.remove("stderr")
         try:

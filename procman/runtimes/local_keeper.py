@@ -25,14 +25,16 @@ IDLE_S = 60.0  # a supervisor without dynos is kept so long
 
 
 class Groups(NamedTuple):
-    """Control groups of apps, as root makes them: see ``supervisor.cgroups``."""
+    """Control groups of apps, as root makes them: see ``supervisor.cgroups``. ``entry``: the file by which a
+    supervisor enters its own before it starts dynos; without one (version 1) it need not.
+    """
 
     prepare: Callable[[str, int], Mapping[str, str]]
-    admit: Callable[[Mapping[str, str], int], bool]
+    entry: Callable[[Mapping[str, str]], str | None]
     withdraw: Callable[[Mapping[str, str]], bool]
 
 
-NO_GROUPS = Groups(lambda app_id, uid: {}, lambda base, pid: True, lambda base: True)
+NO_GROUPS = Groups(lambda app_id, uid: {}, lambda base: None, lambda base: True)
 
 
 class Surroundings(NamedTuple):
@@ -202,9 +204,9 @@ class Keeper:
         except Gone:
             pass
         around = self._around
-        process = await asyncio.to_thread(self.home.launch, around.program, around.env)
+        entry = around.groups.entry(self.cgroup)
+        process = await asyncio.to_thread(self.home.launch, around.program, around.env, entry)
         reap(process)
-        around.groups.admit(self.cgroup, process.pid)
         return await connect(self.home.socket, self.home.uid)
 
     async def _follow(self, connection: Connection) -> None:

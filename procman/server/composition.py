@@ -46,7 +46,7 @@ from procman.server.listeners import Front, Sockets, bind_all, listening
 from procman.server.logs import AppLogs, Drains
 from procman.server.notify import Notifier
 from procman.server.numbers import Numbers
-from procman.server.place import DataLock, first_uid, mount_point, prepare_groups
+from procman.server.place import DataLock, entry_of, first_uid, mount_point, prepare_groups
 from procman.server.renewal import Renewal
 from procman.server.routing import RouterTraffic
 from procman.store.database import Database
@@ -119,7 +119,7 @@ def compose(options: Options, layout: Layout, db: Database, say: Callable[[str],
     settings = settings_of(options, uid)
     context = certificates.context_of(layout.path("tls"))
     rendezvous = RendezvousServer(settings.rendezvous_address, context)
-    groups = Groups(prepare_groups, cgroups.admit, cgroups.withdraw)
+    groups = Groups(prepare_groups, entry_of, cgroups.withdraw)
     runtime = LocalRuntime(layout.path("apps"), Surroundings(program, env, groups), Owners(db).uid_of)
     logs = AppLogs(layout, runtime.listen)
     runtime.on_log_news(logs.tell)

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from procman.errors import ProcmanError
 from procman.supervisor import cgroups
@@ -76,3 +76,9 @@ def prepare_groups(app_id: str, uid: int) -> dict[str, str]:
     finally:
         os.umask(mask)
     return made
+
+
+def entry_of(base: Mapping[str, str]) -> str | None:
+    """Version 2: only who is in the app's subtree may move processes there, so its supervisor begins in it."""
+    path = base.get("unified")
+    return f"{path}/{cgroups.KEEPER}/cgroup.procs" if path else None
