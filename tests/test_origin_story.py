@@ -90,6 +90,34 @@ def test_procman_at_the_top_is_killed(shop):
 
 
 @npm
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_a_whole_formation_behind_npm_ends_with_it_too(shop, signum):
+    (shop.directory / "package.json").write_text('{"name": "shop", "scripts": {"start": "procman start"}}\n')
+    shop.procfile("a: echo ready; exec sleep 1000\n")
+    running = shop.procman("run", "start", program=("npm",))
+    running.wait_for(r"\| ready")
+    running.finish(signum)
+    assert "start: npm has gone; stopping a.1" in running.text()
+    assert shop.wait_until_gone() == []
+
+
+@npm
+def test_every_link_of_the_chain_is_signalled_at_the_same_moment(shop):
+    """As Heroku stops a dyno."""
+    (shop.directory / "lives").write_text("...")
+    running = shop.procman("run", "production", program=("npm",))
+    running.wait_for("listening on")
+    links = shop.processes()
+    assert len(links) >= 4  # npm, procman, its lifeline, node; and sh, where it does not exec
+    for pid in links:
+        os.kill(pid, signal.SIGTERM)
+    running.finish()
+    assert "closing" in running.text().splitlines(), running.text()
+    assert shop.wait_until_gone() == []
+    assert can_bind(int(shop.env["PORT"]))
+
+
+@npm
 def test_two_web_dynos_of_the_same_script(shop):
     (shop.directory / "lives").write_text("...")
     running = shop.start("web=2")

@@ -6,6 +6,7 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
+from procman.cli.chain import end_with_npm
 from procman.cli.environment import callers
 from procman.cli.local_app import LocalApp
 from procman.cli.options import OPTIONS, Given
@@ -150,16 +151,9 @@ def supervise(
             trouble.append(error)
             supervisor.shut_down(1, error.what)
             return
-        if settings.watch:
-            from procman.cli.watching import watch
-
-            watch(supervisor, processes, app)
         if heirs:
             heirs.begin(supervisor, scribe.do)
-        if "NOTIFY_SOCKET" in os.environ:
-            from procman.supervisor.notify import notify
-
-            notify(supervisor, os.environ)
+        heed_others(supervisor, processes, app)
         ready()
 
     try:
@@ -172,6 +166,20 @@ def supervise(
     if trouble:
         raise trouble[0]
     return status
+
+
+def heed_others(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> None:
+    """From now on, who else has a say: files that change, npm above us, systemd."""
+    if app.settings.watch:
+        from procman.cli.watching import watch
+
+        watch(supervisor, processes, app)
+    if not app.settings.detach:
+        end_with_npm(supervisor, os.environ)
+    if "NOTIFY_SOCKET" in os.environ:
+        from procman.supervisor.notify import notify
+
+        notify(supervisor, os.environ)
 
 
 def window_beside(margin: int) -> tuple[int, int]:

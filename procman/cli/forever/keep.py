@@ -7,8 +7,8 @@ from shlex import join
 from time import time
 from typing import Any
 
+from procman.cli.chain import end_with, end_with_npm
 from procman.cli.environment import shell
-from procman.cli.forever.chain import end_with, end_with_npm
 from procman.cli.forever.program import Program
 from procman.cli.local_app import log_facts
 from procman.cli.process import guard_descriptors, remember
