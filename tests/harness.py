@@ -196,7 +196,8 @@ def free_port() -> int:
     import socket
 
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    free_port.at = getattr(free_port, "at", 20_000 + worker * 5_000) + 20  # type: ignore[attr-defined]
+    first = 20_000 + worker * 5_000 + os.getpid() % 100 * 20  # another run of the tests begins elsewhere
+    free_port.at = getattr(free_port, "at", first) + 20  # type: ignore[attr-defined]
     while True:
         port = free_port.at
         with socket.socket() as probe:
