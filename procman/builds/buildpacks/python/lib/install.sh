@@ -25,6 +25,9 @@ restore_or_install() {
   if [[ $manager == pip* ]]; then # the others remove what their lock file does not name
     add_pip 2>/dev/null
   fi
+  if [[ $manager != pip ]]; then
+    tool "$manager"
+  fi
   ( export_config_vars; "install_with_$manager" ) || fail "Unable to install dependencies using $manager." \
     "See the log output above: $lock decided what to install."
 }
@@ -136,7 +139,6 @@ tool() {
 }
 
 install_with_uv() {
-  tool uv
   uv_indexes
   step "Installing dependencies using 'uv sync --locked --no-default-groups'"
   UV_PROJECT_ENVIRONMENT=$venv "$tool" sync --locked --no-default-groups --python "$venv/bin/python" \
@@ -144,7 +146,6 @@ install_with_uv() {
 }
 
 install_with_poetry() {
-  tool poetry
   local -a words=(sync)
   "$tool" sync --help >/dev/null 2>&1 || words=(install --sync)
   step "Installing dependencies using 'poetry ${words[*]} --only main'"
@@ -153,7 +154,6 @@ install_with_poetry() {
 }
 
 install_with_pipenv() {
-  tool pipenv
   step "Installing dependencies using 'pipenv install --deploy'"
   PIPENV_IGNORE_VIRTUALENVS=0 PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 PIPENV_CACHE_DIR=$cache_dir/pipenv \
     PATH=$venv/bin:$PATH "$tool" install --deploy --extra-pip-args=--progress-bar=off 2>&1 | indent
