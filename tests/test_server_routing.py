@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import threading
 
 import httpx
@@ -70,9 +71,9 @@ def test_a_name_leads_to_its_app_through_everything_that_happens_to_it(server):
     server.scale("other", web=0)
     assert is_answered(server, 503, name="other")
     app_id = server.call("GET", "/apps/other")["id"]
-    lines = (server.data / "logs" / app_id / "log.000001").read_text()
-    assert 'heroku[router]: at=error code=H14 desc="No web processes running"' in lines
-    assert 'heroku[router]: at=info method=GET path="/" host=demo.localhost' in lines
+    store = server.data / "logs" / app_id / "log.000001"
+    poll(lambda: 'heroku[router]: at=error code=H14 desc="No web processes running"' in store.read_text())
+    assert 'heroku[router]: at=info method=GET path="/" host=demo.localhost' in store.read_text()
     server.call("DELETE", "/apps/other")
     assert is_answered(server, 404, name="other")
 
@@ -111,6 +112,16 @@ def test_no_request_is_lost_while_releases_come_and_the_server_goes(server):
         thread.join()
     assert [answer for answer in seen if answer[0] != 200] == []
     assert len(seen) > 20
+
+
+def test_a_port_of_the_router_that_is_taken_is_named_with_what_to_type(workshop):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ("--data", str(workshop.directory / "data"), "--port", str(free_port()), "--router-port", str(port))
+        done = workshop.call("server", *words)
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "hint: procman server --router-port" in done.stderr
 
 
 class FakeRouter:

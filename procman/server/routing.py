@@ -64,7 +64,10 @@ class RouterTraffic:
 
     async def start(self) -> None:
         """Begin; every app is routed as it stands. Raises ProcmanError."""
-        await self._router.start()
+        try:
+            await self._router.start()
+        except ProcmanError as error:
+            raise ProcmanError(error.what, error.hint or "procman server --router-port 5081, or --no-router") from None
         self._host.runtime.on_change(lambda app_id: self._wanted.set())
         self._host.on_change.append(lambda event, action, app: self._wanted.set())
         await self._tell()
