@@ -90,7 +90,8 @@ def test_no_request_is_lost_while_releases_come_and_the_server_goes(server):
     def visit_on():
         while not stop.is_set():
             try:
-                seen.append((visit(server).status_code, ""))
+                answer = visit(server)
+                seen.append((answer.status_code, answer.text))
             except httpx.HTTPError as error:
                 seen.append((0, repr(error)))
 
@@ -105,13 +106,16 @@ def test_no_request_is_lost_while_releases_come_and_the_server_goes(server):
         before = len(seen)
         poll(lambda: len(seen) > before + 5)
         server.start()
-        server.scale("demo", web=1)
-        poll(lambda: set(server.dynos("demo")) == {"web.1"})
+        server.call("PATCH", "/apps/demo/config-vars", {"WORD": "three"})
+        poll(lambda: visit(server).headers.get("x-word") == "three")
     finally:
         stop.set()
         thread.join()
     assert [answer for answer in seen if answer[0] != 200] == []
     assert len(seen) > 20
+    server.scale("demo", web=1)
+    poll(lambda: set(server.dynos("demo")) == {"web.1"})
+    assert is_answered(server, 200)
 
 
 def test_a_port_of_the_router_that_is_taken_is_named_with_what_to_type(workshop):
