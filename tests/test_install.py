@@ -3,7 +3,9 @@
 import getpass
 import os
 import re
+import shutil
 import stat
+import subprocess
 
 import pytest
 
@@ -203,3 +205,27 @@ def test_what_could_not_start_is_not_installed(workshop, words, status, said):
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
     assert not (workshop.directory / ".config").exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+@pytest.mark.parametrize("scope", [["--user"], ["--system", "--run-as", getpass.getuser()]])
+def test_systemd_itself_finds_nothing_wrong_with_a_unit(workshop, tmp_path, scope):
+    """Read by systemd, which is not run: every key known, every program there."""
+    root = tmp_path / "the 50% shop"
+    root.mkdir()
+    (root / "Procfile").write_text(PROCFILE)
+    unit = tmp_path / "shop.service"
+    words = [*scope, "-d", str(root), "-e", "a b.env", "--restart", "heroku", "--timeout", "30", "web=2", "worker"]
+    (root / "a b.env").write_text("A=1\n")
+    shown = workshop.call("install", "systemd", "--print", *words)
+    assert shown.returncode == 0, shown.stderr
+    unit.write_text(shown.stdout)
+    (tmp_path / "run").mkdir(mode=0o700)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", scope[0], str(unit)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
