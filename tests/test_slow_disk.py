@@ -1,4 +1,7 @@
-"""A disk that hangs in the middle of a write: a full pipe in place of the log's segment. Nobody else hangs with it."""
+"""A disk that hangs in the middle of a write: a full pipe in place of the log's segment. Nobody else hangs with it.
+
+And one that does not: there, what was shown is stored, however procman ends.
+"""
 
 import json
 import os
@@ -107,3 +110,16 @@ def test_the_end_comes_also_while_it_hangs(workshop, disk):
     running = begin(workshop, "a: echo begun; exec sleep 100\n")
     running.wait_for("begun")
     assert running.finish(signal.SIGTERM) == 143
+
+
+def test_on_a_healthy_disk_what_was_shown_is_stored_also_when_procman_is_killed(workshop):
+    running = begin(workshop, "a: python3 -u -c 'for at in range(10**6): print(at)'\n", "--no-timestamps")
+    running.wait_for(r"\| 20000$")
+    running.finish(signal.SIGKILL)
+    shown = [int(at) for at in re.findall(r"^a\.1 +\| (\d+)$", running.text(), re.MULTILINE)]
+    (segment, *_) = sorted((workshop.directory / ".local/state/procman/apps/slow/log").iterdir())
+    stored = [int(at) for at in re.findall(r"app\[a\.1\]: (\d+)$", segment.read_text(), re.MULTILINE)]
+    assert stored[: len(shown)] == shown[: len(stored)] == list(range(min(len(shown), len(stored))))
+    # The last line may have been cut by the end of the pipe, never by the store.
+    assert len(stored) >= len(shown) - 1
+    assert workshop.wait_until_gone() == []
