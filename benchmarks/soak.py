@@ -28,7 +28,10 @@ WARM = 5  # the first so-and-so-many-th part of the lines only warms up
 
 
 class Verdict(NamedTuple):
-    """``wrong``: lines that were not what their dyno wrote next. Memory in KiB: when warm, and in the end."""
+    """``wrong``: lines that were not what their dyno wrote next.
+
+    Memory in KiB, and descriptors: when warm, and in the end.
+    """
 
     restarts: int
     lines: int
@@ -36,12 +39,14 @@ class Verdict(NamedTuple):
     seconds: float
     warm: int
     memory: int
+    held: int
     descriptors: int
 
     def __str__(self) -> str:
         return (
             f"{self.restarts} restarts and {self.lines} lines in {self.seconds:.0f} s; {len(self.wrong)} lines wrong; "
-            f"memory {self.warm} KiB when warm, {self.memory} KiB in the end; {self.descriptors} descriptors"
+            f"memory {self.warm} KiB when warm, {self.memory} KiB in the end; "
+            f"{self.held} descriptors when warm, {self.descriptors} in the end"
         )
 
 
@@ -61,12 +66,12 @@ def soak(folder: Path, env: Mapping[str, str], dynos: int, lives: int, lines: in
             log = follow_from(str(home / "log"), Position(1, 0))
             seen: Counter[bytes] = Counter()
             wrong: list[bytes] = []
-            warm = 0
+            warm = held = 0
             for _ in client.ask("follow"):
                 while batch := log.read():
                     wrong += judge(batch, seen)
                 if not warm and seen.total() * WARM > dynos * lives * lines:
-                    warm = rss_kib(pid)
+                    warm, held = rss_kib(pid), descriptors(pid)
                 if seen[b"done"] == dynos:
                     break
             log.close()
@@ -74,11 +79,16 @@ def soak(folder: Path, env: Mapping[str, str], dynos: int, lives: int, lines: in
             rows = client.call("ps")["dynos"]
         restarts = sum(row["restarts"] for row in rows)
         count = seen.total() - seen[b"done"]
-        held = len(os.listdir(f"/proc/{pid}/fd"))
-        return Verdict(restarts, count, wrong, time.monotonic() - began, warm, rss_kib(pid), held)
+        seconds = time.monotonic() - began
+        return Verdict(restarts, count, wrong, seconds, warm, rss_kib(pid), held, descriptors(pid))
     finally:
         stop = [*procman, "shutdown", "--name", NAME]
         subprocess.run(stop, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+def descriptors(pid: int) -> int:
+    """How many the process holds."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def prepare(folder: Path, dynos: int, lives: int, lines: int) -> None:
@@ -115,7 +125,8 @@ def main() -> int:
         env = {**os.environ, "XDG_STATE_HOME": f"{folder}/state"}
         verdict = soak(Path(folder), env, given.dynos, given.lives, given.lines)
     print(verdict)
-    return int(bool(verdict.wrong) or verdict.memory > verdict.warm + 1024)
+    grown = verdict.memory > verdict.warm + 1024 or verdict.descriptors > verdict.held + 2
+    return int(bool(verdict.wrong) or grown)
 
 
 if __name__ == "__main__":
