@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,13 @@ PYTHONS = (sys.executable, "/usr/bin/python3")
 
 @pytest.fixture
 def server(workshop):
-    for folder in (workshop.directory, *list(workshop.directory.parents)[:2]):
-        folder.chmod(0o711)
-    server = PlatformServer(workshop)
-    yield server
-    server.close()
+    """In a directory that every user may pass through, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="procman-") as folder:
+        Path(folder).chmod(0o711)
+        workshop.directory = Path(folder)
+        server = PlatformServer(workshop)
+        yield server
+        server.close()
 
 
 def usable(env: dict[str, str]) -> str | None:
