@@ -1,6 +1,7 @@
 """A whole server for tests of deploys: real git over TLS, real builds, dynos and HAProxy; with apps of a few lines."""
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -9,6 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -196,3 +198,32 @@ class Gate:
         self._listener.close()
         for guest in self._guests:
             guest.close()
+
+
+class Hook:
+    """Somebody who is told by webhooks."""
+
+    def __init__(self) -> None:
+        told = self._told = []
+
+        class Receiver(BaseHTTPRequestHandler):
+            def do_POST(self):
+                told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *words):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def events(self, resource: str) -> list[dict]:
+        return [event for event in self._told if event["resource"] == resource]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

@@ -12,7 +12,7 @@ from procman.store.database import Tx
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,60}/[A-Za-z0-9_.-]{1,60}")
 URN = "urn:buildpack:"
-SCHEMES = ("https", "http", "git", "ssh", "file")
+SCHEMES = ("https", "http", "git", "ssh")
 MOST = 20
 OFFICIAL = ("clojure", "go", "gradle", "java", "jvm", "nodejs", "php", "procfile", "python", "ruby", "scala", "static")
 
@@ -42,7 +42,7 @@ async def replace(host: Host, user: User, app: App, words: list[str]) -> list[Bu
 
 
 def canonical(word: str) -> str:
-    """``urn:buildpack:heroku/python`` for a name, a URL as it is. Raises Refusal."""
+    """``urn:buildpack:heroku/python`` for a name; a URL, and a path on the server, as it is. Raises Refusal."""
     name = word.removeprefix(URN)
     if NAME.fullmatch(name):
         return f"{URN}{name}"
@@ -50,7 +50,10 @@ def canonical(word: str) -> str:
         parts = urlsplit(word)
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme in SCHEMES and (parts.netloc or parts.path) and word.isprintable() and " " not in word:
+    clean = word.isprintable() and " " not in word
+    if clean and parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return parts.path
+    if clean and (word.startswith("/") or (parts.scheme in SCHEMES and (parts.netloc or parts.path))):
         return word
     raise invalid(f"Invalid buildpack: {word[:200]} is neither a name such as heroku/python nor a URL.")
 
@@ -59,6 +62,8 @@ def name_of(url: str) -> str:
     """As people call it; of a URL no more than where it is."""
     if url.startswith(URN):
         return url.removeprefix(URN)
+    if url.startswith("/"):
+        return url
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
 
