@@ -144,7 +144,8 @@ def report(server: Server, apps: int, dynos: int, idle: float) -> None:
     print(f"ps:scale answered in {statistics.median(took):.1f} ms (median of {len(took)}; slowest {max(took):.1f})")
     print(f"created, released and all dynos up: {deployed / max(apps - 1, 1) * 1000:.0f} ms an app")
     print(f"memory of the server: {pss_kib(found['server']) / 1024:.1f} MiB ({alone / 1024:.1f} before the first app)")
-    print(f"memory an app: {supervisors / apps / 1024:.2f} MiB (in all {len(found['supervisors'])} processes beside dynos)")
+    beside = len(found["supervisors"])
+    print(f"memory an app: {supervisors / apps / 1024:.2f} MiB (in all {beside} processes beside dynos)")
     print(f"idle for {idle:.0f} s: {used / idle:.2f} ms of CPU a second for all of them")
 
 
