@@ -64,7 +64,7 @@ class LocalRuntime:
         async with app.lock:
             plan = await app.enter(plan)
             if not app.keeper.wanted and not await app.keeper.find() and not app.keeper.home.has_remains():
-                app.keep(plan)
+                await app.keep(plan)
                 return
             await self._make_true(app, plan, progress)
 
@@ -85,7 +85,7 @@ class LocalRuntime:
         except BaseException:
             app.give_up(plan)
             raise
-        app.keep(plan)
+        await app.keep(plan)
 
     async def switch(self, app_id: str, generation: int) -> None:
         """See ``Runtime``."""

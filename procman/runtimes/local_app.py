@@ -50,13 +50,13 @@ class LocalApp:
         if os.geteuid() == 0:
             self.keeper.cgroup = self._around.groups.prepare(self._app_id, home.uid or 0)
         plan = plan._replace(cgroup=self.keeper.cgroup)
-        home.write(PLAN, plan)
+        await asyncio.to_thread(home.write, PLAN, plan)
         self.keeper.want(has_work(plan))
         return plan
 
-    def keep(self, plan: Plan) -> None:
+    async def keep(self, plan: Plan) -> None:
         """It has become true: what a later failure falls back to."""
-        self.keeper.home.write(GOOD, plan)
+        await asyncio.to_thread(self.keeper.home.write, GOOD, plan)
 
     def give_up(self, plan: Plan) -> None:
         """It has not: the supervisor shall find the last good one, should it begin anew."""
@@ -131,7 +131,7 @@ class LocalApp:
         if home.read(PLAN) is None:  # a first release's command runs before anything else of the app does
             nothing = {name: kind._replace(quantity=0) for name, kind in one_off.plan.types.items()}
             home.write(PLAN, one_off.plan._replace(types=nothing, generation=max(one_off.plan.generation - 1, 0)))
-        home.write(file, one_off.plan._replace(cgroup=self.keeper.cgroup))
+        await asyncio.to_thread(home.write, file, one_off.plan._replace(cgroup=self.keeper.cgroup))
         try:
             async with self.keeper.use():
                 self._expect(one_off.name)

@@ -134,7 +134,8 @@ class Keeper:
                 finally:
                     connection.close()
                 if now != self._last:
-                    self._news = asyncio.get_running_loop().create_future()
+                    if self._news.done():
+                        self._news = asyncio.get_running_loop().create_future()
                     await asyncio.shield(self._news)
         except (Gone, TimeoutError):
             return
