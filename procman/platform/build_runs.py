@@ -66,7 +66,7 @@ class BuildRun:
         self._output.write(data)
 
     async def carry_out(
-        self, bring: Callable[[str], object], pushed: bool, lock: bool, before: Sequence[str]
+        self, bring: Callable[[str], Sequence[str]], pushed: bool, lock: bool, before: Sequence[str]
     ) -> None:
         """Build and release. Nothing is raised: how it ended is told by ``done`` and by the output."""
         ended = Ended(False)
@@ -115,13 +115,14 @@ class BuildRun:
                 continue
             raise ProcmanError(CANCELLED)
 
-    async def _build(self, bring: Callable[[str], object], lock: int) -> BuildResult:
+    async def _build(self, bring: Callable[[str], Sequence[str]], lock: int) -> BuildResult:
         """Fetch the source and run the builder, its output masked on the way. The builder holds the lock, too."""
         host = self._host
         source = os.path.join(self._work, "source")
         await slug_collection.make_room(host)
         await asyncio.to_thread(os.makedirs, source, 0o711)
-        await asyncio.to_thread(bring, source)
+        notes = await asyncio.to_thread(bring, source)
+        self.write(*(f" ~     {note}" for note in notes))
         env = await host.db.run(lambda tx: config_vars(tx, self.app.id))
         request = self._request(source, env)
         os.makedirs(request.work, 0o700)

@@ -31,7 +31,7 @@ async def from_url(host: Host, url: str, checksum: str | None) -> Callable[[str]
     return lambda tree: bring(url, path, wanted, folder, tree)
 
 
-def bring(url: str, path: str | None, checksum: str | None, folder: str, tree: str) -> None:
+def bring(url: str, path: str | None, checksum: str | None, folder: str, tree: str) -> tuple[str, ...]:
     """Fetch what is not here, check it, unpack it. Raises ProcmanError, without the URL: it may hold a secret."""
     fetched = None
     try:
@@ -40,6 +40,7 @@ def bring(url: str, path: str | None, checksum: str | None, folder: str, tree: s
         if checksum is not None and digest(path) != checksum:
             raise ProcmanError("cannot use the source: its checksum is not the one that was given")
         source_tarball(path, tree)
+        return ()
     finally:
         if fetched:
             os.unlink(fetched)

@@ -16,15 +16,18 @@ from procman.store import tables
 from procman.store.database import Tx
 
 SHUTTING_DOWN_S = 5.0
+Bring = Callable[[str], Sequence[str]]
 
 
 class Order(NamedTuple):
-    """What to build. ``bring``: puts the source tree into an empty folder; it may block, and raise ProcmanError.
+    """What to build.
 
+    ``bring``: puts the source tree into an empty folder; it may block, and raise ProcmanError. What it gives back is told
+    to whoever watches.
     ``pushed``: who waits is a person at a git client. ``lock``: whether the app's deploy lock is still to be taken.
     """
 
-    bring: Callable[[str], object]
+    bring: Bring
     commit: str | None
     commit_description: str | None = None
     buildpacks: Sequence[str] | None = None

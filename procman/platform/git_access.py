@@ -101,7 +101,7 @@ class GitAccess:
         subject, paths = await asyncio.to_thread(look_at, repository, commit)
         limits = Limits()
         order = Order(
-            lambda folder: materialise(repository, commit.commit, folder, commit.environment, limits),
+            lambda folder: materialise(repository, commit.commit, folder, commit.environment, limits).notes,
             commit.commit,
             subject,
             source={"branch": commit.branch},
