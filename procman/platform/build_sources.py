@@ -19,7 +19,7 @@ TIMEOUT_S = 60.0
 CHUNK = 256 << 10
 
 
-async def from_url(host: Host, url: str, checksum: str | None) -> Callable[[str], None]:
+async def from_url(host: Host, url: str, checksum: str | None) -> Callable[[str], tuple[str, ...]]:
     """What puts the source into an empty folder: it blocks, and raises ProcmanError. Raises Refusal at once."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise invalid("source_blob.url must be an http or https URL.")

@@ -22,8 +22,8 @@ Bring = Callable[[str], Sequence[str]]
 class Order(NamedTuple):
     """What to build.
 
-    ``bring``: puts the source tree into an empty folder; it may block, and raise ProcmanError. What it gives back is told
-    to whoever watches.
+    ``bring``: puts the source tree into an empty folder; it may block, and raise ProcmanError. What it gives back is
+    told to whoever watches.
     ``pushed``: who waits is a person at a git client. ``lock``: whether the app's deploy lock is still to be taken.
     """
 
