@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from tests.server_fakes import Platform
 
 from procman.core.records import Slug
 from procman.runtimes.base import RolloutFailed
 from procman.store import tables
+from tests.server_fakes import Platform
 
 
 @pytest.fixture

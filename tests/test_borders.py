@@ -41,7 +41,8 @@ NEVER = {
 }
 APART = {
     "supervisor/watcher.py",  # a program of its own, which the supervisor starts and never imports
-    *(f"logs/{name}.py" for name in ("news", "stream", "drains", "drain_http", "drain_tcp", "couriers", "shipper")),  # the server's alone
+    # The server's alone:
+    *(f"logs/{name}.py" for name in ("news", "stream", "drains", "drain_http", "drain_tcp", "couriers", "shipper")),
 }
 
 

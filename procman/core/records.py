@@ -202,9 +202,9 @@ class Webhook(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """One change on its way to one webhook. ``status``: pending, retrying, succeeded or failed; ``due_at``: of the next try.
+    """One change on its way to one webhook. ``status``: pending, retrying, succeeded or failed.
 
-    ``code``, ``error``: how the last try ended.
+    ``due_at``: of the next try. ``code``, ``error``: how the last one ended.
     """
 
     id: str
