@@ -155,7 +155,7 @@ class Visitor:
         self.answers: list[tuple[int, str]] = []
 
     def _go(self) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(0.01):
             try:
                 answer = self._site.visit(self._app)
                 self.answers.append((answer.status_code, answer.text.strip()))
