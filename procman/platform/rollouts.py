@@ -201,6 +201,8 @@ class Worker:
         plan = await self._plan(situation.app, current, slug, situation.app.generation)
         plan = standing(plan)
         if plan != self._applied:
+            if self._applied is not None:
+                await self._host.traffic.route(self._app_id)  # what is to go gets no more requests, and then goes
             await self._host.runtime.apply(plan)
             self._applied = plan
             await self._host.traffic.route(self._app_id)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Facts:
-    """What the database says of one app."""
+    """What the database says of one app. ``wanted``: how many web dynos there shall be."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Facts:
         endpoints: Mapping[str, Endpoint],
         release: Release | None,
         sticky: bool,
-        wanted: bool,
+        wanted: int,
     ) -> None:
         self.app = app
         self.domains = domains
@@ -120,13 +120,14 @@ class RouterTraffic:
             self._told = sites
 
     def _site(self, facts: Facts) -> Site:
-        """One app. Only its current generation is routed to, and only ports of its own."""
+        """One app. Only its current generation is routed to, only what the database wishes, only ports of its own."""
         app = facts.app
         block = range(app.first_port, app.first_port + self._ports)
         dynos = [
             dyno
             for dyno in self._host.runtime.dynos(app.id)
             if dyno.process_type == WEB and not dyno.one_off and dyno.generation == app.generation
+            if int(dyno.name.rpartition(".")[2]) <= facts.wanted
         ]
         servers = tuple(
             Server(dyno.name, dyno.generation, dyno.port, dyno.host)
@@ -161,7 +162,7 @@ def look(tx: Tx) -> list[Facts]:
     for row in tables.endpoints.find(tx):
         endpoints.setdefault(row.app_id, {})[row.id] = row
     sticky = {row.app_id for row in tables.features.find(tx, name="http-session-affinity") if row.enabled}
-    wanted = {row.app_id for row in tables.formation.find(tx, type=WEB) if row.quantity}
+    wanted = {row.app_id: row.quantity for row in tables.formation.find(tx, type=WEB)}
     return [
         Facts(
             app,
@@ -169,7 +170,7 @@ def look(tx: Tx) -> list[Facts]:
             endpoints.get(app.id, {}),
             tables.releases.get(tx, id=app.release_id) if app.release_id else None,
             app.id in sticky,
-            app.id in wanted,
+            wanted.get(app.id, 0),
         )
         for app in tables.apps.find(tx)
     ]
