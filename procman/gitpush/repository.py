@@ -20,6 +20,7 @@ CONFIG: Mapping[str, str] = {
     "receive.denyCurrentBranch": "ignore",
     "receive.autogc": "false",  # a collector in the background would go on holding the deploy lock
     "receive.unpackLimit": "1000",
+    "gc.autoDetach": "false",
     "protocol.file.allow": "never",
     "protocol.ext.allow": "never",
     "uploadpack.allowFilter": "true",
@@ -126,7 +127,7 @@ def unlock(repository: str, ref: str) -> None:
 
 def pack(repository: str) -> None:
     """Put loose objects together when there are many, as git would after each push if it were let."""
-    git(repository, "gc", "--auto", "--quiet", "--no-detach")
+    git(repository, "gc", "--auto", "--quiet")
 
 
 def sweep(folder: str) -> None:
