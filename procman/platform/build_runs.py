@@ -14,7 +14,7 @@ from procman.builds import BuildRequest, BuildResult, read_result, write_request
 from procman.builds.masker import Masker
 from procman.core.records import App, Build, User
 from procman.errors import ProcmanError
-from procman.platform import build_trouble, deploys, slug_collection
+from procman.platform import deploys, slug_collection, trouble
 from procman.platform.deploys import Ended
 from procman.platform.host import Host
 from procman.platform.outputs import Output
@@ -87,10 +87,10 @@ class BuildRun:
             self.write("", f" !     {why}")
             raise
         except Exception as error:
-            known = build_trouble.is_known(error)
+            known = trouble.is_known(error)
             log.log(logging.INFO if known else logging.ERROR, "build=%s error=%s", self.build.id, error,
                     exc_info=not known)
-            words = build_trouble.words_of(error, layout.data)
+            words = trouble.words_of(error, layout.data)
             await self._fail(BuildResult(False, failure=words, reason="source"), pushed)
         finally:
             for fd in held:

@@ -1,8 +1,9 @@
 """The last part of a deploy: a slug that was built becomes a release, and whoever watches is told how that goes."""
 
+import asyncio
 import secrets
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from procman.builds import BuildResult
 from procman.core.records import App, Build, Release, Slug, User
@@ -17,6 +18,8 @@ from procman.store.database import Tx
 if TYPE_CHECKING:
     from procman.platform.build_runs import BuildRun
 
+T = TypeVar("T")
+LOOK_S = 1.0
 SECRET_BYTES = 32  # app.json: generator "secret" makes 64 hexadecimal digits
 
 
@@ -63,15 +66,29 @@ async def release(
             " !     Release command declared: this new release will not be available until the command succeeds."
         )
     run.write(f"       Released v{made.version}", f"       {url} deployed to procman", "")
-    if phase := await host.rollouts.started(made):
+    if phase := await told(host, run, made, host.rollouts.started(made)):
         run.write("Running release command...", "")
         async for chunk in host.rollouts.outputs.read(phase.output.name):
             run.write_bytes(chunk)
-    outcome = await host.rollouts.wait(made)
+    outcome = await told(host, run, made, host.rollouts.wait(made))
     if outcome.status == "succeeded" and unborn and result.facts.get("postdeploy"):
         await post_deploy(host, user, app, run, str(result.facts["postdeploy"]))
     run.write(*verdict(app, made, outcome, "release" in result.process_types))
     return Ended(outcome.status in ("succeeded", "expired") or outcome.phase, made.version)
+
+
+async def told(host: Host, run: "BuildRun", release: Release, awaited: Coroutine[Any, Any, T]) -> T:
+    """Wait; whoever watches is told what a release waits for that cannot be rolled out now: room on the disk."""
+    waiting, said = asyncio.ensure_future(awaited), ""
+    try:
+        while not (await asyncio.wait((waiting,), timeout=LOOK_S))[0]:
+            words = host.rollouts.troubles.get(release.app_id, "")
+            if words != said and words:
+                run.write(f" !     Release v{release.version} waits: {words}")
+            said = words
+        return waiting.result()
+    finally:
+        waiting.cancel()
 
 
 async def post_deploy(host: Host, user: User, app: App, run: "BuildRun", command: str) -> None:

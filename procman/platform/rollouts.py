@@ -8,6 +8,7 @@ from typing import NamedTuple
 from procman.core.plan import Plan
 from procman.core.records import App, Release, Slug
 from procman.errors import ProcmanError
+from procman.platform import trouble
 from procman.platform.host import Host
 from procman.platform.outputs import Outputs
 from procman.platform.plans import make_plan
@@ -49,6 +50,7 @@ class Rollouts:
         self.host = host
         self.outputs = outputs
         self.outcomes: dict[str, Outcome] = {}
+        self.troubles: dict[str, str] = {}  # by app: what keeps its worker from working, at present
         self.phases: dict[str, ReleasePhase] = {}  # by release: those that have a release command
         self._without_phase: set[str] = set()
         self._workers: dict[str, Worker] = {}
@@ -157,24 +159,26 @@ class Worker:
                 while await self._step():
                     pass
                 failures = 0
+                self._rollouts.troubles.pop(self._app_id, None)
                 if not self.poked.is_set():
                     self.quiet.set()
             except Exception as error:  # an app's trouble stays its own
                 wait = RETRY_S[min(failures, len(RETRY_S) - 1)]
                 failures += 1
-                known = isinstance(error, (ProcmanError, OSError))
+                known = isinstance(error, OSError) or trouble.is_known(error)
                 log.warning("app=%s error=%s retry=%.0f", self._app_id, error, wait, exc_info=not known)
-                self._host.say(self._app_id, f"Cannot run this app now: {error}; next try in {wait:.0f} s")
+                words = self._rollouts.troubles[self._app_id] = trouble.words_of(error, self._host.layout.data)
+                self._host.say(self._app_id, f"Cannot run this app now: {words}; next try in {wait:.0f} s")
                 asyncio.get_running_loop().call_later(wait, self.poked.set)
                 if failures >= GIVE_UP:
-                    await self._give_up(error)
+                    await self._give_up(words)
 
-    async def _give_up(self, error: Exception) -> None:
+    async def _give_up(self, words: str) -> None:
         """Releases that wait have failed, so that whoever pushed hears of it; what ran before is tried on and on."""
         try:
             situation = await self._host.db.run(lambda tx: look(tx, self._app_id))
             for app, release in [(situation.app, each) for each in situation.pending] if situation else ():
-                await self._end(app, release, Outcome("failed", f"it cannot be run: {error}"))
+                await self._end(app, release, Outcome("failed", f"it cannot be run: {words}"))
         except (OSError, sqlite3.Error) as more:  # the disk is full, perhaps: they go on waiting
             log.warning("app=%s error=%s", self._app_id, more)
 

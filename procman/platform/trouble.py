@@ -1,4 +1,4 @@
-"""What is said of a build that ended by an exception: a sentence for whoever pushed, with numbers where they help."""
+"""What is said of work that ended by an exception: a sentence for whoever pushed, with numbers where they help."""
 
 import errno
 import sqlite3
@@ -28,7 +28,9 @@ def words_of(error: Exception, folder: str) -> str:
         return error.message
     if is_full(error):
         return f"the disk is full: {free_megabytes(folder)} are free where {folder} lies"
-    return str(error) if isinstance(error, ProcmanError) else f"internal error ({type(error).__name__})"
+    if isinstance(error, ProcmanError | OSError):
+        return str(error)
+    return f"internal error ({type(error).__name__})"
 
 
 def free_megabytes(folder: str) -> str:
