@@ -12,10 +12,10 @@ start: $(STAMP)  ## Set everything up and run the sample app under procman
 	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
 
 test: $(STAMP) parts  ## Set everything up and pass the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 parts: $(HEROKU)  # What the tests run beside Python. From Debian if missing; the pinned heroku client from npm
-	@missing=; for part in node:nodejs npm:npm zsh:zsh fish:fish mandoc:mandoc haproxy:haproxy openssl:openssl curl:curl; do \
+	@missing=; for part in node:nodejs npm:npm zsh:zsh fish:fish mandoc:mandoc haproxy:haproxy openssl:openssl curl:curl systemd-analyze:systemd; do \
 	  command -v $${part%:*} >/dev/null || missing="$$missing $${part#*:}"; \
 	done; \
 	test -z "$$missing" || { apt-get update -qq && apt-get install --yes -qq $$missing; }
