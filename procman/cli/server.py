@@ -53,6 +53,10 @@ def serve(told: Given) -> int:
         raise UsageError(f"cannot use --port {port}: the two ports after it are wanted too")
     if router in range(port, port + 3):
         raise UsageError(f"cannot use --router-port {router}: it is one of the server's own", "--router-port 5080")
+    https = number(told, "router_https_port", 0) or None
+    if https and (router is None or https in (router, *range(port, port + 3))):
+        why = "it is taken by another of the server's own" if router else "there is no router"
+        raise UsageError(f"cannot use --router-https-port {https}: {why}", "--router-https-port 5443")
     options = Options(
         directory(told),
         (port, port + 1, port + 2),
@@ -63,6 +67,7 @@ def serve(told: Given) -> int:
         bool(told.fields.get("push_creates")),
         whole(told, "build_timeout"),
         (whole(told, "slug_limit") or 0) << 20 or None,
+        https,
     )
     complain()
     return run(options, emit)

@@ -35,7 +35,8 @@ def install(told: Given) -> int:
 def flags(told: Given) -> list[str]:
     """What was said, one word each; the data directory always, as systemd's environment may mean another."""
     words = [f"--data={directory(told)}"]
-    for field, flag in (("port", "--port"), ("router_port", "--router-port")):
+    ports = (("port", "--port"), ("router_port", "--router-port"), ("router_https_port", "--router-https-port"))
+    for field, flag in ports:
         if field in told.fields:
             words.append(f"{flag}={number(told, field, 0)}")
     if told.fields.get("router") is False:

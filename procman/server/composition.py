@@ -65,7 +65,7 @@ class Background(Protocol):
 class Options(NamedTuple):
     """What was asked for. ``ports``: of the API, of the same with TLS (git), of the rendezvous.
 
-    ``build_timeout``: seconds. ``slug_limit``: bytes of a packed slug.
+    ``build_timeout``: seconds. ``slug_limit``: bytes of a packed slug. ``https_port``: the router's, besides its own.
     """
 
     data: str
@@ -77,6 +77,7 @@ class Options(NamedTuple):
     push_creates_apps: bool = False
     build_timeout: float | None = None
     slug_limit: int | None = None
+    https_port: int | None = None
 
 
 def serve(options: Options, say: Callable[[str], None]) -> int:
@@ -211,8 +212,9 @@ def router_of(options: Options, layout: Layout, logs: AppLogs, numbers: Numbers)
         numbers.routed(app_id, lines)
 
     address = f"{options.router_host}:{options.router_port}"
+    https = f"{options.router_host}:{options.https_port}" if options.https_port else None
     settings = RouterSettings(address, user=default_user())
-    return Router(layout.path("router"), address, None, None, write, settings)
+    return Router(layout.path("router"), address, https, None, write, settings)
 
 
 def surroundings() -> dict[str, str]:
