@@ -13,7 +13,7 @@ import procman
 from procman.core.plan import Plan
 from procman.errors import ProcmanError
 from procman.runtimes.base import OneOff, RolloutFailed
-from procman.runtimes.local import LocalRuntime
+from procman.runtimes.local import LocalRuntime, owner_of_home
 from procman.runtimes.local_home import AppHome
 from procman.runtimes.local_keeper import Groups, Surroundings
 from tests.harness import DEADLINE_S, MARK, free_port
@@ -395,3 +395,35 @@ def test_as_root_it_enters_its_group_and_then_becomes_its_user(workshop):
     assert process.wait(DEADLINE_S) == 0
     said = (workshop.directory / "home" / "stderr").read_text().split()
     assert said == [str(os.geteuid() if uid is None else uid), entered.read_text().strip()]
+
+
+def test_nothing_of_a_destroyed_app_runs_any_more(play):
+    async def scenario(ground):
+        await ground.release(1)
+        await ground.runtime.remove(APP)
+        one_off = OneOff("run.1000", "echo late", ground.plan(1), tty=False)
+        for late in (ground.runtime.attach_one_off(APP, one_off), ground.runtime.apply(ground.plan(2))):
+            with pytest.raises(ProcmanError, match="destroyed"):
+                await late
+        (await ground.runtime.listen(APP))()
+        assert (ground.runtime.dynos(APP), ground.runtime.supervisor(APP)) == ([], 0)
+
+    play(scenario)
+
+
+def test_an_app_that_nobody_knows_has_no_user_but_its_homes(play, monkeypatch):
+    async def unknown(app_id: str) -> int | None:
+        raise LookupError(app_id)
+
+    async def scenario(ground):
+        runtime = LocalRuntime(str(ground.homes), ground.around, unknown)
+        with pytest.raises(ProcmanError, match="no such app"):
+            await runtime.start_one_off(APP, OneOff("run.1000", "id -u", ground.plan(1), tty=False))
+        assert not ground.home.exists()
+        ground.home.mkdir()
+        assert owner_of_home(str(ground.home)) is None
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "geteuid", lambda: ground.home.stat().st_uid + 1)
+            assert owner_of_home(str(ground.home)) == ground.home.stat().st_uid
+
+    play(scenario)

@@ -23,7 +23,7 @@ from procman.runtimes.local_keeper import Surroundings
 T = TypeVar("T")
 FIND_S = 10.0  # a supervisor that hangs shall not hang the server's start
 TRIES = 5  # of a request whose supervisor died over it
-Owner = Callable[[str], Awaitable[int | None]]
+Owner = Callable[[str], Awaitable[int | None]]  # raises LookupError for an app that is none, or no longer one
 
 
 async def nobody_else(app_id: str) -> int | None:
@@ -39,6 +39,7 @@ class LocalRuntime:
         self._around = around
         self._owner = owner
         self._apps: dict[str, LocalApp] = {}
+        self._removed: set[str] = set()  # ids are never used again
         self._on_change: list[Callable[[str], None]] = []
         self._on_news: list[Callable[[str], None]] = []
 
@@ -62,6 +63,7 @@ class LocalRuntime:
         """See ``Runtime``."""
         app = await self._app(plan.app_id)
         async with app.lock:
+            self._refuse_removed(plan.app_id)
             plan = await app.enter(plan)
             if not app.keeper.wanted and not await app.keeper.find() and not app.keeper.home.has_remains():
                 await app.keep(plan)
@@ -130,9 +132,16 @@ class LocalRuntime:
 
     async def remove(self, app_id: str) -> None:
         """See ``Runtime``."""
+        if app_id in self._removed:
+            return
         app = await self._app(app_id)
         async with app.lock:
-            await app.end()
+            self._removed.add(app_id)
+            try:
+                await app.end()
+            except BaseException:
+                self._removed.discard(app_id)
+                raise
         self._apps.pop(app_id, None)
 
     def dynos(self, app_id: str) -> list[DynoState]:
@@ -152,7 +161,10 @@ class LocalRuntime:
 
     async def listen(self, app_id: str) -> Callable[[], None]:
         """Somebody wants to hear of the app's log, until he calls what is returned."""
-        app = await self._app(app_id)
+        try:
+            app = await self._app(app_id)
+        except ProcmanError:  # it is gone, and so are its news
+            return lambda: None
         app.news.want()
         return app.news.leave
 
@@ -162,14 +174,25 @@ class LocalRuntime:
         return app.keeper.pid if app else 0
 
     async def _app(self, app_id: str) -> LocalApp:
+        """Raises ProcmanError when there is no such app, or no more: it would have no user to run as."""
+        self._refuse_removed(app_id)
         app = self._apps.get(app_id)
         if app is None:
-            uid = await self._owner(app_id)
+            path = os.path.join(self._directory, app_id)
+            try:
+                uid = await self._owner(app_id)
+            except LookupError:
+                uid = owner_of_home(path)
+            self._refuse_removed(app_id)
             app = self._apps.get(app_id)  # somebody may have been quicker
             if app is None:
-                home = AppHome(os.path.join(self._directory, app_id), uid)
+                home = AppHome(path, uid)
                 app = self._apps[app_id] = LocalApp(app_id, home, self._around, self._changed, self._told)
         return app
+
+    def _refuse_removed(self, app_id: str) -> None:
+        if app_id in self._removed:
+            raise ProcmanError("cannot run anything of this app: it was destroyed")
 
     def _changed(self, app_id: str) -> None:
         for listener in self._on_change:
@@ -178,6 +201,18 @@ class LocalRuntime:
     def _told(self, app_id: str) -> None:
         for listener in self._on_news:
             listener(app_id)
+
+
+def owner_of_home(path: str) -> int | None:
+    """The user of an app that only its home tells of: a server was killed while it destroyed it. None: our own.
+
+    Raises ProcmanError without a home.
+    """
+    try:
+        uid = os.lstat(path).st_uid
+    except OSError:
+        raise ProcmanError("cannot run anything of this app: there is no such app") from None
+    return uid if uid != os.geteuid() else None
 
 
 async def again(request: Callable[[], Awaitable[T]]) -> T:

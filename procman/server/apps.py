@@ -21,9 +21,11 @@ class Owners:
         self._db = db
 
     async def uid_of(self, app_id: str) -> int | None:
-        """As it was recorded when the app was made; None: the server's own."""
+        """As it was recorded when the app was made; None: the server's own. Raises LookupError for no app."""
         app = await self._db.run(lambda tx: tables.apps.get(tx, id=app_id))
-        return app.uid if app else None
+        if app is None:
+            raise LookupError(app_id)
+        return app.uid
 
 
 async def clear_up(host: Host, runtime: Runtime, homes: Sequence[str]) -> None:
