@@ -226,3 +226,11 @@ def test_nothing_that_a_dyno_puts_into_its_store_holds_up_a_reader(stores):
         file.truncate(1 << 40)
     assert said(last(stores, 2)) == [b"18", b"19"]
     assert len(read_all(MergedFollower(stores, START))) == 20
+
+
+def test_a_store_that_is_a_link_to_anothers_is_not_read(stores):
+    fill(stores)
+    os.rename(stores[0], f"{stores[0]}.anothers")
+    os.symlink(f"{stores[0]}.anothers", stores[0])
+    os.mkdir(f"{stores[0]}.empty")
+    assert last(stores, 100) == last([f"{stores[0]}.empty", stores[1]], 100) != []

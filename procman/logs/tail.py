@@ -293,9 +293,13 @@ def open_segment(directory: str, number: int) -> int | None:
     Dynos may be able to write to the directory of their app: nothing that they put there holds up a reader.
     """
     try:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(segment_path(directory, number), flags)
-    except FileNotFoundError:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            fd = os.open(os.path.basename(segment_path(directory, number)), flags, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except (FileNotFoundError, NotADirectoryError):  # also where the directory itself is a symbolic link
         return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
