@@ -427,3 +427,23 @@ def test_an_app_that_nobody_knows_has_no_user_but_its_homes(play, monkeypatch):
             assert owner_of_home(str(ground.home)) == ground.home.stat().st_uid
 
     play(scenario)
+
+
+def test_a_supervisor_that_talks_nonsense_is_given_up_but_not_the_app(play):
+    answers = [b"[1]\n", b'{"dynos": 5}\n', b"no json\n", b'{"generation": 1, "dynos": [{}]}\n']
+
+    async def nonsense(reader, writer):
+        await reader.readline()
+        writer.write(answers[0] if len(answers) == 1 else answers.pop())
+        writer.close()
+
+    async def scenario(ground):
+        ground.home.mkdir()
+        async with await asyncio.start_unix_server(nonsense, str(ground.home / "control.sock")):
+            with pytest.raises(ProcmanError, match="cannot start"):
+                await ground.runtime.start_one_off(APP, OneOff("run.1000", "true", ground.plan(1), tty=False))
+        (ground.home / "control.sock").unlink()
+        await ground.release(1)
+        await ground.until_up("worker.1")
+
+    play(scenario, again_s=(0.0,))

@@ -5,6 +5,7 @@ kernel's doing: they take a lock.
 """
 
 import asyncio
+import logging
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ CATCH_UP_S = 1.0
 STEADY_S = 30.0  # after so long a life a death is a first one
 HASTE_S = 5.0  # for the dynos of an app that is being destroyed
 IDLE_S = 60.0  # a supervisor without dynos is kept so long
+log = logging.getLogger(__name__)
 
 
 class Groups(NamedTuple):
@@ -183,7 +185,9 @@ class Keeper:
                     await self._follow(connection)
                 finally:
                     connection.close()
-            except (ProcmanError, OSError) as error:
+            except Exception as error:  # also of words that make no sense: whoever speaks there is the app's user
+                if not isinstance(error, (ProcmanError, OSError)):
+                    log.warning("%s: a supervisor makes no sense: %r", self.home.path, error)
                 if deaths >= BEARABLE:
                     self._refuse(error if isinstance(error, ProcmanError) else ProcmanError(f"cannot start: {error}"))
             self._up = False
