@@ -16,7 +16,7 @@ import pytest
 from tests.deploy_site import SERVE, DeploySite, Visitor, page, write
 from tests.platform_server import environment, poll
 
-ROUNDS = int(os.environ.get("PROCMAN_KILLS", "8"))
+ROUNDS = int(os.environ.get("PROCMAN_KILLS", "7"))
 SEED = int(os.environ.get("PROCMAN_SEED", "1"))
 MOMENTS = (
     "Compressing source", "Building on", "Procfile found", "app detected", "Discovering process types",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOOK_S = 1.0
+PHASE_DONE = "Waiting for release.... done."
 SECRET_BYTES = 32  # app.json: generator "secret" makes 64 hexadecimal digits
 
 
@@ -70,10 +71,12 @@ async def release(
         run.write("Running release command...", "")
         async for chunk in host.rollouts.outputs.read(phase.output.name):
             run.write_bytes(chunk)
+        if phase.status == 0:
+            run.write(PHASE_DONE, "")
     outcome = await told(host, run, made, host.rollouts.wait(made))
     if outcome.status == "succeeded" and unborn and result.facts.get("postdeploy"):
         await post_deploy(host, user, app, run, str(result.facts["postdeploy"]))
-    run.write(*verdict(app, made, outcome, "release" in result.process_types))
+    run.write(*verdict(app, made, outcome))
     return Ended(outcome.status in ("succeeded", "expired") or outcome.phase, made.version)
 
 
@@ -103,10 +106,10 @@ async def post_deploy(host: Host, user: User, app: App, run: "BuildRun", command
         run.write(f" !     The postdeploy script exited with status {status}.")
 
 
-def verdict(app: App, release: Release, outcome: Outcome, has_command: bool) -> list[str]:
+def verdict(app: App, release: Release, outcome: Outcome) -> list[str]:
     """The last lines (Heroku: release-phase for those of a command that failed)."""
     if outcome.status == "succeeded":
-        return ["Waiting for release.... done.", "", "Verifying deploy... done."][0 if has_command else 2 :]
+        return ["Verifying deploy... done."]
     if outcome.status == "expired":
         return [f" !     Release v{release.version} was {outcome.why}.", "", "Verifying deploy... done."]
     if outcome.phase:

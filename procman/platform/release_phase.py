@@ -16,6 +16,7 @@ class ReleasePhase:
     def __init__(self, host: Host, outputs: Outputs, release: Release, plan: Plan) -> None:
         self.output = outputs.open()
         self.release = release
+        self.status: int | None = None  # known before the output is complete
         self._host = host
         self._plan = plan
         self._name = f"release.{random.randint(1000, 9999)}"  # noqa: S311 - a name, not a secret
@@ -23,9 +24,13 @@ class ReleasePhase:
     async def announce(self) -> None:
         """From here on the release counts as begun: it is never run a second time."""
         release, now = self.release, self._host.now()
-        await self._host.db.run(
-            lambda tx: tables.releases.update(tx, release.id, output=self.output.name, updated_at=now)
-        )
+        try:
+            await self._host.db.run(
+                lambda tx: tables.releases.update(tx, release.id, output=self.output.name, updated_at=now)
+            )
+        except BaseException:
+            self.output.close()
+            raise
         self._host.say(release.app_id, f"Running release v{release.version} commands by user {release.user_email}")
 
     async def run(self) -> int:
@@ -42,7 +47,7 @@ class ReleasePhase:
                     self._log(line)
             if rest:
                 self._log(rest)
-            status = await self._host.runtime.wait_one_off(release.app_id, self._name)
+            self.status = status = await self._host.runtime.wait_one_off(release.app_id, self._name)
         finally:
             self.output.close()
         if status:
