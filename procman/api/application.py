@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from procman.api.call import Call, Download, Page, Reply, Right, Route, Stream
 from procman.api.credentials import key_of
+from procman.errors import ProcmanError
 from procman.logs.news import AppLog
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, forbidden
@@ -48,6 +49,8 @@ class Api:
             response = await self._serve(request)
         except Refusal as refusal:
             response = refused(refusal)
+        except ProcmanError as error:  # what runs dynos cannot do it now; its words are for people
+            response = refused(Refusal("service_unavailable", str(error)))
         except ClientDisconnect:
             return
         except Exception:

@@ -39,9 +39,9 @@ async def by_password(call: Call, email: str, password: str) -> User:
         if email:
             raise Refusal("rate_limit", "Too many failed logins for this account. Try again in ten minutes.")
         raise users.unauthorized()
+    logins.failed(email.lower())  # until it is known to be right: many at once are many
     user = await users.log_in_by_password(call.host, email, password)
     if user is None:
-        logins.failed(email.lower())
         raise users.unauthorized()
     logins.succeeded(email.lower())
     return user

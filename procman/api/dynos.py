@@ -31,8 +31,11 @@ async def create(call: Call) -> Answer:
     ttl = call.body.get("time_to_live")
     if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
         raise invalid("time_to_live must be a number of seconds.")
+    command = call.must("command")
+    if "\0" in command:
+        raise invalid("command must not contain a NUL.")
     order = Order(
-        call.must("command"),
+        command,
         call.flag("attach"),
         environment(call),
         call.text("size", required=False),
@@ -49,6 +52,8 @@ def environment(call: Call) -> dict[str, str]:
     env = call.body.get("env") or {}
     if not isinstance(env, dict) or not all(isinstance(value, str | int) for value in env.values()):
         raise invalid("env must be an object of strings.")
+    if any(not key or "=" in key or "\0" in f"{key}{value}" for key, value in env.items()):
+        raise invalid("env must have names without =, and no NUL.")
     return {str(key): str(value) for key, value in env.items()}
 
 

@@ -36,7 +36,7 @@ def parse(text: str, default: str) -> Range:
     pairs = (part.strip().partition("=") for part in re.split("[,;]", found["rest"] or ""))
     said = {key: value for key, _, value in pairs if key}
     most = said.get("max", str(DEFAULT_MOST))
-    if not most.isdigit() or not 0 < int(most) <= MOST or said.get("order", "asc") not in ("asc", "desc"):
+    if not is_number(most) or not 0 < int(most) <= MOST or said.get("order", "asc") not in ("asc", "desc"):
         raise Refusal("requested_range_not_satisfiable", f"Invalid Range: {text}")
     return Range(
         found["by"], found["low"], found["high"], found["open"] == "]", int(most), said.get("order") == "desc"
@@ -72,12 +72,17 @@ def part(call: Call, items: Sequence[T], keys: dict[str, Callable[[T], Any]], re
     return Answer([render(item) for item in page], 206 if rest else 200, headers)
 
 
+def is_number(text: str) -> bool:
+    """Digits of ours only, and no more of them than a number of anything here can have."""
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
 def bound(text: str, items: Sequence[T], key: Callable[[T], Any]) -> Any:
     """An end of the range in the type of what is ordered by. Raises Refusal."""
     if not text or not items:
         return None
     if isinstance(key(items[0]), int):
-        if not text.isdigit():
+        if not is_number(text):
             raise Refusal("requested_range_not_satisfiable", f"Invalid Range: {text} is not a number.")
         return int(text)
     return text

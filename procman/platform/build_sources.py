@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from procman.platform.host import Host
 from procman.platform.refusals import invalid
 
 TIMEOUT_S = 60.0
+FETCH_S = 600.0  # for all of it: a source that trickles would hold a thread of the server's for ever
 CHUNK = 256 << 10
 
 
@@ -49,13 +51,16 @@ def bring(url: str, path: str | None, checksum: str | None, folder: str, tree: s
 def fetch(url: str, folder: str) -> str:
     """Download to a file of its own. Raises ProcmanError."""
     request = urllib.request.Request(url, headers={"User-Agent": f"procman/{__version__}"})  # noqa: S310 - checked
+    deadline = time.monotonic() + FETCH_S
     fd, path = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
         with os.fdopen(fd, "wb") as file, urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            while chunk := answer.read(CHUNK):
+            while chunk := getattr(answer, "read1", answer.read)(CHUNK):
                 file.write(chunk)
                 if file.tell() > sources.MOST_BYTES:
                     raise ProcmanError(f"cannot use the source: it is over {sources.MOST_BYTES >> 20} MB")
+                if time.monotonic() > deadline:
+                    raise ProcmanError(f"cannot fetch the source: it did not come within {FETCH_S:.0f} s")
     except (OSError, ValueError) as error:
         os.unlink(path)
         reason = error.code if isinstance(error, urllib.error.HTTPError) else type(error).__name__

@@ -11,6 +11,7 @@ import hmac
 import http.client
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -157,7 +158,11 @@ class Deliverer:
             self._dynos.setdefault(app.id, self._look_at(app.id))
         while True:
             self._news.clear()
-            due, wait = await self._host.db.run(self._look)
+            try:
+                due, wait = await self._host.db.run(self._look)
+            except sqlite3.Error as error:  # the disk is full, perhaps: what is due stays due
+                log.warning("webhooks: %s", error)
+                due, wait = [], self._retry_s[0]
             for row, hook in due:
                 self._busy.add(hook.id)
                 self._begin(self._try(row, hook))

@@ -20,6 +20,7 @@ from procman.store.database import Tx
 RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)  # after trouble that is not the app's own
 GIVE_UP = 3  # tries after which a release that cannot be rolled out has failed, and its pusher is told
 SHUTTING_DOWN_S = 5.0
+MOST_OUTCOMES = 1000
 PROVEN_STEADY_S = 1.0  # for which a worker has to stay up that has done so before
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Situation(NamedTuple):
 
 
 class Rollouts:
-    """The workers of all apps, and what became of each release while this server has been running."""
+    """The workers of all apps, and what became of the latest releases while this server has been running."""
 
     def __init__(self, host: Host, outputs: Outputs) -> None:
         self.host = host
@@ -109,6 +110,8 @@ class Rollouts:
         """What became of it, to be told to whoever waits and to whoever wants to hear of it."""
         self.host.tell_end(app, release._replace(status=outcome.status))
         self.outcomes[release.id] = outcome
+        while len(self.outcomes) > MOST_OUTCOMES:  # whoever waits for one reads it at once
+            del self.outcomes[next(iter(self.outcomes))]
         self.phases.pop(release.id, None)
         self._without_phase.discard(release.id)
         for key in (f"{release.id} phase", release.id):

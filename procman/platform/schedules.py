@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from procman.store import tables
 from procman.store.database import Tx
 
 LATE_S = 120.0  # what was due while the server was away for longer is left out, not made up for
+AGAIN_S = 5.0  # after trouble with the database
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +52,12 @@ class Schedules:
         since = self._host.now()
         while True:
             self._changed.clear()
-            jobs = await self._host.db.run(wanted)
+            try:
+                jobs = await self._host.db.run(wanted)
+            except sqlite3.Error as error:  # the disk is full, perhaps
+                log.warning("scheduler: %s", error)
+                await asyncio.sleep(AGAIN_S)
+                continue
             due = min((at for job in jobs if (at := job.schedule.next_after(since)) is not None), default=None)
             wait = None if due is None else max(due - self._host.now(), 0.0)
             try:

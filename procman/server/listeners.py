@@ -75,7 +75,8 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        app = self._git if ".git/" in scope["path"] else self._api
+        first = scope["path"].lstrip("/").partition("/")[0]  # a URL in a path of the API may hold .git/, too
+        app = self._git if first.endswith(".git") else self._api
         begun = False
 
         async def dated(message: Message) -> None:
