@@ -4,7 +4,7 @@ from procman.core.model import DynoName
 from procman.supervisor.processes import Child
 from procman.supervisor.supervisor import Supervisor
 
-LINES = 20
+LINES = 50
 BYTES = 16 << 10  # kept of each
 
 

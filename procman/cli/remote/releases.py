@@ -1,6 +1,7 @@
 """Releases and builds."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from procman.cli.listing import columns, emit, emit_json
@@ -30,12 +31,17 @@ def listed(told: Given, own: Own) -> int:
             release["description"] + {"pending": " (pending)", "failed": " (failed)"}.get(release["status"], ""),
             release["user"]["email"],
             release["created_at"],
-            "" if release["eligible_for_rollback"] or not release["slug"] else "its slug is gone",
+            "its slug is gone" if gone(release) else "",
         )
         for release in found
     ]
     emit("\n".join([f"=== {meant.app} Releases - Current: {current}", *columns(rows, "")]))
     return 0
+
+
+def gone(release: Mapping[str, Any]) -> bool:
+    """Whether it ran once, and cannot be gone back to."""
+    return bool(release["slug"]) and release["status"] == "succeeded" and not release["eligible_for_rollback"]
 
 
 def show(told: Given, own: Own) -> int:
@@ -98,7 +104,7 @@ def copy(meant: Target, url: object) -> int:
 def builds(told: Given, own: Own) -> int:
     """The app's builds, oldest first."""
     meant = target(told)
-    found = meant.server.get(path("apps", meant.app, "builds"))
+    found = sorted(meant.server.get(path("apps", meant.app, "builds")), key=lambda build: str(build["created_at"]))
     rows = [
         (build["id"], build["status"], (build["source_blob"].get("version") or "")[:8], build["user"]["email"],
          build["created_at"])
