@@ -4,16 +4,18 @@ import asyncio
 import http.server
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
 from procman.errors import ProcmanError
 from procman.formats.cron import moment
-from procman.platform import build_sources, rollouts
+from procman.platform import build_sources, rollouts, sources
 from procman.platform.deliveries import Deliverer
 from procman.platform.release_phase import ReleasePhase
 from procman.platform.rollouts import Outcome
 from procman.platform.schedules import Schedules
+from procman.server.apps import clear_up
 from procman.server.listeners import Front
 from procman.store import tables
 from tests.api_cases import make_app, play
@@ -189,5 +191,19 @@ def test_a_release_phase_that_cannot_be_announced_leaves_nothing_open(tmp_path):
             await phase.announce()
         assert [chunk async for chunk in outputs.read(phase.output.name)] == []  # it has an end
         assert app["id"] == release.app_id
+
+    play(tmp_path, scenario)
+
+
+def test_uploads_and_keys_that_belong_to_nobody_go_at_the_next_start(tmp_path):
+    async def scenario(platform, client):
+        kept = await sources.create(platform.host, None)
+        layout = platform.host.layout
+        paths = [layout.source(kept.id), layout.source("gone"), f"{layout.source(kept.id)}.ab.part"]
+        paths += [layout.path("sources", "tmp1.part"), layout.certificate("gone")]
+        for path in paths:
+            Path(path).write_bytes(b"x")
+        await clear_up(platform.host, platform.runtime, [])
+        assert [path for path in paths if Path(path).exists()] == paths[:1]
 
     play(tmp_path, scenario)

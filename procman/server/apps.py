@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from procman.errors import ProcmanError
 from procman.platform.host import Host
+from procman.platform.slug_collection import remove_path
 from procman.runtimes.base import Runtime
 from procman.store import tables
-from procman.store.database import Database
+from procman.store.database import Database, Tx
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,10 @@ class Owners:
 
 
 async def clear_up(host: Host, runtime: Runtime, homes: Sequence[str]) -> None:
-    """End what is left of apps that the database does not know: a server was killed while it destroyed them."""
+    """End what is left of apps that the database does not know: a server was killed while it destroyed them.
+
+    Uploads and keys go too that belong to nobody: one that was cut off may have been of a gigabyte.
+    """
     known = {app.id for app in await host.db.run(tables.apps.find)}
     for app_id in homes:
         if app_id in known:
@@ -41,3 +46,18 @@ async def clear_up(host: Host, runtime: Runtime, homes: Sequence[str]) -> None:
             continue
         await asyncio.to_thread(shutil.rmtree, host.layout.home(app_id), True)
         host.log.forget(app_id)
+
+    def rows(tx: Tx) -> set[str]:
+        found = {host.layout.source(row.id) for row in tables.sources.find(tx)}
+        return found | {host.layout.certificate(row.id) for row in tables.endpoints.find(tx)}
+
+    kept = await host.db.run(rows)
+    await asyncio.to_thread(remove_others, (host.layout.path("sources"), host.layout.path("certificates")), kept)
+
+
+def remove_others(folders: Sequence[str], kept: Collection[str]) -> None:
+    """Remove what is in these folders, but for the paths that are to be kept."""
+    for folder in folders:
+        for path in (os.path.join(folder, name) for name in os.listdir(folder)):
+            if path not in kept:
+                remove_path(path)
