@@ -79,34 +79,44 @@ defaults front
 
 
 def frontend(name: str, address: str, scheme: str, options: str, times: Timeouts) -> str:
-    """One way in. The app is looked up last: nothing that waits may come between that and the slot."""
+    """One way in. The app is looked up last: nothing that waits may come between that and the slot.
+
+    Most requests are ``routed`` at the first look, and for them no rule is read after ``allow``. What others need
+    stands below it, and ends with another look.
+    """
     host, port = split_address(address)
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lookup = (
+        f"  http-request set-var(txn.app) var(txn.host),map_str({HOSTS})\n"
+        f"  http-request set-var(txn.route) var(txn.app),map_str({APPS})\n"
+    )
     hops = "".join(f"  http-request del-header {header}\n" for header in HOP_BY_HOP)
     return f"""\
 frontend {name} from front
   bind {bind}{options}
   acl bare method GET HEAD
   acl expects req.hdr(expect) -m found
-  http-request return status 405 if {{ method CONNECT }}
-  http-request return status 417 if !bare expects !{{ req.hdr(expect) -i 100-continue }}
-  http-request set-var(txn.host) req.hdr(host),field(1,:),lower
-  http-request set-var(txn.id) req.fhdr(x-request-id) if {{ req.fhdr(x-request-id) -m reg {REQUEST_ID} }}
-  http-request set-var(txn.id) uuid() unless {{ var(txn.id) -m found }}
+  acl routed var(txn.route) -m beg up:
+  acl named req.fhdr(x-request-id) -m reg {REQUEST_ID}
+  http-request set-header X-Request-Id %[uuid()] unless named {{ req.fhdr_cnt(x-request-id) eq 1 }}
+  http-request set-var(txn.id) req.fhdr(x-request-id)
   http-request set-var-fmt(txn.fwd) "%[req.fhdr(x-forwarded-for)], %[src]" if {{ req.fhdr(x-forwarded-for) -m found }}
   http-request set-header X-Forwarded-For %[var(txn.fwd)] if {{ var(txn.fwd) -m found }}
   http-request set-header X-Forwarded-Proto {scheme}
   http-request set-header X-Forwarded-Port {port}
-  http-request set-header X-Request-Id %[var(txn.id)]
   http-request set-header X-Request-Start %[date(0,ms)]
   http-request add-header Via "1.1 procman"
 {hops}  http-request del-header proxy -m beg
+  http-request set-var(txn.host) req.hdr(host),field(1,:),lower
+{lookup}  http-request allow if routed bare or routed !expects !{{ method CONNECT }}
+  http-request return status 405 if {{ method CONNECT }}
+  http-request return status 417 if !bare expects !{{ req.hdr(expect) -i 100-continue }}
   http-request wait-for-body time {milliseconds(times.idle)} at-least 1 if !bare expects
   http-request del-header expect if !bare expects
-  http-request set-var(txn.app) var(txn.host),map_str({HOSTS})
-  http-request set-var(txn.route) var(txn.app),map_str({APPS})
-  http-request lua.procman_settle unless {{ var(txn.route) -m beg up: }}
-  use_backend %[var(txn.route),field(2,:)] if {{ var(txn.route) -m beg up: }}
+  http-request unset-var(txn.app)
+  http-request unset-var(txn.route)
+{lookup}  http-request lua.procman_settle unless routed
+  use_backend %[var(txn.route),field(2,:)] if routed
   default_backend answers
 """
 
@@ -143,13 +153,6 @@ defaults {name}
   timeout tunnel {milliseconds(times.idle)}
   timeout queue {milliseconds(times.connect)}
 {errors}  acl own_answer var(txn.answered) -m found
-  # A body that is not here yet is given its time: the limit of the first byte would count from before its end.
-  acl bare method GET HEAD
-  acl chunked req.fhdr(transfer-encoding) -m found
-  http-request set-var(txn.length) req.body_len unless bare
-  acl more_to_come req.body_size,sub(txn.length) gt 0
-  http-request set-var(txn.upload) bool(true) if !bare chunked
-  http-request set-var(txn.upload) bool(true) if !bare more_to_come
   http-response set-var(txn.answered) bool(true) if {{ status 502 504 }}
   http-response del-header keep-alive
   http-response add-header Via "1.1 procman"
@@ -158,7 +161,9 @@ defaults {name}
 
 
 def slot_section(name: str, arrangement: Arrangement, settings: Settings) -> str:
-    """One slot, its servers, and those rules that mean another backend, or none, when they stand in defaults.
+    """One slot, its servers, and its rules: those that mean another backend, or none, when they stand in defaults.
+
+    For most requests no rule is read after ``allow``; so the others stand here too, as defaults come first.
 
     ``connslots`` is 0 if no server is up, else not. (``nbsrv`` would do, but is 0 in a worker that a reload retired.)
     """
@@ -171,14 +176,23 @@ def slot_section(name: str, arrangement: Arrangement, settings: Settings) -> str
         lines += [server_line(server, times, " disabled") for server in slot.leaving]
     return f"""\
 backend {name} from {kind}
-  http-request lua.procman_await if {{ connslots({name}) eq 0 }}
+  acl bare method GET HEAD
+  acl empty connslots({name}) eq 0
   acl busy be_conn gt {backlog}
+  http-request allow if bare !empty !busy
+  http-request lua.procman_await if empty
   http-request set-var(txn.room) nbsrv,mul({backlog}) if busy
   http-request set-var(txn.code) str(H11) if busy {{ nbsrv gt 0 }} {{ be_conn,sub(txn.room) gt 0 }}
   http-request return status 503 {HTML} lf-file {pages.ERROR} if {{ var(txn.code) -m found }}
+  # A body that is not here yet is given its time: the limit of the first byte would count from before its end.
+  acl chunked req.fhdr(transfer-encoding) -m found
+  http-request set-var(txn.length) req.body_len unless bare
+  acl more_to_come req.body_size,sub(txn.length) gt 0
+  http-request set-var(txn.upload) bool(true) if !bare chunked
+  http-request set-var(txn.upload) bool(true) if !bare more_to_come
   tcp-response inspect-delay {milliseconds(times.first_byte)}
-  tcp-response content accept if {{ var(txn.upload) -m found }}
   tcp-response content accept if {{ internal.htx.nbblks gt 0 }}
+  tcp-response content accept if {{ var(txn.upload) -m found }}
   tcp-response content close if {{ wait_end }}
 {"".join(lines)}"""
 
