@@ -179,6 +179,8 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("close", ("--close",), None, "Close the tunnel."),
         Option("command", ("--command",), "CMD", "How procman is called there (default: procman)."),
     ),
+    "backup": (_DATA,),
+    "restore": (_DATA,),
     "completion": (),
     "help": (
         Option("man", ("--man",), None, "Print the manual page."),

@@ -42,4 +42,18 @@ VERBS: dict[str, Verb] = {
         "HOST",
         later("server_connect", "connect"),
     ),
+    "backup": Verb(
+        "Write all that a server on this host knows into one file.",
+        "While it runs or not. The file holds secrets, and is for its owner alone. Logs are not in it.",
+        ("procman backup monday.tgz", "sudo procman backup --data /var/lib/procman monday.tgz"),
+        "FILE",
+        later("backup", "backup"),
+    ),
+    "restore": Verb(
+        "Make a server's data directory of a backup.",
+        "On this host or another; the directory has to be empty or not there. Then start the server.",
+        ("procman restore monday.tgz", "sudo procman restore --data /var/lib/procman monday.tgz"),
+        "FILE",
+        later("backup", "restore"),
+    ),
 }
