@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from select import select
 
-from procman.gitpush.repository import unlock
 from procman.gitpush.updates import Update, decide, not_a_commit, parse
 from procman.unix_http import UnixConnection
 
@@ -106,6 +105,13 @@ def lock_in_background(lock: int) -> int:
             os._exit(0)
     os.close(writer)
     return reader
+
+
+def unlock(repository: str, ref: str) -> None:
+    """Remove the lock that a killed git has left on a ref. We hold the deploy lock: it cannot be another's."""
+    path = os.path.join(repository, f"{ref}.lock")
+    if os.path.lexists(path):
+        os.unlink(path)
 
 
 def deploy(update: Update) -> int:

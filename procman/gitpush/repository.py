@@ -1,6 +1,5 @@
 """Bare repositories: how they are made and set up, and the hook that all of them share."""
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -117,12 +116,6 @@ def branches(repository: str) -> dict[str, str]:
     """Branch to commit."""
     lines = git(repository, "for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads").splitlines()
     return {name: commit for name, _, commit in (line.partition(" ") for line in lines)}
-
-
-def unlock(repository: str, ref: str) -> None:
-    """Remove the lock that a killed git has left on a ref. For who holds the deploy lock: it cannot be another's."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(repository, f"{ref}.lock"))
 
 
 def pack(repository: str) -> None:
