@@ -3,12 +3,10 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from procman.platform.refusals import Refusal
-
-CHUNK = 256 << 10
 
 
 class Blob(NamedTuple):
@@ -46,16 +44,3 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-async def chunks_of(path: str) -> AsyncIterator[bytes]:
-    """A file's bytes, without blocking the loop."""
-    with open(path, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
-            yield chunk
-
-
-def pieces(data: bytes) -> Iterator[bytes]:
-    """Data that is there, in pieces."""
-    for at in range(0, len(data), CHUNK):
-        yield data[at : at + CHUNK]
