@@ -181,6 +181,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "backup": (_DATA,),
     "restore": (_DATA,),
+    "doctor": (_DATA, _JSON),
     "completion": (),
     "help": (
         Option("man", ("--man",), None, "Print the manual page."),

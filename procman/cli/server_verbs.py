@@ -56,4 +56,11 @@ VERBS: dict[str, Verb] = {
         "FILE",
         later("backup", "restore"),
     ),
+    "doctor": Verb(
+        "Say what is wrong with this installation, and what to type.",
+        "Of the host, of formations, and of a server by its data. Changes nothing. Exit status 1 for an error.",
+        ("procman doctor", "procman doctor --json", "sudo procman doctor --data /var/lib/procman"),
+        None,
+        later("doctor", "doctor"),
+    ),
 }
