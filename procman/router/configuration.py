@@ -192,8 +192,7 @@ backend {name} from {kind}
   http-request set-var(txn.upload) bool(true) if !bare more_to_come
   tcp-response inspect-delay {milliseconds(times.first_byte)}
   tcp-response content accept if {{ internal.htx.nbblks gt 0 }}
-  tcp-response content accept if {{ var(txn.upload) -m found }}
-  tcp-response content close if {{ wait_end }}
+  tcp-response content lua.procman_unanswered if {{ wait_end }}
 {"".join(lines)}"""
 
 

@@ -159,6 +159,8 @@ def code_of(fields: list[bytes], limits: Limits) -> bytes:
         return b"H27"
     if who == b"c":
         return b"H28" if phase in b"HDQCR" else b""
+    if end[:2] == b"LH":
+        return b"H12" if waited - max(int(t_connect), 0) >= limits.first_byte - 1 else b"H17"
     if who == b"P":
         return b"H17" if phase in b"HD" else b""
     if who in b"Ss":

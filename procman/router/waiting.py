@@ -1,4 +1,4 @@
-"""The only code that runs inside HAProxy: what happens to requests that no dyno can have just now."""
+"""The only code that runs inside HAProxy: for requests that no dyno can have just now, or that none has answered."""
 
 BEHIND_WILDCARD = 5  # how many labels may stand for a `*`
 
@@ -6,6 +6,8 @@ SCRIPT = """\
 -- Written by procman. Called for requests without a dyno only; the others never come here.
 local hosts = Map.new("hosts.map", Map._str)
 local apps = Map.new("apps.map", Map._str)
+local frames = Map.new("error-pages.map", Map._str)
+local page = assert(io.open("error.html")):read("a")
 local PATIENCE, GLANCE = {patience}, {glance} -- milliseconds
 local CODES = {{ crashed = "H10", none = "H14", maintenance = "H80", blank = "H81" }}
 
@@ -66,6 +68,25 @@ core.register_action("procman_await", {{ "http-req" }}, function(txn)
     core.msleep(GLANCE)
     left = left - GLANCE
   end
+end, 0)
+
+-- No byte of a response: the dyno has hung up, or time is up. HAProxy itself would hang up on the client without a
+-- word, and without one in its log, if this is not the first request of the client's connection.
+core.register_action("procman_unanswered", {{ "tcp-res" }}, function(txn)
+  if not txn.req:may_recv() then
+    return -- the client has left
+  elseif not txn.res:may_recv() then
+    txn:set_var("txn.code", "H13")
+  elseif txn:get_var("txn.upload") then
+    return
+  end
+  local frame = frames:lookup(txn:get_var("txn.app")) or ""
+  local body = page:gsub("%%%[(.-)%]", function(word)
+    return word:find("framed") and (frame == "" and "" or "framed") or frame
+  end)
+  local reply = txn:reply({{ status = 503, reason = "Service Unavailable", body = body }})
+  reply:add_header("content-type", "text/html; charset=utf-8")
+  txn:done(reply)
 end, 0)
 """
 
