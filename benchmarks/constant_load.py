@@ -98,6 +98,7 @@ class Load:
                 trouble = type(error).__name__
             if trouble or not self._ending.is_set():
                 self._note("websocket", began, trouble)
+            await asyncio.sleep(self._pace_s)
 
     async def _echo(self) -> str | None:
         """Until it ends: None when the dyno said that it goes, as it may only when it is stopped."""
@@ -105,7 +106,8 @@ class Load:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             writer.write(self._head("GET", "/ws", f"{words}dGhlIHNhbXBsZSBub25jZQ==\r\n"))
-            head = await reader.readuntil(b"\r\n\r\n")
+            async with asyncio.timeout(TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
             if b" 101 " not in head:
                 return head.split(b"\r\n")[0].decode()
             while not self._ending.is_set():

@@ -1,4 +1,4 @@
-"""A web dyno as an app should be: after SIGTERM it accepts nothing, answers what it has begun, says goodbye, and ends."""
+"""A web dyno as an app should be: after SIGTERM it accepts nothing, answers what it has begun, and ends."""
 
 import asyncio
 import base64

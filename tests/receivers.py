@@ -55,11 +55,11 @@ class Certificate(NamedTuple):
         return context
 
 
-def make_certificate(directory: Path) -> Certificate:
+def make_certificate(directory: Path, names: str = "IP:127.0.0.1") -> Certificate:
     made = Certificate(str(directory / "cert.pem"), str(directory / "key.pem"))
     words = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
-        f" -addext subjectAltName=IP:127.0.0.1 -keyout {made.key} -out {made.certificate}"
+        f" -addext subjectAltName={names} -keyout {made.key} -out {made.certificate}"
     )
     subprocess.run(words.split(), check=True, capture_output=True)
     return made
