@@ -141,7 +141,9 @@ def start_helpers(stack: contextlib.ExitStack, directory: Path, program: str, po
     for name, text in texts.items():
         (directory / f"{name}.cfg").write_text(text)
     for name, command in commands.items():
-        helper = subprocess.Popen(command, stdin=reading, pass_fds=(log,) if name == "plain" else ())
+        passed = (log,) if name == "plain" else ()
+        # Each turn of wrk ends with connections reset, which Python's server would tell at length.
+        helper = subprocess.Popen(command, stdin=reading, stderr=subprocess.DEVNULL, pass_fds=passed)
         stack.callback(helper.wait)
         stack.callback(helper.kill)
         pids[name] = helper.pid
