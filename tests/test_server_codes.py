@@ -1,5 +1,6 @@
 """H codes, domains, certificates, metrics and the plain restart, as a user of a whole server meets them."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from tests.harness import DEADLINE_S, free_port
 from tests.platform_server import PlatformServer, poll
-from tests.receivers import make_certificate
+from tests.receivers import SyslogReceiver, make_certificate
 
 ODD = 'exec "$PY" -u "$CHILDREN/web.py"'
 QUIET = "echo ready; exec sleep 1000"
@@ -183,3 +184,40 @@ def test_a_release_that_does_not_come_up_leaves_the_old_one_as_it_was(server):
         thread.join()
     assert server.pids("demo") == before
     assert set(seen) == {200}
+
+
+def test_a_tls_drain_gets_lines_of_dyno_router_and_api_each_once_also_over_its_restart(server, tmp_path):
+    certificate = make_certificate(tmp_path)
+
+    async def scenario():
+        async with SyslogReceiver().listening(certificate.server()) as receiver:
+
+            async def act(*words):
+                return await asyncio.to_thread(*words)
+
+            async def arrives(word: bytes, count: int = 1):
+                async with asyncio.timeout(DEADLINE_S):
+                    await receiver.until(lambda: sum(word in frame for frame in frames()) >= count)
+
+            def frames() -> list[bytes]:
+                with contextlib.suppress(AssertionError, ValueError):  # half a frame so far
+                    return receiver.frames()
+                return []
+
+            url = f"syslog+tls://127.0.0.1:{receiver.port}?insecure=true"
+            await act(server.call, "POST", "/apps/demo/log-drains", {"url": url})
+            await act(server.deploy, "demo", {"web": ODD})
+            await act(get, server, "/first")
+            await arrives(b'heroku router - - at=info method=GET path="/first"')
+            await arrives(b" app api - - Release v")
+            await arrives(b" app web.1 - - ")
+            await act(server.stop)
+            await act(get, server, "/between")  # HAProxy keeps the line for the next server
+            await act(server.start)
+            await act(get, server, "/after")
+            for path in (b'path="/between"', b'path="/after"'):
+                await arrives(path)
+            seen = b"".join(frames())
+            assert [seen.count(b'path="/%s"' % word) for word in (b"first", b"between", b"after")] == [1, 1, 1]
+
+    asyncio.run(scenario())
