@@ -1,6 +1,7 @@
 """Apps, config vars, releases and formation through the API, over a runtime that runs nothing."""
 
 import asyncio
+import os
 
 import pytest
 
@@ -212,5 +213,33 @@ def test_what_has_run_before_is_not_watched_for_long(play):
         await client.post("/apps/demo/releases", json={"release": "v3"})
         await platform.host.rollouts.settled(app["id"])
         assert steady == [5.0, 1.0]
+
+    play(scenario)
+
+
+def test_who_waits_for_a_release_of_an_app_that_goes_is_not_left_waiting(play):
+    async def scenario(platform, client):
+        app = await make_app(platform, client, web="serve")
+        platform.runtime.gate = asyncio.Event()
+        await client.patch("/apps/demo/config-vars", json={"A": "1"})
+        release = await platform.db.run(lambda tx: tables.releases.get(tx, app_id=app["id"], version=4))
+        waiting = asyncio.create_task(platform.host.rollouts.wait(release))
+        await asyncio.sleep(0)
+        assert (await client.delete("/apps/demo")).status_code == 200
+        assert (await waiting).status == "failed"
+
+    play(scenario)
+
+
+def test_old_outputs_go(play):
+    async def scenario(platform, client):
+        outputs = platform.host.rollouts.outputs
+        for name, age in (("old", 100), ("new", 1)):
+            path = platform.layout.output(name)
+            with open(path, "w") as file:
+                file.write("words")
+            os.utime(path, (1_000_000 - age, 1_000_000 - age))
+        outputs.prune(1_000_000 - 50)
+        assert os.listdir(platform.layout.path("output")) == ["new"]
 
     play(scenario)

@@ -163,7 +163,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         _DATA,
         Option("port", ("-p", "--port"), "PORT", "The API's port (default: 5000); the next two are git's and run's."),
         Option("router_port", ("--router-port",), "PORT", "The router's port (default: 5080)."),
-        Option("router_https_port", ("--router-https-port",), "PORT", "Also https there, for names with a certificate."),
+        Option("router_https_port", ("--router-https-port",), "PORT", "Also https, for names with a certificate."),
         Option("router_host", ("--router-host",), "ADDRESS", "Where it listens (default: 127.0.0.1); * is everywhere."),
         Option("domain", ("--domain",), "DOMAIN", "Apps are reached at NAME.DOMAIN (default: localhost)."),
         Option("router", ("--router",), None, "Route requests to web dynos by HAProxy, or not.", off=("--no-router",)),

@@ -75,11 +75,15 @@ class Git:
             return PlainTextResponse(f"{error}\n", 404)
         if grant is None:
             return PlainTextResponse("Invalid credentials provided.\n", 401, {"WWW-Authenticate": 'Basic realm="git"'})
-        await asyncio.to_thread(make_repository, grant.repository, grant.hooks)
         program = service.removeprefix("git-")
-        if rest == "info/refs":
-            return await self._advertise(request, grant, program)
-        return await self._exchange(request, grant, program)
+        answer = self._advertise if rest == "info/refs" else self._exchange
+        try:
+            await asyncio.to_thread(make_repository, grant.repository, grant.hooks)
+            return await answer(request, grant, program)
+        except (ProcmanError, OSError) as error:
+            self._access.forget(grant)
+            log.warning("app=%s error=%s", grant.app_name, error)
+            return PlainTextResponse(f"{error}\n", 500)
 
     async def _advertise(self, request: Request, grant: Grant, program: str) -> Response:
         process = await asyncio.create_subprocess_exec(

@@ -10,12 +10,13 @@ from procman.core.records import App, Build, User
 from procman.platform import audit, slug_collection
 from procman.platform.build_runs import BuildRun
 from procman.platform.host import Host
-from procman.platform.outputs import Output, Outputs
+from procman.platform.outputs import Outputs
 from procman.platform.refusals import conflict, missing
 from procman.store import tables
 from procman.store.database import Tx
 
 SHUTTING_DOWN_S = 5.0
+KEPT_S = 90 * 86_400.0  # the output of builds and release phases
 Bring = Callable[[str], Sequence[str]]
 
 
@@ -49,8 +50,9 @@ class Builds:
         """Begin; the run's ``done`` tells how it ended."""
         host = self.host
 
-        def insert(tx: Tx) -> tuple[Build, Output]:
-            output = self.outputs.open()
+        output = self.outputs.open()
+
+        def insert(tx: Tx) -> Build:
             chosen = [row.url for row in tables.buildpacks.find(tx, app_id=app.id)]
             if order.buildpacks is not None:
                 chosen = list(order.buildpacks)
@@ -62,9 +64,13 @@ class Builds:
             )
             tables.builds.insert(tx, build)
             audit.note(host, tx, user, app, "build", order.commit or "")
-            return build, output
+            return build
 
-        build, output = await host.db.run(insert)
+        try:
+            build = await host.db.run(insert)
+        except BaseException:
+            output.close()
+            raise
         host.say(app.id, f"Build started by user {user.email}")
         host.tell("api:build", "create", app)
         run = BuildRun(host, user, app, build, order.commit_description, output)
@@ -119,6 +125,7 @@ class Builds:
     async def resume(self) -> None:
         """After the server's own start: what was being built is not, and says so; what is left of it goes."""
         host = self.host
+        await asyncio.to_thread(self.outputs.prune, host.now() - KEPT_S)
 
         def fail(tx: Tx) -> list[Build]:
             cut = tables.builds.find(tx, status="pending")

@@ -65,6 +65,13 @@ class Outputs:
         self._open[output.name] = output
         return output
 
+    def prune(self, before: float) -> None:
+        """Remove those that were last written to before that time (seconds since the epoch)."""
+        folder = self.layout.path("output")
+        for entry in os.scandir(folder):
+            if entry.name not in self._growing and entry.stat().st_mtime < before:
+                os.unlink(entry.path)
+
     def wake(self, name: str) -> None:
         """There is more; each waiter holds the event it waits on."""
         event, self._growing[name] = self._growing[name], asyncio.Event()

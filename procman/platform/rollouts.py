@@ -56,6 +56,7 @@ class Rollouts:
         self._without_phase: set[str] = set()
         self._workers: dict[str, Worker] = {}
         self._ended: dict[str, asyncio.Event] = {}
+        self._awaited: dict[str, Release] = {}  # by id: those that somebody waits for
 
     def poke(self, app_id: str, restart: bool = False) -> None:
         """There may be something to do; with ``restart`` every dyno is to be a new one."""
@@ -87,6 +88,7 @@ class Rollouts:
         if release.status != "pending":
             return Outcome(release.status)
         if release.id not in self.outcomes:
+            self._awaited[release.id] = release
             await self._ended.setdefault(release.id, asyncio.Event()).wait()
         return self.outcomes[release.id]
 
@@ -94,6 +96,7 @@ class Rollouts:
         """The release's release phase once it runs; None when it has none or is already over."""
         known = (self.phases, self.outcomes, self._without_phase)
         while release.status == "pending" and not any(release.id in those for those in known):
+            self._awaited[release.id] = release
             await self._ended.setdefault(f"{release.id} phase", asyncio.Event()).wait()
         return self.phases.get(release.id)
 
@@ -109,6 +112,11 @@ class Rollouts:
     def end(self, app: App, release: Release, outcome: Outcome) -> None:
         """What became of it, to be told to whoever waits and to whoever wants to hear of it."""
         self.host.tell_end(app, release._replace(status=outcome.status))
+        self._note(release, outcome)
+
+    def _note(self, release: Release, outcome: Outcome) -> None:
+        """Tell whoever waits."""
+        self._awaited.pop(release.id, None)
         self.outcomes[release.id] = outcome
         while len(self.outcomes) > MOST_OUTCOMES:  # whoever waits for one reads it at once
             del self.outcomes[next(iter(self.outcomes))]
@@ -127,6 +135,8 @@ class Rollouts:
         """The app is going: leave it alone."""
         if worker := self._workers.pop(app_id, None):
             await worker.stop()
+        for release in [release for release in self._awaited.values() if release.app_id == app_id]:
+            self._note(release, Outcome("failed", "nobody looks after it any more"))
 
     async def close(self) -> None:
         """The server is going; what is half-done is taken up by the next one."""
