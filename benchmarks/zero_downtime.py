@@ -283,13 +283,15 @@ def main() -> int:
     scene = Scene()
     try:
         scene.start()
-        with scene.load:
-            poll(lambda: scene.load.outcomes)
-            for number in range(given.rounds):
-                scene.round()
-                print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
-        lines = tabulate(scene.events, scene.load.outcomes)
-        show(lines)
+        try:
+            with scene.load:
+                poll(lambda: scene.load.outcomes)
+                for number in range(given.rounds):
+                    scene.round()
+                    print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
+        finally:
+            lines = tabulate(scene.events, scene.load.outcomes)
+            show(lines)
         return min(failures(lines), 1)
     finally:
         scene.close()
