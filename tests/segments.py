@@ -41,6 +41,14 @@ def read_all(follower) -> bytes:
     return b"".join(iter(follower.read, b""))
 
 
+def read_once(follower) -> bytes:
+    """The same, from one that is not needed any more."""
+    try:
+        return read_all(follower)
+    finally:
+        follower.close()
+
+
 def messages(text: bytes) -> list[bytes]:
     """What web.1 said, of whole stored lines."""
     parsed = [parse_line(line) for line in text.split(b"\n")[:-1]]
