@@ -192,17 +192,21 @@ class Workshop:
 
 
 def free_port() -> int:
-    """A base port whose neighbours are likely free too; each test worker draws from its own range."""
+    """A base port whose neighbours are likely free too; each test worker draws from its own range.
+
+    Round and round below 20,000: above are the ports of served apps, and then those that the kernel gives to anybody.
+    """
     import socket
 
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    first = 20_000 + worker * 5_000 + os.getpid() % 100 * 20  # another run of the tests begins elsewhere
-    free_port.at = getattr(free_port, "at", first) + 20  # type: ignore[attr-defined]
+    low = 10_000 + worker % 2 * 5_000
+    first = low + os.getpid() % 100 * 20  # another run of the tests begins elsewhere
     while True:
-        port = free_port.at
+        at = getattr(free_port, "at", first) + 20
+        free_port.at = at if at < low + 4_900 else low  # type: ignore[attr-defined]
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", port))
-                return port
+                probe.bind(("127.0.0.1", free_port.at))  # type: ignore[attr-defined]
+                return free_port.at  # type: ignore[attr-defined, no-any-return]
             except OSError:
-                free_port.at += 20
+                continue

@@ -12,7 +12,7 @@ from procman.platform.refusals import invalid
 async def index(call: Call) -> Answer:
     """``GET /apps/X/builds``, in parts."""
     found = await call.host.builds.listed(call.app)
-    keys: dict[str, Any] = {"id": lambda build: build.id, "started_at": lambda build: build.created_at}
+    keys: dict[str, Any] = {"started_at": lambda build: int(build.created_at * 1000), "id": lambda build: build.id}
     return ranges.part(call, found, keys, lambda build: serialize.build(call.host, build, call.app))
 
 

@@ -1,6 +1,7 @@
 """HAProxy as a process: checked, started so that it outlives us, reloaded, watched, ended."""
 
 import asyncio
+import contextlib
 import os
 import re
 import select
@@ -12,7 +13,7 @@ from procman.router.binary import Binary
 from procman.router.configuration import LOG_VARIABLE, MASTER_SOCKET
 from procman.router.runtime_socket import NotAnswering, Processes, RuntimeSocket
 
-CONFIGURATION, ERRORS = "haproxy.cfg", "haproxy.err"
+CONFIGURATION, ERRORS, PID = "haproxy.cfg", "haproxy.err", "haproxy.pid"
 READY_S = 20.0  # for a start or a reload, on a busy host
 GLANCE_S = 0.01
 ALERT = re.compile(r"^\[ALERT\]\s+\(\d+\) : (.*)$", re.MULTILINE)
@@ -39,12 +40,25 @@ class Process:
 
     async def start(self, description: str) -> None:
         """Start it, in the background and by itself. Raises ProcmanError. Returns when it serves."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._directory, PID))
         status, words = await self._call(
-            "-W", "-D", "-f", CONFIGURATION, "-p", "haproxy.pid", "-S", f"unix@{MASTER_SOCKET},mode,600"
+            "-W", "-D", "-f", CONFIGURATION, "-p", PID, "-S", f"unix@{MASTER_SOCKET},mode,600"
         )
         if status:
             raise ProcmanError(f"cannot start HAProxy: {words}")
         await self._wait_for(description, None)
+
+    def _has_ended(self) -> bool:
+        """Whether the master that was started last is no more; it may end when it has gone to the background."""
+        try:
+            with open(os.path.join(self._directory, PID), encoding="ascii") as file:
+                os.kill(int(file.read().split()[0]), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, ValueError, IndexError):
+            return False  # it has not said yet who it is
+        return False
 
     async def reload(self, description: str) -> None:
         """A new worker takes the listening sockets over; the old one ends what it has begun. Raises ProcmanError."""
@@ -65,7 +79,8 @@ class Process:
                     if await self._socket.description(found.worker) == description:
                         return found
             except NotAnswering:
-                pass
+                if self._has_ended():
+                    raise ProcmanError(f"cannot start HAProxy: it ended; see {self._directory}/{ERRORS}") from None
             await asyncio.sleep(GLANCE_S)
         raise ProcmanError(f"cannot start HAProxy: it does not serve after {READY_S:g} s")
 
