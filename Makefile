@@ -12,7 +12,8 @@ start: $(STAMP)  ## Set everything up and run the sample app under procman
 	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
 
 test: $(STAMP) parts  ## Set everything up and pass the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile || \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none  # on a busy host: once more, one by one
 
 parts: $(HEROKU)  # What the tests run beside Python. From Debian if missing; the pinned heroku client from npm
 	@missing=; for part in node:nodejs npm:npm zsh:zsh fish:fish mandoc:mandoc haproxy:haproxy openssl:openssl curl:curl systemd-analyze:systemd; do \
