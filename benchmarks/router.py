@@ -125,7 +125,9 @@ async def serving(port: int) -> None:
             return
 
 
-def start_helpers(stack: contextlib.ExitStack, directory: Path, program: str, ports: dict[str, int], web: bool) -> dict:
+def start_helpers(
+    stack: contextlib.ExitStack, directory: Path, program: str, ports: dict[str, int], web: bool
+) -> dict[str, int | None]:
     """The dyno, and those who are compared with us; HAProxys among them, by name."""
     reading, log = os.pipe()
     texts = {
