@@ -7,15 +7,12 @@ too, and notes the status of each dyno that does. The next supervisor, which has
 """
 
 import os
-import signal
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from procman.supervisor.aide import DONE, Aide, leave_all_but
 from procman.supervisor.ends import EXIT
 from procman.supervisor.proctable import read_process
-
-DONE = b"done\n"
 
 # linux/pidfd.h since 6.15: PIDFD_GET_INFO tells how a process that was reaped has ended, to whoever held it.
 GET_INFO, INFO_EXIT = 0xC040FF0B, 1 << 3
@@ -23,77 +20,23 @@ INFO = struct.Struct("=Q52xi")  # mask and exit code, of 64 bytes
 STATUS_FIELD = 51 - 2  # of /proc/PID/stat (proc(5): exit_code), counted behind the name
 
 
-class Holder:
-    """The supervisor's end of the pipe. ``found``: see ``pack``."""
+class Holder(Aide):
+    """The supervisor's end of the pipe."""
 
-    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
-        self._told: dict[int, str] = {}
-        self.pid = 0
-        self._pipe = -1
-        if found:
-            self.pid, self._pipe, self._told = found["pid"], found["pipe"], dict(found["told"])
-        else:
-            self.start()
+    def live(self, reader: int) -> None:
+        """See ``Aide``."""
+        Held(reader).keep()
 
-    def pack(self) -> dict[str, Any]:
-        """For another that goes on with it."""
-        return {"pid": self.pid, "pipe": self._pipe, "told": list(self._told.items())}
-
-    def start(self) -> None:
-        """Fork it and tell it what it has to hold: at first, or after somebody killed it."""
-        if self._pipe >= 0:
-            os.close(self._pipe)
-        reader, self._pipe = os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
-            try:
-                os.close(self._pipe)
-                Held(reader).keep()
-            finally:
-                os._exit(0)
-        os.close(reader)
-        for line in self._told.values():
-            self._tell(line)
-
-    def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
-        """A dyno has begun; ``pipes``: paths of its log pipes, in which there is neither blank nor newline."""
-        self._told[pid] = f"+{pid} {' '.join(pipes)}\n"
-        self._tell(self._told[pid])
-
-    def drop(self, pid: int) -> None:
-        """Nothing of the dyno is left."""
-        if self._told.pop(pid, None) is not None:
-            self._tell(f"-{pid}\n")
-
-    def release(self) -> None:
-        """All is done: let it end."""
-        self._tell(DONE.decode())
-        os.close(self._pipe)
-        try:
-            os.waitpid(self.pid, 0)
-        except ChildProcessError:
-            return
-
-    def _tell(self, line: str) -> None:
-        try:
-            os.write(self._pipe, line.encode())
-        except OSError:
-            return  # it was killed; SIGCHLD brings the news and start() makes another
+    def word(self, pid: int, start: int, pipes: Sequence[str]) -> str:
+        """See ``Aide``: a dyno and its log pipes."""
+        return f"+{pid} {' '.join(pipes)}\n"
 
 
 class Held:
     """The other end: the process's whole life."""
 
     def __init__(self, reader: int) -> None:
-        os.setsid()
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            signal.signal(signum, signal.SIG_IGN)
-        signal.set_wakeup_fd(-1)
-        null = os.open("/dev/null", os.O_RDWR)
-        for fd in (0, 1, 2):
-            os.dup2(null, fd)
-        os.dup2(reader, 3)
-        os.closerange(4, 65_536)
+        leave_all_but(reader)
         self._pipes: dict[int, list[int]] = {}
         self._handles: dict[int, tuple[int, str]] = {}  # pidfd to pid, and where to note its end
 

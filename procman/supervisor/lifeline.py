@@ -12,82 +12,31 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from procman.supervisor.aide import DONE, Aide, leave_all_but
 from procman.supervisor.proctable import Process, bears_token, read_process, signal_process, snapshot
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
-DONE = b"done\n"
 
 
-class Lifeline:
+class Lifeline(Aide):
     """The supervisor's end of the pipe. ``token``: ``NAME=value``, as dynos have it. ``found``: see ``pack``."""
 
     def __init__(self, token: bytes, found: Mapping[str, Any] | None = None) -> None:
         self._token = token
-        self._sessions: dict[int, int] = {}
-        self.pid = 0
-        self._pipe = -1
-        if found:
-            self.pid, self._pipe, self._sessions = found["pid"], found["pipe"], dict(found["told"])
-        else:
-            self.start()
+        super().__init__(found)
 
-    def pack(self) -> dict[str, Any]:
-        """For another that goes on with it."""
-        return {"pid": self.pid, "pipe": self._pipe, "told": list(self._sessions.items())}
+    def live(self, reader: int) -> None:
+        """See ``Aide``."""
+        wait(reader, self._token)
 
-    def start(self) -> None:
-        """Fork the lifeline and tell it what it has to know: at first, or after somebody killed it."""
-        if self._pipe >= 0:
-            os.close(self._pipe)
-        reader, self._pipe = os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
-            try:
-                os.close(self._pipe)
-                wait(reader, self._token)
-            finally:
-                os._exit(0)
-        os.close(reader)
-        for pid, start in self._sessions.items():
-            self._tell(f"+{pid} {start}\n")
-
-    def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
-        """A session has begun; ``start`` is its leader's start time."""
-        self._sessions[pid] = start
-        self._tell(f"+{pid} {start}\n")
-
-    def drop(self, pid: int) -> None:
-        """Nothing of the session is left."""
-        if self._sessions.pop(pid, None) is not None:
-            self._tell(f"-{pid}\n")
-
-    def release(self) -> None:
-        """All is done: let the lifeline end without a deed."""
-        self._tell(DONE.decode())
-        os.close(self._pipe)
-        try:
-            os.waitpid(self.pid, 0)
-        except ChildProcessError:
-            return
-
-    def _tell(self, line: str) -> None:
-        try:
-            os.write(self._pipe, line.encode())
-        except OSError:
-            return  # it was killed; SIGCHLD brings the news and start() makes another
+    def word(self, pid: int, start: int, pipes: Sequence[str]) -> str:
+        """See ``Aide``: a session, by its leader and that one's start time."""
+        return f"+{pid} {start}\n"
 
 
 def wait(reader: int, token: bytes) -> None:
-    """The lifeline's whole life. Its own session and no descriptor but the pipe: nothing of procman's is held."""
-    os.setsid()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(signum, signal.SIG_IGN)
-    signal.set_wakeup_fd(-1)
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.dup2(reader, 3)
-    os.closerange(4, 65_536)
+    """The lifeline's whole life."""
+    leave_all_but(reader)
     told = b""
     while chunk := os.read(3, 65_536):
         told += chunk

@@ -1,0 +1,90 @@
+"""What the supervisor's two tiny helpers have in common: a fork that is told of dynos by a pipe, and outlives us.
+
+The ``Lifeline`` ends what a killed supervisor leaves, the ``Holder`` keeps it for the next one.
+"""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+DONE = b"done\n"
+
+
+class Aide:
+    """The supervisor's end of the pipe. ``found``: see ``pack``."""
+
+    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
+        self._told: dict[int, str] = {}  # by pid: the line that says that it began
+        self.pid = 0
+        self._pipe = -1
+        if found:
+            self.pid, self._pipe, self._told = found["pid"], found["pipe"], dict(found["told"])
+        else:
+            self.start()
+
+    def live(self, reader: int) -> None:
+        """The other end: the process's whole life."""
+        raise NotImplementedError
+
+    def word(self, pid: int, start: int, pipes: Sequence[str]) -> str:
+        """How the other end is told that a dyno has begun, one line."""
+        raise NotImplementedError
+
+    def pack(self) -> dict[str, Any]:
+        """For another that goes on with it."""
+        return {"pid": self.pid, "pipe": self._pipe, "told": list(self._told.items())}
+
+    def start(self) -> None:
+        """Fork it and tell it what it has to know: at first, or after somebody killed it."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+        reader, self._pipe = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                os.close(self._pipe)
+                self.live(reader)
+            finally:
+                os._exit(0)
+        os.close(reader)
+        for line in self._told.values():
+            self._tell(line)
+
+    def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
+        """A dyno has begun. ``start``: its start time; ``pipes``: its log pipes, without blanks or newlines."""
+        self._told[pid] = self.word(pid, start, pipes)
+        self._tell(self._told[pid])
+
+    def drop(self, pid: int) -> None:
+        """Nothing of the dyno is left."""
+        if self._told.pop(pid, None) is not None:
+            self._tell(f"-{pid}\n")
+
+    def release(self) -> None:
+        """All is done: let it end without a deed."""
+        self._tell(DONE.decode())
+        os.close(self._pipe)
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            return
+
+    def _tell(self, line: str) -> None:
+        try:
+            os.write(self._pipe, line.encode())
+        except OSError:
+            return  # it was killed; SIGCHLD brings the news and start() makes another
+
+
+def leave_all_but(reader: int) -> None:
+    """A session of its own, deaf to stop signals, and no descriptor but 3, the pipe: nothing of procman's is held."""
+    os.setsid()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.dup2(reader, 3)
+    os.closerange(4, 65_536)
