@@ -53,6 +53,7 @@ from procman.store.database import Database
 from procman.supervisor import cgroups
 
 HOST = "127.0.0.1"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Background(Protocol):
@@ -176,6 +177,7 @@ async def run(
         say(greeting(options, owner.email, made))
         notifier.ready(f"Serving {host.settings.api_url}")
         await ended.wait()
+        heed_no_more()
         notifier.stopping()
 
 
@@ -227,10 +229,19 @@ def surroundings() -> dict[str, str]:
 def watch_signals() -> asyncio.Event:
     """Set when it is time to go."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in STOP_SIGNALS:
         loop.add_signal_handler(signum, ended.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     return ended
+
+
+def heed_no_more() -> None:
+    """Stop signals that come again find the server going already; the loop's end would give them their deadly sense."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for signum in STOP_SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(signum)
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def greeting(options: Options, email: str, made: bool) -> str:
