@@ -1,127 +1,22 @@
-"""The local runtime with real supervisors and dynos: plans made true, supervisors kept, one-off dynos, what is told."""
+"""The local runtime with real supervisors and dynos: plans made true, supervisors kept, what is told."""
 
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
-import procman
-from procman.core.plan import Plan
 from procman.errors import ProcmanError
-from procman.runtimes.base import OneOff, RolloutFailed
-from procman.runtimes.local import LocalRuntime, owner_of_home
-from procman.runtimes.local_home import AppHome
-from procman.runtimes.local_keeper import Groups, Surroundings
-from tests.harness import DEADLINE_S, MARK, free_port
+from procman.runtimes.base import RolloutFailed
+from tests.ground import APP, log_of, names_of, player
+from tests.harness import DEADLINE_S
 from tests.platform_server import WEB
 from tests.served import kind
-
-APP = "app-1"
-PROGRAM = (sys.executable, "-P", "-m", "procman")
-
-
-class Ground:
-    """One app's plans, and the runtime that runs it; ``changed`` is set at every change."""
-
-    def __init__(self, shop, program=PROGRAM, **around):
-        self.shop = shop
-        self.mark = shop.mark.decode().partition("=")[2]
-        self.homes = shop.directory / "apps"
-        self.home = self.homes / APP
-        self.slug = shop.directory / "slug"
-        self.homes.mkdir(exist_ok=True)
-        self.slug.mkdir(exist_ok=True)
-        self.base = free_port()
-        root = str(Path(procman.__file__).parent.parent)
-        self.env = {"PATH": os.environ["PATH"], "PYTHONPATH": root, MARK: self.mark}
-        self.around = Surroundings(program, self.env, **around)
-        self.changed = asyncio.Event()
-        self.runtime = self.begin()
-
-    def begin(self) -> LocalRuntime:
-        """A server's start."""
-        runtime = LocalRuntime(str(self.homes), self.around)
-        runtime.on_change(lambda app_id: self.changed.set())
-        return runtime
-
-    async def restart(self) -> LocalRuntime:
-        """The server's end, and the next one's start."""
-        await self.runtime.close()
-        self.runtime = self.begin()
-        await self.runtime.find()
-        return self.runtime
-
-    def plan(self, generation: int = 1, **changes) -> Plan:
-        env = {MARK: self.mark, "PY": sys.executable, **changes.pop("env", {})}
-        given = {
-            "app_id": APP,
-            "app_name": "shop",
-            "release_id": f"release-{generation}",
-            "version": generation,
-            "directory": str(self.slug),
-            "types": {"worker": kind()},
-            "ports": (self.base, 20),
-            "steady_s": 0.0,
-            "watch_s": 0.0,
-            "grace": 5.0,
-        }
-        return Plan(generation=generation, env=env, **{**given, **changes})
-
-    async def release(self, generation: int = 1, **changes) -> None:
-        """As the platform does it."""
-        await self.runtime.apply(self.plan(generation, **changes))
-        await self.runtime.switch(APP, generation)
-
-    async def until(self, holds: Callable[[list], bool]) -> list:
-        """The dynos, once that is true of them."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not holds(dynos := self.runtime.dynos(APP)):
-                self.changed.clear()
-                await self.changed.wait()
-        return dynos
-
-    async def until_up(self, *names: str) -> list:
-        return await self.until(lambda dynos: [(d.name, d.state) for d in dynos] == [(name, "up") for name in names])
-
-    async def until_gone(self, pid: int) -> None:
-        """A process that is no child of ours has ended."""
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(handle, ended.set)
-        async with asyncio.timeout(DEADLINE_S):
-            await ended.wait()
-        asyncio.get_running_loop().remove_reader(handle)
-        os.close(handle)
-
-
-def names_of(dynos) -> list[str]:
-    return [dyno.name for dyno in dynos]
 
 
 @pytest.fixture
 def play(workshop):
-    """Run a scenario with a ground of its own; then everything of it is ended."""
-
-    def run(scenario: Callable[[Ground], Awaitable[None]], **around) -> None:
-        async def whole():
-            ground = Ground(workshop, **around)
-            try:
-                await scenario(ground)
-            finally:
-                await ground.runtime.remove(APP)
-                await ground.runtime.close()
-
-        asyncio.run(whole())
-        assert not workshop.wait_until_gone()
-
-    return run
+    return player(workshop)
 
 
 def test_a_plan_is_made_true_and_told(play):
@@ -270,68 +165,6 @@ def test_restart_and_stop_replace_dynos(play):
     play(scenario)
 
 
-def test_one_off_dynos_run_attached_and_detached_and_tell_how_they_ended(play):
-    async def scenario(ground):
-        runtime = ground.runtime
-        plan = ground.plan(3)
-        stream = await runtime.attach_one_off(APP, OneOff("run.1", 'read x; echo "got $x"; exit 4', plan, tty=False))
-        assert [dyno.name for dyno in runtime.dynos(APP) if dyno.one_off] == ["run.1"]
-        await stream.write(b"words\n")
-        assert await read_all(stream) == b"got words\n"
-        assert await runtime.wait_one_off(APP, "run.1") == 4
-        await runtime.start_one_off(APP, OneOff("run.2", 'echo "$GREETING"; exit 5', plan, {"GREETING": "hello"}))
-        assert await runtime.wait_one_off(APP, "run.2") == 5
-        assert "app[run.2]: hello" in log_of(ground)
-        await runtime.start_one_off(APP, OneOff("run.3", "exec sleep 1000", plan))
-        await runtime.stop(APP, "run.3")
-        assert await runtime.wait_one_off(APP, "run.3") == 143
-        assert not list(ground.home.glob("run.*"))
-        with pytest.raises(ProcmanError, match="no such dyno"):
-            await runtime.wait_one_off(APP, "run.9")
-
-    play(scenario)
-
-
-def test_a_one_off_that_goes_on_through_the_deaths_of_both_is_still_told_of(play):
-    async def scenario(ground):
-        await ground.release(1)
-        await ground.runtime.start_one_off(APP, OneOff("run.1", "exec sleep 1000", ground.plan(1)))
-        (pid,) = [dyno.pid for dyno in ground.runtime.dynos(APP) if dyno.one_off]
-        os.kill(ground.runtime.supervisor(APP), signal.SIGKILL)
-        await ground.restart()
-        dynos = await ground.until(lambda dynos: len([dyno for dyno in dynos if dyno.state == "up"]) == 2)
-        assert [dyno.pid for dyno in dynos if dyno.one_off] == [pid]
-
-    play(scenario)
-
-
-def test_a_terminal_has_the_size_of_the_clients(play):
-    async def scenario(ground):
-        one_off = OneOff("run.1", "stty size", ground.plan(1), window=(33, 99))
-        stream = await ground.runtime.attach_one_off(APP, one_off)
-        assert await read_all(stream) == b"33 99\r\n"
-        assert await ground.runtime.wait_one_off(APP, "run.1") == 0
-
-    play(scenario)
-
-
-def test_log_news_come_while_somebody_listens(play):
-    async def scenario(ground):
-        heard = asyncio.Event()
-        ground.runtime.on_log_news(lambda app_id: heard.set())
-        await ground.release(1)
-        assert not heard.is_set()
-        leave = await ground.runtime.listen(APP)
-        async with asyncio.timeout(DEADLINE_S):
-            await heard.wait()
-            heard.clear()
-            await ground.runtime.restart(APP, ["worker.1"])
-            await heard.wait()
-        leave()
-
-    play(scenario)
-
-
 def test_a_supervisor_that_cannot_start_says_why_and_is_tried_again(play):
     async def scenario(ground):
         with pytest.raises(ProcmanError, match=r"cannot start a supervisor: see .*stderr"):
@@ -356,94 +189,3 @@ def test_remove_ends_everything_also_of_a_killed_supervisor(play):
         assert not ground.shop.wait_until_gone()
 
     play(scenario)
-
-
-def log_of(ground) -> str:
-    return "".join(path.read_text() for path in sorted((ground.home / "log").glob("log.*")))
-
-
-async def read_all(stream) -> bytes:
-    data = b""
-    async with asyncio.timeout(DEADLINE_S):
-        while chunk := await stream.read():
-            data += chunk
-    return data
-
-
-def test_a_supervisor_is_in_its_control_group_before_it_starts_anything(play, workshop):
-    entered, made = workshop.directory / "cgroup.procs", []
-    groups = Groups(lambda app_id, uid: {"unified": "/nowhere"}, lambda base: str(entered), made.append)
-
-    async def scenario(ground):
-        await ground.runtime.apply(ground.plan(1))
-        found = ground.runtime.supervisor(APP)
-        if os.geteuid() == 0:
-            assert ground.runtime._apps[APP].keeper.cgroup == {"unified": "/nowhere"}
-        assert int(entered.read_text()) == found
-
-    play(scenario, groups=groups)
-    assert len(made) == 1
-
-
-def test_as_root_it_enters_its_group_and_then_becomes_its_user(workshop):
-    entered = workshop.directory / "cgroup.procs"
-    uid = 61_235 if os.geteuid() == 0 else None
-    home = AppHome(str(workshop.directory / "home"), uid)
-    home.make()
-    words = "echo ready; id -u >&2; echo $$ >&2"
-    process = home.launch(("/bin/sh", "-c", words), {"PATH": os.environ["PATH"]}, str(entered))
-    assert process.wait(DEADLINE_S) == 0
-    said = (workshop.directory / "home" / "stderr").read_text().split()
-    assert said == [str(os.geteuid() if uid is None else uid), entered.read_text().strip()]
-
-
-def test_nothing_of_a_destroyed_app_runs_any_more(play):
-    async def scenario(ground):
-        await ground.release(1)
-        await ground.runtime.remove(APP)
-        one_off = OneOff("run.1000", "echo late", ground.plan(1), tty=False)
-        for late in (ground.runtime.attach_one_off(APP, one_off), ground.runtime.apply(ground.plan(2))):
-            with pytest.raises(ProcmanError, match="destroyed"):
-                await late
-        (await ground.runtime.listen(APP))()
-        assert (ground.runtime.dynos(APP), ground.runtime.supervisor(APP)) == ([], 0)
-
-    play(scenario)
-
-
-def test_an_app_that_nobody_knows_has_no_user_but_its_homes(play, monkeypatch):
-    async def unknown(app_id: str) -> int | None:
-        raise LookupError(app_id)
-
-    async def scenario(ground):
-        runtime = LocalRuntime(str(ground.homes), ground.around, unknown)
-        with pytest.raises(ProcmanError, match="no such app"):
-            await runtime.start_one_off(APP, OneOff("run.1000", "id -u", ground.plan(1), tty=False))
-        assert not ground.home.exists()
-        ground.home.mkdir()
-        assert owner_of_home(str(ground.home)) is None
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "geteuid", lambda: ground.home.stat().st_uid + 1)
-            assert owner_of_home(str(ground.home)) == ground.home.stat().st_uid
-
-    play(scenario)
-
-
-def test_a_supervisor_that_talks_nonsense_is_given_up_but_not_the_app(play):
-    answers = [b"[1]\n", b'{"dynos": 5}\n', b"no json\n", b'{"generation": 1, "dynos": [{}]}\n']
-
-    async def nonsense(reader, writer):
-        await reader.readline()
-        writer.write(answers[0] if len(answers) == 1 else answers.pop())
-        writer.close()
-
-    async def scenario(ground):
-        ground.home.mkdir()
-        async with await asyncio.start_unix_server(nonsense, str(ground.home / "control.sock")):
-            with pytest.raises(ProcmanError, match="cannot start"):
-                await ground.runtime.start_one_off(APP, OneOff("run.1000", "true", ground.plan(1), tty=False))
-        (ground.home / "control.sock").unlink()
-        await ground.release(1)
-        await ground.until_up("worker.1")
-
-    play(scenario, again_s=(0.0,))
