@@ -88,8 +88,7 @@ class GitServer:
 
         async def chunks():
             yield self.output
-            while not self.gate.is_set():
-                await asyncio.sleep(0.005)
+            await asyncio.to_thread(self.gate.wait)
             yield b"\0" + json.dumps({"ok": self.ok}).encode()
 
         await StreamingResponse(chunks())(scope, receive, send)
