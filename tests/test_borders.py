@@ -29,7 +29,7 @@ MAY_IMPORT = {
     },
     "cli": {"core", "formats", "logs", "control", "supervisor", "server"},
 }
-EVERYBODY = {"errors", "unix_http"}
+EVERYBODY = {"errors", "typed", "unix_http"}
 OUTSIDE = {  # what a room may import from other packages, where that is narrow
     "core": {"collections.abc", "enum", "typing", "zlib"},
 }

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from errno import EFBIG
-from typing import NamedTuple
 
 from procman.cli.settings import Settings, port_number
 from procman.cli.settings_files import place_of
@@ -12,6 +11,7 @@ from procman.formats import procfile
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.formation_arg import ALL
 from procman.formats.procfile import Procfile
+from procman.typed import NamedTuple
 
 DEFAULT_PORT = 5000  # foreman, honcho
 DEFAULT_ENV_FILE = ".env"

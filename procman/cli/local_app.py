@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from procman.cli.app import App, load
 from procman.cli.environment import dyno_env, shell
@@ -15,6 +14,7 @@ from procman.logs.store import LogStore
 from procman.supervisor import ports
 from procman.supervisor.processes import Command
 from procman.supervisor.supervisor import Plan
+from procman.typed import Any
 
 LAST_PORT = 65_535
 

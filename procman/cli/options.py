@@ -7,7 +7,8 @@ two to the same answers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+
+from procman.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import click

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
 
 from procman.cli.options import OPTIONS, Given
 from procman.cli.settings_files import Raw, SettingsFileError, place_of, read_layers
@@ -10,6 +9,7 @@ from procman.core.restart import DEV, NAMED, RestartPolicy, limited
 from procman.errors import UsageError
 from procman.formats import duration, formation_arg, watch_rules
 from procman.formats.formation_arg import ALL
+from procman.typed import NamedTuple, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")

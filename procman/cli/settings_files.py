@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from procman.cli.options import OPTIONS, Option, Value
 from procman.errors import UsageError
+from procman.typed import NamedTuple
 
 
 class Raw(NamedTuple):

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING
 
 from procman.cli.chain import end_with_npm
 from procman.cli.environment import callers
@@ -28,6 +27,7 @@ from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, sweep, token_of
 from procman.supervisor.terminal import get_size
+from procman.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from procman.cli.outliving import Outliving

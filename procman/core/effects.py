@@ -1,8 +1,7 @@
 """What the supervisor is told to do."""
 
-from typing import NamedTuple
-
 from procman.core.model import DynoName
+from procman.typed import NamedTuple
 
 
 class Spawn(NamedTuple):

@@ -1,8 +1,7 @@
 """The words of the core: dynos by name, how a process ended, and what each process type is held to."""
 
-from typing import NamedTuple
-
 from procman.core.restart import RestartPolicy
+from procman.typed import NamedTuple
 
 WEB = "web"
 RELEASE = "release"

@@ -1,7 +1,8 @@
 """Restart behaviour as a value: when a dyno that ended is started again, and when it is given up."""
 
-from typing import NamedTuple
 from zlib import crc32
+
+from procman.typed import NamedTuple
 
 NEVER = float("inf")
 

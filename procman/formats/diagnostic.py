@@ -1,6 +1,6 @@
 """What is wrong, or would surprise, at a place in a file the user wrote."""
 
-from typing import Literal, NamedTuple
+from procman.typed import NamedTuple
 
 
 class Diagnostic(NamedTuple):
@@ -12,7 +12,7 @@ class Diagnostic(NamedTuple):
 
     file: str
     line: int | None
-    severity: Literal["error", "warning"]
+    severity: str  # error or warning
     code: str
     message: str
 

@@ -8,12 +8,12 @@ ever skipped in silence. The facts about other tools are those of Dev Center "th
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from honcho.environ import PROCFILE_LINE
 
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.text import decoded_lines
+from procman.typed import NamedTuple
 
 # heroku-model 1.3: honcho's grammar plus indentation and blanks before the colon.
 # Patterns are texts here: `re` compiles and keeps them when first used, which most Procfiles never do.

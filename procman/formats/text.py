@@ -1,8 +1,7 @@
 """Bytes of a hand-written file to lines of text, with findings about encoding and line ends."""
 
-from typing import NamedTuple
-
 from procman.formats.diagnostic import Diagnostic
+from procman.typed import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

@@ -5,9 +5,9 @@ Each format turns a batch of whole lines of one source into buffers for one ``wr
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
 
 from procman.core.model import DynoName
+from procman.typed import NamedTuple, Protocol
 
 Buffer = bytes | memoryview
 HEROKU_LINE_BYTES = 10_000  # Dev Center "limits": dyno output lines over 10,000 bytes are split

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from procman.core.model import DynoName
 from procman.logs.formats import LogFormat, Source
 from procman.logs.sink import Sink
 from procman.logs.splitter import LINE_LIMIT
+from procman.typed import Protocol
 
 
 class Store(Protocol):

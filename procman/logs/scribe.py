@@ -14,9 +14,9 @@ import time
 from _thread import LockType, allocate_lock, start_new_thread
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 from procman.logs.formats import Source
+from procman.typed import NamedTuple, Protocol
 
 PATIENCE_S = 0.1
 REST_S = 5.0

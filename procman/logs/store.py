@@ -11,9 +11,9 @@ reader's ``Position`` stays true. (Truncated files are not written on: a reader 
 
 import errno
 import os
-from typing import NamedTuple
 
 from procman.logs.formats import Buffer, Source, heroku_lines
+from procman.typed import NamedTuple
 
 SEGMENT_BYTES = 10 << 20
 SEGMENTS_KEPT = 5

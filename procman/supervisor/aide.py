@@ -6,7 +6,8 @@ The ``Lifeline`` ends what a killed supervisor leaves, the ``Holder`` keeps it f
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from procman.typed import Any
 
 DONE = b"done\n"
 

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
 
 from procman.logs.sink import widen_pipe
 from procman.supervisor.terminal import open_pty
+from procman.typed import NamedTuple
 
 PIPE_BYTES = 256 << 10
 EXIT = ".exit"  # behind the path of a dyno's first pipe: how it ended, as wait(2) has it

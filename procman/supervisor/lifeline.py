@@ -10,10 +10,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from procman.supervisor.aide import DONE, Aide, leave_all_but
 from procman.supervisor.proctable import Process, bears_token, read_process, signal_process, snapshot
+from procman.typed import Any
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
 

@@ -4,7 +4,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from procman.core.model import UNKNOWN, DynoName, Exit
 from procman.supervisor.ends import EXIT, OWED, Io, open_ends
@@ -20,6 +19,7 @@ from procman.supervisor.proctable import (
     snapshot,
 )
 from procman.supervisor.reaping import become_subreaper, next_exit, reap, signal_name
+from procman.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 RECHECK_S = 0.1
 INIT = 1  # where orphans went before we were a subreaper, or go where we are none

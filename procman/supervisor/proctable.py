@@ -6,7 +6,8 @@ Where there is no /proc (macOS) every question is answered with nothing, and cal
 import os
 import signal
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from procman.typed import NamedTuple
 
 
 class Process(NamedTuple):

@@ -3,7 +3,6 @@
 import os
 import selectors
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from procman.core.model import DynoName
 from procman.logs.formats import Source
@@ -11,6 +10,7 @@ from procman.logs.output import Output
 from procman.logs.sink import HIGH_WATER, Sink
 from procman.logs.splitter import LINE_LIMIT, LineSplitter
 from procman.supervisor.loop import FOREVER, Loop
+from procman.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what it imports, few formations need
     from procman.supervisor.owed import Owed, Witness

@@ -4,7 +4,6 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procman.core.dyno import State
 from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
@@ -31,6 +30,7 @@ from procman.supervisor.loop import FOREVER, Loop
 from procman.supervisor.processes import Child, Command, Processes
 from procman.supervisor.pump import Pump, Stream
 from procman.supervisor.terminal import set_size
+from procman.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from procman.supervisor.owed import Witness

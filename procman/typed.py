@@ -1,0 +1,80 @@
+"""What the way to the first dyno needs of ``typing``, without ``typing``, whose import costs as much as the core's.
+
+Checkers see the real names. At run time ``NamedTuple`` makes the same classes, but without compiling a text for each:
+a sixth of the time for one, and there are fifty before the first dyno runs. See docs/decisions/0027.
+"""
+
+# No checker reads the second half; the first is there to be imported from here.
+# ruff: noqa: ANN001, ANN002, ANN003, ANN201, ANN202, ANN204, ANN206, N802, PLC0414
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING or sys.version_info >= (3, 14):  # there annotations are no longer in a class's namespace
+    from typing import Any as Any
+    from typing import NamedTuple as NamedTuple
+    from typing import Protocol as Protocol
+    from typing import TypeVar as TypeVar
+else:
+    from operator import itemgetter
+
+    Any = object
+
+    def TypeVar(name):
+        """Stands for some type, for checkers only."""
+        return object
+
+    class Protocol:
+        """A shape, for checkers only."""
+
+    class _Fields(type):
+        """Makes of a class's annotations what the elements of the tuple are called."""
+
+        def __new__(meta, name, bases, namespace):
+            fields = tuple(namespace.get("__annotations__", ()))
+            namespace["_fields"] = namespace["__match_args__"] = fields
+            namespace["_field_defaults"] = {field: namespace[field] for field in fields if field in namespace}
+            namespace["__slots__"] = ()
+            for place, field in enumerate(fields):
+                namespace[field] = property(itemgetter(place))
+            return super().__new__(meta, name, bases, namespace)
+
+    class NamedTuple(tuple, metaclass=_Fields):
+        """See ``typing.NamedTuple``."""
+
+        def __new__(cls, *values, **named):
+            if named or len(values) != len(cls._fields):
+                values = _arrange(cls, values, named)
+            return tuple.__new__(cls, values)
+
+        @classmethod
+        def _make(cls, values):
+            return cls(*values)
+
+        def _replace(self, **named):
+            return type(self)(**{**self._asdict(), **named})
+
+        def _asdict(self):
+            return dict(zip(self._fields, self, strict=True))
+
+        def __getnewargs__(self):
+            return tuple(self)
+
+        def __repr__(self):
+            values = ", ".join(f"{field}={value!r}" for field, value in self._asdict().items())
+            return f"{type(self).__name__}({values})"
+
+    def _arrange(cls, values, named):
+        """Positional and named values, and defaults, in the order of the fields. TypeError as of any function."""
+        fields = cls._fields
+        given = dict(zip(fields, values, strict=False))
+        if len(values) > len(fields):
+            raise TypeError(f"{cls.__name__}() takes {len(fields)} values but {len(values)} were given")
+        for name in named:
+            if name not in fields:
+                raise TypeError(f"{cls.__name__}() got an unexpected keyword argument {name!r}")
+            if name in given:
+                raise TypeError(f"{cls.__name__}() got multiple values for argument {name!r}")
+        known = {**cls._field_defaults, **given, **named}
+        if missing := [field for field in fields if field not in known]:
+            raise TypeError(f"{cls.__name__}() lacks {', '.join(missing)}")
+        return [known[field] for field in fields]
