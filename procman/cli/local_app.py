@@ -12,6 +12,7 @@ from procman.errors import ProcmanError
 from procman.logs.scribe import Scribe
 from procman.logs.store import LogStore
 from procman.supervisor import ports
+from procman.supervisor.bounds import Bounds
 from procman.supervisor.processes import Command
 from procman.supervisor.supervisor import Plan
 from procman.typed import Any
@@ -67,7 +68,15 @@ class LocalApp:
         """What the settings hold its type to."""
         restart, grace, process_type = self.settings.restart, self.settings.grace, dyno.process_type
         policy = restart.get(process_type, restart["*"])
-        return profile_of(process_type, policy, grace.get(process_type, grace.get("*")))
+        profile = profile_of(process_type, policy, grace.get(process_type, grace.get("*")))
+        signals = self.settings.stop_signal
+        return profile._replace(stop_signal=signals.get(process_type, signals.get("*", profile.stop_signal)))
+
+    def bounds(self, dyno: DynoName) -> Bounds:
+        """What the settings allow a dyno of its type."""
+        memory, limit, process_type = self.settings.memory, self.settings.limit, dyno.process_type
+        limits = {**limit.get("*", {}), **limit.get(process_type, {})}
+        return Bounds(memory.get(process_type, memory.get("*")), limits)
 
     def types(self) -> Sequence[str]:
         """Process types in the Procfile's order."""
@@ -150,9 +159,12 @@ class LocalApp:
             raise
         return Plan(quantities, changed)
 
-    def essence(self, process_type: str) -> tuple[str, dict[str, str], int]:
+    def essence(self, process_type: str) -> tuple[object, ...]:
         """What makes a dyno of this type what it is: neighbours' ports do not."""
-        return self._texts[process_type], dict(self._base), self.port(DynoName(process_type, 1))
+        dyno = DynoName(process_type, 1)
+        bounds = self.bounds(dyno)
+        held = [bounds] if any(bounds) else []  # what has none is the same as to programs that knew of none
+        return self._texts[process_type], dict(self._base), self.port(dyno), *held
 
 
 def log_facts(scribe: Scribe | None, store: LogStore | None) -> dict[str, Any]:

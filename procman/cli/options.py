@@ -88,6 +88,9 @@ _FORMATION = (
     Option("tty", ("--tty",), None, "Give dynos a terminal (default: when on one).", off=("--no-tty",)),
     Option("log_format", ("--log-format",), "text|json|heroku", "How lines are written."),
     Option("watch", ("--watch",), "[TYPE=]GLOB[,…]", "Restart types when their files change; alone: any file.", True),
+    Option("stop_signal", ("--stop-signal",), "[TYPE=]SIGNAL", "How a stop begins: INT, web=SIGQUIT (default: TERM).", True),
+    Option("memory", ("--memory",), "[TYPE=]SIZE", "Quota: R14 is logged over it, R15 kills at twice it: web=512M.", True),
+    Option("limit", ("--limit",), "[TYPE=]NAME:N", "What a process may use, by prlimit's names: web=nofile:1024.", True),
     Option("name", ("--name",), "NAME", "What this formation is called (default: by its directory)."),
     Option("detach", ("--detach",), None, "Run in the background; prints name and socket."),
 )
@@ -108,7 +111,9 @@ _SERVER = (
 
 _DATA = Option("data", ("--data",), "DIR", "Where the server keeps its data (default: below ~/.local/state).")
 
-PASSED_ON = frozenset({"app_root", "procfile", "env_files", "port", "formation", "grace", "restart"})  # to a unit
+PASSED_ON = frozenset(  # to a unit
+    {"app_root", "procfile", "env_files", "port", "formation", "grace", "restart", "stop_signal", "memory", "limit"}
+)
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
     "start": (*_APP, *_FORMATION, *_WAIT, _JSON),

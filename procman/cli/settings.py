@@ -43,6 +43,9 @@ class Settings(NamedTuple):
     name: str | None = None  # None: made from the app root
     detach: bool = False
     watch: Mapping[str, tuple[str, ...]] = {}  # globs by type; empty: nothing is watched
+    stop_signal: Mapping[str, str] = {}  # full names; empty: SIGTERM
+    memory: Mapping[str, int] = {}  # bytes of the quota
+    limit: Mapping[str, Mapping[str, int]] = {}  # by type and prlimit's name
     origins: Mapping[str, str] = {}  # field name -> where its value came from, for `procman check`
 
 
@@ -92,6 +95,9 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         name=values.one("name", _name),
         detach=bool(values.switch("detach")),
         watch=values.each("watch", watch_rules.parse, {}),
+        stop_signal=values.each("stop_signal", _stop_signals, {}),
+        memory=values.each("memory", _quotas, {}),
+        limit=values.each("limit", _limits, {}),
     )
     if not os.path.isdir(settings.app_root):
         raise values.refusal("app_root", f"'{settings.app_root}' is no directory")
@@ -203,6 +209,36 @@ def _graces(texts: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise ValueError(f"'{item}': {error}") from None
     return graces
+
+
+def _stop_signals(texts: list[str]) -> dict[str, str]:
+    from procman.formats import signal_name
+
+    return {kind: signal_name.parse(word) for kind, word in map(_typed, formation_arg.items(texts))}
+
+
+def _quotas(texts: list[str]) -> dict[str, int]:
+    from procman.formats.limits import parse_memory
+
+    return {kind: parse_memory(size) for kind, size in map(_typed, formation_arg.items(texts))}
+
+
+def _limits(texts: list[str]) -> dict[str, dict[str, int]]:
+    from procman.formats.limits import parse_limit
+    from procman.supervisor.bounds import refuse_impossible
+
+    limits: dict[str, dict[str, int]] = {}
+    for kind, text in map(_typed, formation_arg.items(texts)):
+        name, value = parse_limit(text)
+        refuse_impossible(name, value)
+        limits.setdefault(kind, {})[name] = value
+    return limits
+
+
+def _typed(item: str) -> tuple[str, str]:
+    """``web=512M`` as type and the rest; ``512M`` is of all types."""
+    name, equals, rest = item.rpartition("=")
+    return (formation_arg.parse_type(name), rest) if equals else (ALL, rest)
 
 
 def _exit_with(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from procman.cli.options import OPTIONS, Option, Value
 from procman.errors import UsageError
@@ -111,10 +111,19 @@ def _flag_like(name: str, line: int | None, key: str, option: Option, value: obj
     if _plain(value):
         return [str(value)] if option.repeat else str(value)
     if option.repeat and isinstance(value, Mapping):
-        value = [f"{left}={right}" if _plain(right) else right for left, right in value.items()]
+        value = list(_flat(value))
     if option.repeat and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return list(value)
     raise SettingsFileError(name, line, key, f"must be what {option.label} takes: {option.metavar}")
+
+
+def _flat(table: Mapping[str, object]) -> Iterator[object]:
+    """``web = 512`` as ``web=512``; of a table by type, ``nofile = 1024`` as ``web=nofile:1024``."""
+    for left, right in table.items():
+        if isinstance(right, Mapping) and all(map(_plain, right.values())):
+            yield from (f"{left}={name}:{value}" for name, value in right.items())
+        else:
+            yield f"{left}={right}" if _plain(right) else right
 
 
 def _plain(value: object) -> bool:
@@ -128,7 +137,7 @@ def _line_of(text: str, path: tuple[str, ...], key: str) -> int | None:
         header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
         if header:
             here = tuple(part.strip(" \t\"'") for part in header[1].split("."))
-            if here == (*path, key):
+            if here[: len(path) + 1] == (*path, key):
                 return number
         elif here == path and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[.=]""", line):
             return number

@@ -21,6 +21,7 @@ from procman.logs.scribe import Scribe
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor import ports
+from procman.supervisor.bounds import Confinement, place_of
 from procman.supervisor.home import AlreadyRunning, Home, apps_dir, default_name
 from procman.supervisor.loop import Loop
 from procman.supervisor.processes import LocalProcesses
@@ -117,7 +118,8 @@ def supervise(
     window = partial(window_beside, log_format.prefix_width() if isinstance(log_format, TextFormat) else 0)
     split, pipes = settings.log_format == "json", heirs.pipes() if heirs else None
     guard = resumed.guard if resumed else None
-    processes = LocalProcesses(app.command, token_of(me), tty, split, window, pipes=pipes, guard=guard)
+    bounds = Confinement(place_of(home), app.command, app.bounds)
+    processes = LocalProcesses(app.command, token_of(me), tty, split, window, bounds.prepare, pipes, guard)
     app.store = LogStore(home.log)
     app.scribe = scribe = Scribe(app.store)
     output = Output(log_format, Sink(STDOUT), settings.quiet, store=scribe)
@@ -135,6 +137,7 @@ def supervise(
         on_end=remember(home, scribe),
         log=heirs.witness() if heirs else None,
     )
+    bounds.join(supervisor, processes)
     adopt = heirs.join(supervisor, processes, token_of(me)) if heirs else lambda: None
     adopt = partial(resumed.adopt, app, supervisor, processes) if resumed else adopt
     app.present = lambda: supervisor.engine.dynos
@@ -151,6 +154,7 @@ def supervise(
             trouble.append(error)
             supervisor.shut_down(1, error.what)
             return
+        bounds.sweep()
         if heirs:
             heirs.begin(supervisor, scribe.do)
         heed_others(supervisor, processes, app)
@@ -160,6 +164,7 @@ def supervise(
         status = supervisor.run(None if resumed else app.app.formation, open_control, adopt=adopt)
         if heirs:
             heirs.close()
+        bounds.close()
     finally:
         scribe.close()
         home.leave()

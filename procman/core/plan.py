@@ -8,7 +8,7 @@ class Limits(NamedTuple):
     """What a dyno of one size may use (Heroku: dyno-memory-behavior, dyno-scaling-and-process-limits).
 
     ``memory``: bytes of the quota (R14 over it); ``vast``: bytes at which R15 kills; ``processes``: processes and
-    threads at a time.
+    threads at a time, 0: as many as there can be.
     """
 
     size: str

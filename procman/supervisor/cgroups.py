@@ -122,16 +122,17 @@ def create(base: Mapping[str, str], name: str, limits: Limits, say: Callable[[st
     return Group(made) if made else None
 
 
-def settings(paths: Mapping[str, str], limits: Limits) -> list[tuple[str, int]]:
+def settings(paths: Mapping[str, str], limits: Limits) -> list[tuple[str, int | str]]:
     """Files of groups, and what is to be in them. Swap counts too (Heroku: R15 is about RSS and swap)."""
-    wanted = [
+    processes = limits.processes or "max"
+    wanted: list[tuple[str, str, int | str]] = [
         ("memory", "memory.limit_in_bytes", limits.vast),
         ("memory", "memory.memsw.limit_in_bytes", limits.vast),
-        ("pids", "pids.max", limits.processes),
+        ("pids", "pids.max", processes),
         ("unified", "memory.max", limits.vast),
         ("unified", "memory.swap.max", max(limits.vast - limits.memory, 0)),
         ("unified", "memory.oom.group", 1),
-        ("unified", "pids.max", limits.processes),
+        ("unified", "pids.max", processes),
     ]
     return [(f"{paths[controller]}/{name}", value) for controller, name, value in wanted if controller in paths]
 
