@@ -15,6 +15,7 @@ from procman.router.runtime_socket import NotAnswering, Processes, RuntimeSocket
 
 CONFIGURATION, ERRORS, PID = "haproxy.cfg", "haproxy.err", "haproxy.pid"
 READY_S = 20.0  # for a start or a reload, on a busy host
+NAMED_S = 1.0  # in which one that runs in the background has written who it is
 GLANCE_S = 0.01
 ALERT = re.compile(r"^\[ALERT\]\s+\(\d+\) : (.*)$", re.MULTILINE)
 
@@ -49,16 +50,19 @@ class Process:
             raise ProcmanError(f"cannot start HAProxy: {words}")
         await self._wait_for(description, None)
 
-    def _has_ended(self) -> bool:
+    def _has_ended(self, waited: float) -> bool:
         """Whether the master that was started last is no more; it may end when it has gone to the background."""
         try:
             with open(os.path.join(self._directory, PID), encoding="ascii") as file:
-                os.kill(int(file.read().split()[0]), 0)
+                handle = os.pidfd_open(int(file.read().split()[0]))
         except ProcessLookupError:
             return True
         except (OSError, ValueError, IndexError):
-            return False  # it has not said yet who it is
-        return False
+            return waited > NAMED_S  # it has not said yet who it is
+        try:
+            return bool(select.select([handle], [], [], 0)[0])  # so also of one whose end nobody has taken note of
+        finally:
+            os.close(handle)
 
     async def reload(self, description: str) -> None:
         """A new worker takes the listening sockets over; the old one ends what it has begun. Raises ProcmanError."""
@@ -70,8 +74,8 @@ class Process:
         await self._wait_for(description, before)
 
     async def _wait_for(self, description: str, before: int | None) -> Processes:
-        deadline = asyncio.get_running_loop().time() + READY_S
-        while asyncio.get_running_loop().time() < deadline:
+        began = asyncio.get_running_loop().time()
+        while (waited := asyncio.get_running_loop().time() - began) < READY_S:
             try:
                 found = await self._socket.processes()
                 if found.worker not in {None, before}:
@@ -79,7 +83,7 @@ class Process:
                     if await self._socket.description(found.worker) == description:
                         return found
             except NotAnswering:
-                if self._has_ended():
+                if self._has_ended(waited):
                     raise ProcmanError(f"cannot start HAProxy: it ended; see {self._directory}/{ERRORS}") from None
             await asyncio.sleep(GLANCE_S)
         raise ProcmanError(f"cannot start HAProxy: it does not serve after {READY_S:g} s")

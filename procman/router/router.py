@@ -15,6 +15,7 @@ from procman.router.binary import find_binary
 from procman.router.configuration import LOG_PIPE, LUA, MASTER_SOCKET, Secrets, build
 from procman.router.files import SLOTS, Files
 from procman.router.log_pipe import LogPipe
+from procman.router.ports import Ports
 from procman.router.process import CONFIGURATION, Process
 from procman.router.requests_log import Limits, read
 from procman.router.runtime_commands import Maps, maps_of
@@ -25,7 +26,7 @@ from procman.router.traffic import Counts, Traffic
 
 OnLine = Callable[[str, bytes], None]
 TIDY_S = 0.5
-AGAIN_S = (0.0, 0.2, 1.0, 5.0)  # between tries to start an HAProxy that was killed
+AGAIN_S = (0.0, 0.1, 0.2, 0.5, 1.0, 5.0)  # between tries to start an HAProxy that was killed
 POLL_S = (0.01, 0.1)
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Router:
         self._on_line = on_line
         self._pipe = LogPipe(self._files.fd, LOG_PIPE, self._take)
         self._process = Process(self.binary, self._files.path, self._socket, self._pipe.fd)
+        self._ports = Ports(filter(None, (http_address, https_address)))
         times = self.settings.timeouts
         self._limits = Limits(round(times.first_byte * 1000), round(times.connect * 1000))
         self._traffic = Traffic()
@@ -79,6 +81,7 @@ class Router:
                 found = None
             self._shape = await self._write()
             if found is None:
+                self._ports.keep()
                 await self._process.start(self._shape)
             elif not found.worker or await self._socket.description(found.worker) != self._shape:
                 await self._process.reload(self._shape)
@@ -140,6 +143,7 @@ class Router:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._ports.close()
         self._pipe.close()
         self._files.close()
 
@@ -264,6 +268,7 @@ class Router:
     def _on_end(self) -> None:
         """Somebody killed HAProxy."""
         log.warning("HAProxy ended; starting it again")
+        self._ports.keep()
         self._run(self._restart())
 
     async def _restart(self) -> None:
@@ -273,6 +278,7 @@ class Router:
             async with self._lock:
                 if self._closing:
                     return
+                self._ports.keep()
                 try:
                     await self._process.start(self._shape)
                     await self._process.watch(self._on_end)
