@@ -222,6 +222,9 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
         "excluded": settings.excluded,
         "restart": settings.restart,
         "grace": settings.grace,
+        "stop_signal": settings.stop_signal,
+        "memory": settings.memory,
+        "limit": settings.limit,
         "watch": settings.watch,
         "exit_with": [] if exit_with in {None, "any", "none"} else [str(exit_with)],
     }

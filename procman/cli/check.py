@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 
 from procman.cli.app import Examination, examine
 from procman.cli.listing import columns, counted, emit, emit_json
@@ -12,6 +13,7 @@ from procman.cli.settings_files import SettingsFileError, place_of
 from procman.formats import advice, duration, envfile
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.formation_arg import ALL
+from procman.formats.limits import limit_written, written
 
 GIT_PATIENCE_S = 5.0  # a repository on a network disk; check must not hang on it
 
@@ -140,6 +142,7 @@ def effective_values(settings: Settings, examination: Examination) -> Iterator[t
         "quiet": " ".join(sorted(settings.quiet)) or "none",
         "restart": _per_type({name: policy.name for name, policy in settings.restart.items()}),
         "grace": _per_type({name: duration.written(seconds) for name, seconds in settings.grace.items()}),
+        **bounds_shown(settings),
         "exit_with": settings.exit_with or "by policy",
         "timestamps": _yes(settings.timestamps),
         "prefix": _yes(settings.prefix),
@@ -150,6 +153,17 @@ def effective_values(settings: Settings, examination: Examination) -> Iterator[t
     origins = {**settings.origins, "port": app.base_port_origin, "formation": _formation_origin(settings)}
     for name, value in shown.items():
         yield name.replace("_", "-"), value, origins.get(name, "default")
+
+
+def bounds_shown(settings: Settings) -> dict[str, str]:
+    """Stop signals, quotas and limits, each only where there are any."""
+    limits = {kind: ",".join(starmap(limit_written, by.items())) for kind, by in settings.limit.items()}
+    shown = {
+        "stop_signal": settings.stop_signal,
+        "memory": {name: written(size) for name, size in settings.memory.items()},
+        "limit": limits,
+    }
+    return {name: _per_type(values) for name, values in shown.items() if values}
 
 
 def _formation_origin(settings: Settings) -> str:

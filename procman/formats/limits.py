@@ -1,4 +1,4 @@
-"""What a dyno may use, as people type it: ``512M`` of memory, ``nofile:1024`` and its like by the names of prlimit(1)."""
+"""What a dyno may use, as people type it: ``512M`` of memory, and ``nofile:1024`` by the names of prlimit(1)."""
 
 import re
 
@@ -51,9 +51,16 @@ def parse_limit(text: str) -> tuple[str, int]:
     return name, int(found[1]) * _UNITS[found[2]]
 
 
+def limit_written(name: str, value: int) -> str:
+    """``nofile:1024``: the shortest exact way to write a limit."""
+    if value == UNLIMITED:
+        return f"{name}:unlimited"
+    return f"{name}:{written(value) if NAMES[name] else value}"
+
+
 def written(size: int) -> str:
     """The shortest exact way to write a size: ``512M``."""
     for unit in ("T", "G", "M", "K"):
         if size and size % _UNITS[unit] == 0:
             return f"{size // _UNITS[unit]}{unit}"
-    return "unlimited" if size == UNLIMITED else str(size)
+    return str(size)

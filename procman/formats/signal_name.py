@@ -14,5 +14,6 @@ def parse(text: str) -> str:
         pass
     from difflib import get_close_matches  # noqa: PLC0415 - for who made a mistake
 
-    near = get_close_matches(f"SIG{word.removeprefix('SIG')}", [one.name for one in signal.Signals], 3)
-    raise ValueError(f"no signal '{text}'" + (f": did you mean {' or '.join(near)}?" if near else ""))
+    name = f"SIG{word.removeprefix('SIG')}"
+    near = get_close_matches(name, [one.name for one in signal.Signals], 2, 0.75) if word.isalpha() else []
+    raise ValueError(f"no signal '{text}': " + (f"did you mean {' or '.join(near)}?" if near else "kill -l lists them"))
