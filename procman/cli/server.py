@@ -4,11 +4,15 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from procman.cli.listing import emit
 from procman.cli.options import Given
 from procman.cli.remote.connection import data_directory
 from procman.errors import ProcmanError, UsageError
+
+if TYPE_CHECKING:
+    from procman.router.settings import Timeouts
 
 PORT, ROUTER_PORT = 5000, 5080
 LAST_PORT = 65_535
@@ -68,6 +72,7 @@ def serve(told: Given) -> int:
         whole(told, "build_timeout"),
         (whole(told, "slug_limit") or 0) << 20 or None,
         https,
+        timeouts(told),
     )
     complain()
     return run(options, emit)
@@ -98,6 +103,17 @@ def domain(name: str) -> str:
     if not DOMAIN.fullmatch(name) or len(name) > 200:
         raise UsageError(f"cannot use --domain {name}: it is no domain name", "procman server --domain example.com")
     return name
+
+
+def timeouts(told: Given) -> "Timeouts":
+    """The router's. Raises UsageError."""
+    from procman.router.settings import Timeouts, read_timeouts
+
+    said = text(told, "router_timeouts")
+    try:
+        return read_timeouts(said) if said is not None else Timeouts()
+    except ValueError as error:
+        raise UsageError(f"cannot use --router-timeouts {said}: {error}", "--router-timeouts first-byte=60") from None
 
 
 def whole(told: Given, field: str) -> int | None:

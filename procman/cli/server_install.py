@@ -5,7 +5,7 @@ import os
 from procman.cli.install import SYSTEM_UNITS, next_steps, program, user_units, variables, write
 from procman.cli.listing import emit
 from procman.cli.options import Given
-from procman.cli.server import directory, number
+from procman.cli.server import directory, number, timeouts
 from procman.errors import ProcmanError
 from procman.formats.server_unit import MARKER, ServerUnit
 
@@ -46,7 +46,9 @@ def flags(told: Given) -> list[str]:
     for field, flag in (("build_timeout", "--build-timeout"), ("slug_limit", "--slug-limit")):
         if isinstance(told.fields.get(field), str):
             words.append(f"{flag}={told.fields[field]}")
-    for field, flag in (("router_host", "--router-host"), ("domain", "--domain"), ("owner", "--owner")):
+    timeouts(told)  # now, and not when systemd starts it
+    texts = ("router_timeouts", "--router-timeouts"), ("router_host", "--router-host"), ("domain", "--domain")
+    for field, flag in (*texts, ("owner", "--owner")):
         if isinstance(told.fields.get(field), str):
             words.append(f"{flag}={told.fields[field]}")
     return words

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from procman.errors import ProcmanError
 
+SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
+LONGEST_S = 86_400  # HAProxy's own limit is 24 days
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -45,6 +47,20 @@ class Settings(NamedTuple):
     backlog: int = 200
     slots: int = 64
     sticky_slots: int = 8
+
+
+def read_timeouts(text: str) -> Timeouts:
+    """``first-byte=10,idle=30.5``: these, and Heroku's for the others. Raises ValueError with a reason."""
+    told: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        field = name.replace("-", "_")
+        if field not in Timeouts._fields:
+            raise ValueError(f"{name!r} is none of {', '.join(Timeouts._fields).replace('_', '-')}")
+        if not SECONDS.fullmatch(value) or not 0.001 <= float(value) <= LONGEST_S:
+            raise ValueError(f"{name} is to be in seconds, from 0.001 to {LONGEST_S}")
+        told[field] = float(value)
+    return Timeouts(**told)
 
 
 def check_settings(settings: Settings) -> None:

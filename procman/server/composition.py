@@ -37,7 +37,7 @@ from procman.rendezvous import certificates
 from procman.rendezvous.server import RendezvousServer
 from procman.router import Router
 from procman.router.settings import Settings as RouterSettings
-from procman.router.settings import default_user
+from procman.router.settings import Timeouts, default_user
 from procman.runtimes.local import LocalRuntime
 from procman.runtimes.local_keeper import Groups, Surroundings
 from procman.server.addresses import ADDRESSES, Addresses
@@ -79,6 +79,7 @@ class Options(NamedTuple):
     build_timeout: float | None = None
     slug_limit: int | None = None
     https_port: int | None = None
+    router_timeouts: Timeouts = Timeouts()
 
 
 def serve(options: Options, say: Callable[[str], None]) -> int:
@@ -215,7 +216,7 @@ def router_of(options: Options, layout: Layout, logs: AppLogs, numbers: Numbers)
 
     address = f"{options.router_host}:{options.router_port}"
     https = f"{options.router_host}:{options.https_port}" if options.https_port else None
-    settings = RouterSettings(address, user=default_user())
+    settings = RouterSettings(address, timeouts=options.router_timeouts, user=default_user())
     return Router(layout.path("router"), address, https, None, write, settings)
 
 
