@@ -3,12 +3,10 @@
 import os
 
 from procman.cli.local_app import LocalApp
-from procman.cli.outliving import Outliving
 from procman.logs.scribe import Scribe
 from procman.supervisor.baggage import CAN, CHECK, Baggage, pipes_in, read
 from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
-from procman.supervisor.ledger import Ledger
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.resumption import go_on, listener_of, serve_again
 from procman.supervisor.supervisor import Supervisor
@@ -29,7 +27,9 @@ class Resumption:
 
 def resume(word: str, app: LocalApp, home: Home) -> int:
     """Go on with what ``word``, of our environment, names; or only say that we could."""
+    from procman.cli.outliving import Outliving  # not for a formation in a terminal: it costs 20 ms and 4 MB
     from procman.cli.start import supervise
+    from procman.supervisor.ledger import Ledger
 
     if word == CHECK:
         print(CAN)

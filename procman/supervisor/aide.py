@@ -21,8 +21,6 @@ class Aide:
         self._pipe = -1
         if found:
             self.pid, self._pipe, self._told = found["pid"], found["pipe"], dict(found["told"])
-        else:
-            self.start()
 
     def live(self, reader: int) -> None:
         """The other end: the process's whole life."""
@@ -34,6 +32,8 @@ class Aide:
 
     def pack(self) -> dict[str, Any]:
         """For another that goes on with it."""
+        if not self.pid:
+            self.start()
         return {"pid": self.pid, "pipe": self._pipe, "told": list(self._told.items())}
 
     def start(self) -> None:
@@ -55,7 +55,10 @@ class Aide:
     def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
         """A dyno has begun. ``start``: its start time; ``pipes``: its log pipes, without blanks or newlines."""
         self._told[pid] = self.word(pid, start, pipes)
-        self._tell(self._told[pid])
+        if self.pid:
+            self._tell(self._told[pid])
+        else:
+            self.start()  # not before the first dyno is on its way
 
     def drop(self, pid: int) -> None:
         """Nothing of the dyno is left."""
@@ -64,6 +67,8 @@ class Aide:
 
     def release(self) -> None:
         """All is done: let it end without a deed."""
+        if not self.pid:
+            return
         self._tell(DONE.decode())
         os.close(self._pipe)
         try:

@@ -8,11 +8,12 @@ too, and notes the status of each dyno that does. The next supervisor, which has
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from procman.supervisor.aide import DONE, Aide, leave_all_but
 from procman.supervisor.ends import EXIT
 from procman.supervisor.proctable import read_process
+from procman.typed import Any
 
 # linux/pidfd.h since 6.15: PIDFD_GET_INFO tells how a process that was reaped has ended, to whoever held it.
 GET_INFO, INFO_EXIT = 0xC040FF0B, 1 << 3
@@ -21,7 +22,12 @@ STATUS_FIELD = 51 - 2  # of /proc/PID/stat (proc(5): exit_code), counted behind 
 
 
 class Holder(Aide):
-    """The supervisor's end of the pipe."""
+    """The supervisor's end of the pipe. It is there from the beginning: the home tells of it."""
+
+    def __init__(self, found: Mapping[str, Any] | None = None) -> None:
+        super().__init__(found)
+        if not self.pid:
+            self.start()
 
     def live(self, reader: int) -> None:
         """See ``Aide``."""

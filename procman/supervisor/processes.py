@@ -157,7 +157,8 @@ class LocalProcesses:
         self._pipes = pipes
         self.guard: Guard = make_holder(guard) if pipes else Lifeline(f"{token}/".encode(), guard)
         self._heirlooms: list[Child] = []  # inherited, and not empty yet
-        self._reaper = become_subreaper()
+        self._reaper = become_subreaper() if guard else False  # see spawn; a replaced program was one already
+        self._first: Child | None = None  # began before orphans came to us: some of its own may be with anybody
         self._oom: OomCounter | None = None
 
     def spawn(self, dyno: DynoName, run: int) -> Child:
@@ -195,6 +196,8 @@ class LocalProcesses:
         self._alive[pid] = child
         self.guard.add(pid, child.start, child.pipes)
         self._oom = self._oom or OomCounter()
+        if not self._first:  # behind it, as it costs 3 ms, in which it gets going
+            self._first, self._reaper = child, become_subreaper()
         return child
 
     def go_on(self, child: Child) -> None:
@@ -298,6 +301,8 @@ class LocalProcesses:
         """See ``Processes``. A subreaper hears of every orphan's end, but not of orphans of another's dynos."""
         if any(child.ended for child in self._heirlooms):
             return RECHECK_S
+        if self._first and self._first.ended and self._alive.get(self._first.pid) is self._first:
+            return RECHECK_S
         return float("inf") if self._reaper else RECHECK_S
 
     def release(self) -> None:
@@ -319,7 +324,8 @@ class LocalProcesses:
 
     def _is_alone(self, child: Child) -> bool:
         """The root has ended and none of our children is a stranger: so nothing of any ended dyno lives."""
-        children = own_children() if self._reaper and not child.inherited else None
+        near = self._reaper and not (child.inherited or child is self._first)
+        children = own_children() if near else None
         if children is None:
             return False
         mine = self._alive.get(child.pid) is child
@@ -339,7 +345,7 @@ class LocalProcesses:
         near = [pid for parent in (os.getpid(), INIT) for pid in table.children(parent)]
         strays = [
             pid
-            for pid in (table.rows if child.inherited else near)  # those of a dead parent may be with anybody
+            for pid in (table.rows if child.inherited or child is self._first else near)  # they may be with anybody
             if pid not in self._alive and table.rows[pid].session != child.pid and bears_token(pid, child.token)
         ]
         strays += (pid for pid in self.grouped(child) if pid in table.rows)

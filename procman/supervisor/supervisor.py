@@ -1,5 +1,6 @@
 """The supervisor: asks the engine, performs its effects, and tells it what came of them."""
 
+import gc
 import re
 import signal
 from collections import deque
@@ -353,10 +354,12 @@ def is_echo(signum: int, seconds: float) -> bool:
 
 
 def settle_heap() -> None:
-    """Keep glibc from giving memory back after every log batch.
+    """Keep glibc from giving memory back after every log batch, and Python from looking at what stays.
 
     A freed block this large raises its thresholds for mmap and for trimming, so that chunks come from a heap that
     stays: page faults per 128 MB of log fall from 82,000 to 1,200. The pages are never touched.
     """
     block = bytes(HEAP)
     del block
+    gc.freeze()
+    gc.enable()
