@@ -113,6 +113,7 @@ class World(RuleBasedStateMachine):
             life = self.lives[effect.dyno]
             assert life.run == effect.run, "no signal to a run that is over"
             assert life.pid, "no signal to a process that does not exist"
-            self.lives[effect.dyno] = life._replace(asked=life.asked or isinstance(effect, Terminate))
+            asked = isinstance(effect, Terminate) and not self.engine.dynos[effect.dyno].sick
+            self.lives[effect.dyno] = life._replace(asked=life.asked or asked)
         elif isinstance(effect, Quit):
             assert not self.lives, "Quit only when nothing runs"

@@ -8,17 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procman.core import table as table_module
+from procman.core.cells import describe
 from procman.core.dyno import AT_REST, PUBLIC, Dyno, State
 from procman.core.effects import Say, Spawn
 from procman.core.engine import Engine
 from procman.core.events import (
     Adopted,
     Bound,
+    CheckFailed,
+    CheckPassed,
     DynoEvent,
     Emptied,
     Exited,
     FormationChanged,
     Hurried,
+    NeedsMet,
+    Postponed,
     Spawned,
     SpawnFailed,
     Superseded,
@@ -41,7 +46,7 @@ from procman.core.restart import (
     cycle_s,
     limited,
 )
-from procman.core.table import TABLE, describe, handle, impossible
+from procman.core.table import TABLE, handle, impossible
 
 WEB, WORKER = DynoName("web", 1), DynoName("worker", 1)
 MINUTE = 60.0
@@ -62,7 +67,7 @@ def test_every_cell_function_says_what_it_does():
 
 
 @pytest.mark.parametrize("state", [state for state in State if state in AT_REST], ids=lambda state: state.value)
-@pytest.mark.parametrize("event", [Spawned, SpawnFailed, Bound, Exited, Emptied])
+@pytest.mark.parametrize("event", [Spawned, SpawnFailed, Bound, CheckPassed, CheckFailed, Exited, Emptied])
 def test_at_rest_there_is_no_process_to_hear_of(state, event):
     assert TABLE[state][event] is impossible
 
@@ -77,7 +82,11 @@ def test_the_impossible_changes_nothing(state):
         Adopted: Adopted(WEB, 1, 9, 1.0, True),
         Spawned: Spawned(WEB, 0, 9),
         SpawnFailed: SpawnFailed(WEB, 0, Exit(127)),
+        NeedsMet: NeedsMet(WEB),
+        Postponed: Postponed(WEB),
         Bound: Bound(WEB, 0),
+        CheckPassed: CheckPassed(WEB, 0),
+        CheckFailed: CheckFailed(WEB, 0, "GET / was answered with 500"),
         Exited: Exited(WEB, 0, Exit(1)),
         Emptied: Emptied(WEB, 0),
         Tick: Tick(),

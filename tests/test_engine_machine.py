@@ -19,6 +19,8 @@ from procman.core.engine import Engine
 from procman.core.events import (
     Adopted,
     Bound,
+    CheckFailed,
+    CheckPassed,
     Emptied,
     Exited,
     FormationChanged,
@@ -48,6 +50,8 @@ POLICY = st.sampled_from([DEV, HEROKU, ALWAYS, ON_FAILURE, limited(2), DEV, HERO
 EXIT_WITH = st.sampled_from([None, None, None, None, "none", "none", "web", "any"])
 
 formations = st.dictionaries(st.sampled_from(TYPES), st.sampled_from([1, 2, 0, 3]), min_size=1)
+NEEDS = st.sampled_from([{}, {}, {"web": ("worker",)}, {"web": ("worker", "clock"), "worker": ("clock",)}])
+CHECKED = st.sampled_from([(), (), ("web",), ("worker", "clock")])
 ages = st.sampled_from([0.0, 5.0, 59.0, 700.0])
 waits = st.sampled_from([0.0, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0])
 
@@ -61,11 +65,16 @@ class EngineMachine(World):
         exit_with=EXIT_WITH,
         wish=formations,
         cycle=st.sampled_from([None, None, None, "salt"]),
+        needs=NEEDS,
+        checked=CHECKED,
         generation=st.sampled_from([0, 0, 4]),
         adopted=st.lists(st.tuples(st.sampled_from(TYPES), st.integers(1, 3), ages, st.booleans()), max_size=3),
     )
-    def begin(self, policies, grace, exit_with, wish, cycle, generation, adopted):
+    def begin(self, policies, grace, exit_with, wish, cycle, needs, checked, generation, adopted):
         profiles = {kind: profile_of(kind, policy, grace)._replace(cycle=cycle) for kind, policy in policies.items()}
+        for kind in checked:
+            profiles[kind] = profiles[kind]._replace(boot_timeout=60.0, check="GET /health", failures=2)
+        profiles = {kind: profile._replace(needs=needs.get(kind, ())) for kind, profile in profiles.items()}
         profiles["run"] = profile_of("run", HEROKU, grace)._replace(cycle=cycle, one_off=True)
         self.make = lambda: Engine(lambda dyno: profiles[dyno.process_type], exit_with)
         self.engine = self.make()
@@ -167,7 +176,8 @@ class EngineMachine(World):
         if not life.root:
             self.empty(name)
         elif life.pid and kindly:
-            self.post(Bound(name, life.run))
+            news = {1: CheckPassed(name, life.run), 3: CheckFailed(name, life.run, "GET /health was not answered")}
+            self.post(news.get(how.status, Bound(name, life.run)))
         elif life.pid:
             self.end(name, how)
         elif kindly or how.signal:
@@ -286,7 +296,8 @@ class EngineMachine(World):
             elif state in (State.STOPPING, State.KILLING):
                 self.end(name, Exit(143, "SIGTERM"))
             elif state is State.STARTING:
-                self.post(Bound(name, life.run))
+                checked = self.engine.dynos[name].profile.check
+                self.post(CheckPassed(name, life.run) if checked else Bound(name, life.run))
             else:
                 continue
             return True

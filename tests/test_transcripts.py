@@ -5,13 +5,15 @@ compared. ``pytest --update-transcripts`` rewrites those, so that a new scenario
 
     policy dev | policy web=heroku      --restart, for all or for one type
     exit-with any, grace 5              --exit-with, --timeout
+    check web, needs web=db,cache       a health check, which ends the dyno when it fails twice; start order
     cycle SALT                          the daily restart; the type ``run`` is of one-off dynos
     SECONDS formation web=2 worker=1    the wish; also: shutdown STATUS WHY, tick (one that nothing is due for)
     SECONDS formation@5 web=2           that of a generation; succeed@5: which takes the place of the older ones
     SECONDS one-off run.1               also: adopted web.1@5 run 3 age 60 [up]
     SECONDS restart web.1 web.2         somebody's order about these dynos; also: stop, start
     SECONDS spawned web.1 [run 1]       news of the latest run, or of another; also: bound, emptied,
-                                        exited 3 | SIGKILL [WHY], failed STATUS WHY
+                                        exited 3 | SIGKILL [WHY], failed STATUS WHY,
+                                        healthy, sick WHY
     SECONDS quiet                       nothing happens until then but what is due
 
 Ticks come by themselves, whenever something is due.
@@ -28,6 +30,8 @@ from procman.core.engine import Engine
 from procman.core.events import (
     Adopted,
     Bound,
+    CheckFailed,
+    CheckPassed,
     Emptied,
     Event,
     Exited,
@@ -60,6 +64,8 @@ class Scenario:
         self.grace: float | None = None
         self.exit_with: str | None = None
         self.cycle: str | None = None
+        self.checked: set[str] = set()
+        self.needs: dict[str, tuple[str, ...]] = {}
 
     def set(self, setting: str, value: str) -> None:
         if setting == "policy":
@@ -67,6 +73,11 @@ class Scenario:
             self.policies[kind if equals else "*"] = policy_of(name if equals else value)
         elif setting == "grace":
             self.grace = float(value)
+        elif setting == "check":
+            self.checked.add(value)
+        elif setting == "needs":
+            kind, _, needed = value.partition("=")
+            self.needs[kind] = tuple(needed.split(","))
         elif setting == "cycle":
             self.cycle = value
         else:
@@ -76,6 +87,9 @@ class Scenario:
     def profile(self, dyno: DynoName) -> Profile:
         process_type = dyno.process_type
         profile = profile_of(process_type, self.policies.get(process_type, self.policies["*"]), self.grace)
+        profile = profile._replace(needs=self.needs.get(process_type, ()))
+        if process_type in self.checked:
+            profile = profile._replace(boot_timeout=60.0, check="GET /health", failures=2)
         return profile._replace(cycle=self.cycle, one_off=process_type == "run")
 
     def engine(self) -> Engine:
@@ -146,7 +160,9 @@ def event_of(words: list[str], engine: Engine) -> Event:
         return SpawnFailed(name, run, Exit(int(rest[0]), reason=" ".join(rest[1:])))
     if verb == "exited":
         return Exited(name, run, exit_of(*rest))
-    return {"bound": Bound, "emptied": Emptied}[verb](name, run)
+    if verb == "sick":
+        return CheckFailed(name, run, " ".join(rest))
+    return {"bound": Bound, "emptied": Emptied, "healthy": CheckPassed}[verb](name, run)
 
 
 def dyno_name(word: str) -> DynoName:

@@ -17,6 +17,7 @@ SPAWN_RETRY_S = 0.5  # a failure to start is never retried at once, whatever the
 class State(Enum):
     """Inner states; ``Dyno.public`` gives Heroku's words for them."""
 
+    QUEUED = "queued"  # nothing runs; wanted, but not before what it needs is up
     WAITING = "waiting"  # wanted; a Spawn has been asked for and not been answered
     STARTING = "starting"  # runs, and has a port still to bind
     UP = "up"
@@ -28,6 +29,7 @@ class State(Enum):
 
 
 PUBLIC = {
+    State.QUEUED: "starting",
     State.WAITING: "starting",
     State.STARTING: "starting",
     State.UP: "up",
@@ -35,7 +37,7 @@ PUBLIC = {
     State.COMPLETE: "complete",
     State.DOWN: "down",
 }
-AT_REST = frozenset({State.CRASHED, State.COMPLETE, State.DOWN})
+AT_REST = frozenset({State.QUEUED, State.CRASHED, State.COMPLETE, State.DOWN})
 RUNNING = frozenset({State.STARTING, State.UP})
 
 
@@ -58,6 +60,10 @@ class Dyno:
         self.spared = False  # the last life was long, and the policy counts no such crash
         self.last_exit: Exit | None = None
         self.overdue = False  # the boot timeout was reported and the dyno left alone
+        self.lacks = ""  # the types that it would wait for, in words, when it last heard of anything
+        self.finding = ""  # why the last check of its health failed, if it did
+        self.failures = 0  # of such checks, in a row, since it was up
+        self.sick = False  # this run ends, or has ended, for them
 
     def deadline(self) -> float:
         """When this dyno next needs a Tick: a function of state, time of entry and policy alone."""
@@ -87,6 +93,8 @@ class Dyno:
 
     def ended_well(self) -> bool:
         """Status 0 under a policy that takes that for an end (Heroku's does not)."""
+        if self.sick:
+            return False
         return self.profile.policy.on_failure_only and self.last_exit is not None and self.last_exit.status == 0
 
     def public(self) -> str:
@@ -107,5 +115,5 @@ class Dyno:
     def report(self) -> Iterable[Effect]:
         """Log the public word if it is not the one last logged; a new dyno just starts."""
         before, self.said = self.said, self.public()
-        if before != self.said and not (self.run == 1 and self.state is State.WAITING):
+        if before != self.said and not (self.run <= 1 and self.state in (State.QUEUED, State.WAITING)):
             yield Say(self.name, f"State changed from {before} to {self.said}")

@@ -12,7 +12,9 @@ from procman.core.events import (
     Exited,
     FormationChanged,
     Hurried,
+    NeedsMet,
     OneOffRequested,
+    Postponed,
     Replaced,
     RestartRequested,
     ShutdownRequested,
@@ -26,6 +28,7 @@ from procman.core.events import (
 )
 from procman.core.formation import list_words, reconcile
 from procman.core.model import DynoName, Profile
+from procman.core.order import is_needed, lacking, longest
 from procman.core.restart import NEVER
 from procman.core.table import handle
 
@@ -49,6 +52,7 @@ class Engine:
         self.failures: dict[DynoName, tuple[int, str]] = {}  # by dyno, the earliest to fail first
         self.quit: Quit | None = None
         self.remind_at = NEVER
+        self.ordered = False  # some dyno needs another, or has
         self.last_runs: dict[DynoName, int] = {}  # of those forgotten: late news must fit no later life
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -66,15 +70,17 @@ class Engine:
             effects = self._shut_down(event, now)
         elif isinstance(event, Tick):
             for dyno in list(self.dynos.values()):
-                effects += handle(dyno, event, now)
+                effects += self._apply(dyno, event, now)
             effects += self._remind(now)
         else:
             dyno_or_none = self.dynos.get(event.dyno)
             if dyno_or_none is None or dyno_or_none.run != event.run:
                 return []  # late news of an earlier run
-            effects = handle(dyno_or_none, event, now)
+            effects = self._apply(dyno_or_none, event, now)
             if isinstance(event, (Exited, SpawnFailed)):
                 effects += self._judge(dyno_or_none, now)
+        if self.ordered:
+            effects += self._go_in_order(now)
         return effects + self._finish()
 
     def deadline(self) -> float:
@@ -89,6 +95,7 @@ class Engine:
         """``profile`` answers otherwise now: hold every dyno to that, from its next deadline on."""
         for dyno in self.dynos.values():
             dyno.profile = self.profile(dyno.name)
+            self.ordered = self.ordered or bool(dyno.profile.needs)
 
     @property
     def generation(self) -> int:
@@ -104,21 +111,43 @@ class Engine:
         """Whether the dyno is of the formation of its generation: neither a one-off nor being scaled away."""
         return 0 < name.number <= self.formations.get(name.generation, {}).get(name.process_type, 0)
 
+    def _apply(self, dyno: Dyno, event: DynoEvent, now: float) -> list[Effect]:
+        """By the table, which has to know what the dyno lacks."""
+        if dyno.profile.needs:
+            dyno.lacks = self.lacks(dyno)
+        return handle(dyno, event, now)
+
+    def lacks(self, dyno: Dyno) -> str:
+        """The types that have to be up before it starts, and are not, in words."""
+        return list_words(lacking(dyno, self.dynos, self.formations.get(dyno.name.generation, {})))
+
+    def _go_in_order(self, now: float) -> list[Effect]:
+        """Start what has all that it needs by now; in the end, stop what nothing needs any more."""
+        effects: list[Effect] = []
+        dynos = list(self.dynos.values())
+        for dyno in dynos if not self.closing else ():
+            if dyno.state is State.QUEUED and not self.lacks(dyno):
+                effects += self._apply(dyno, NeedsMet(dyno.name), now)
+        for dyno in dynos if self.closing else ():
+            if dyno.state in RUNNING and not dyno.wanted and not is_needed(dyno, dynos):
+                effects += self._apply(dyno, Unwanted(dyno.name), now)
+        return effects
+
     def _command(self, event: Command, now: float) -> list[Effect]:
         """Somebody's order about single dynos. What is stopped by hand stays so until it is started by hand."""
         effects: list[Effect] = []
         for dyno in [self.dynos[name] for name in event.dynos if name in self.dynos and not self.closing]:
             if dyno.profile.one_off or not self.has(dyno.name):
                 if dyno.profile.one_off and isinstance(event, StopRequested):
-                    effects += handle(dyno, Unwanted(dyno.name), now)
+                    effects += self._apply(dyno, Unwanted(dyno.name), now)
                 continue
             if isinstance(event, StopRequested):
                 self.held.add(dyno.name)
-                effects += handle(dyno, Unwanted(dyno.name), now)
+                effects += self._apply(dyno, Unwanted(dyno.name), now)
                 continue
             self.held.discard(dyno.name)
             if isinstance(event, RestartRequested) or dyno.state not in RUNNING:
-                effects += handle(dyno, Replaced(dyno.name), now)
+                effects += self._apply(dyno, Replaced(dyno.name), now)
         return effects
 
     def _admit(self, event: Adopted | OneOffRequested, now: float) -> list[Effect]:
@@ -127,7 +156,7 @@ class Engine:
         if self.closing or name in self.dynos:
             return []
         dyno = self._make(name, now)
-        return handle(dyno, event if isinstance(event, Adopted) else Wanted(name), now)
+        return self._apply(dyno, event if isinstance(event, Adopted) else Wanted(name), now)
 
     def _change(self, event: FormationChanged, now: float) -> list[Effect]:
         """What a generation shall be from now on, after what older ones shall be no more."""
@@ -155,9 +184,9 @@ class Engine:
         starts, stops = reconcile(formation, present, generation)
         effects: list[Effect] = []
         for name in stops:
-            effects += handle(self.dynos[name], self._farewell(name, heir), now)
+            effects += self._apply(self.dynos[name], self._farewell(name, heir), now)
         for name in starts:
-            effects += handle(self.dynos.get(name) or self._make(name, now), Wanted(name), now)
+            effects += self._apply(self.dynos.get(name) or self._make(name, now), Wanted(name), now)
         return effects
 
     def _farewell(self, name: DynoName, heir: FormationChanged | None) -> DynoEvent:
@@ -169,13 +198,14 @@ class Engine:
 
     def _make(self, name: DynoName, now: float) -> Dyno:
         dyno = self.dynos[name] = Dyno(name, self.profile(name), now, self.last_runs.get(name, 0))
+        self.ordered = self.ordered or bool(dyno.profile.needs)
         return dyno
 
     def _judge(self, dyno: Dyno, now: float) -> list[Effect]:
         """An exit that nobody asked for may end everything, and may become the manager's own status."""
         if dyno.asked or not dyno.wanted or dyno.last_exit is None or self.closing or dyno.profile.one_off:
             return []
-        verdict = dyno.last_exit.code(), f"{dyno.name} {dyno.last_exit.words()}"
+        verdict = dyno.last_exit.code() or int(dyno.sick), f"{dyno.name} {dyno.last_exit.words()}"
         if verdict[0]:
             self.failures[dyno.name] = verdict
         else:
@@ -194,19 +224,24 @@ class Engine:
         stopping = [dyno for dyno in running if dyno.state is not State.KILLING]
         if stopping and not again:
             names = list_words(dyno.name for dyno in stopping)
-            grace = max(dyno.profile.grace for dyno in stopping)
+            grace = longest(stopping, lambda dyno: dyno.profile.grace)
             effects.append(Say(None, f"{event.why}; stopping {names}, up to {grace:g} s"))
         for dyno in list(self.dynos.values()):
-            order: DynoEvent = Hurried(dyno.name) if again else Unwanted(dyno.name)
-            effects += handle(dyno, order, now)
+            order: DynoEvent = Hurried(dyno.name) if again else self._last_order(dyno)
+            effects += self._apply(dyno, order, now)
         return effects
+
+    def _last_order(self, dyno: Dyno) -> DynoEvent:
+        """To end, at once or after those that need it."""
+        waits = self.ordered and dyno.state in RUNNING and is_needed(dyno, self.dynos.values())
+        return Postponed(dyno.name) if waits else Unwanted(dyno.name)
 
     def _remind(self, now: float) -> list[Effect]:
         if now < self.remind_at:
             return []
         self.remind_at = NEVER
         running = [dyno for dyno in self.dynos.values() if dyno.state not in AT_REST]
-        left = max((dyno.deadline() - now for dyno in running), default=0.0)
+        left = longest(running, lambda dyno: dyno.profile.grace if dyno.state in RUNNING else dyno.deadline() - now)
         names = list_words(dyno.name for dyno in running)
         return [Say(None, f"Still waiting for {names}, up to {max(left, 0):.0f} s; Ctrl-C kills at once")]
 

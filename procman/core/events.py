@@ -56,6 +56,21 @@ class Bound(NamedTuple):
     run: int
 
 
+class CheckPassed(NamedTuple):
+    """The dyno was found healthy."""
+
+    dyno: DynoName
+    run: int
+
+
+class CheckFailed(NamedTuple):
+    """It was not, and why."""
+
+    dyno: DynoName
+    run: int
+    why: str
+
+
 class Exited(NamedTuple):
     """The root process of the run ended. Others of the dyno may still live."""
 
@@ -112,6 +127,18 @@ class Unwanted(NamedTuple):
     dyno: DynoName
 
 
+class Postponed(NamedTuple):
+    """It is to end, but not before those that need it. Made by the engine only."""
+
+    dyno: DynoName
+
+
+class NeedsMet(NamedTuple):
+    """All that this dyno needs is up. Made by the engine only."""
+
+    dyno: DynoName
+
+
 class Superseded(NamedTuple):
     """A dyno of a newer generation takes its place. Made by the engine only. ``quietly``: that one runs already."""
 
@@ -131,7 +158,7 @@ class Hurried(NamedTuple):
     dyno: DynoName
 
 
-RunEvent = Spawned | SpawnFailed | Bound | Exited | Emptied
-DynoEvent = RunEvent | Adopted | Wanted | Unwanted | Superseded | Replaced | Hurried | Tick
+RunEvent = Spawned | SpawnFailed | Bound | CheckPassed | CheckFailed | Exited | Emptied
+DynoEvent = RunEvent | Adopted | Wanted | NeedsMet | Unwanted | Postponed | Superseded | Replaced | Hurried | Tick
 Command = RestartRequested | StopRequested | StartRequested
 Event = RunEvent | Adopted | FormationChanged | OneOffRequested | Command | ShutdownRequested | Tick

@@ -57,6 +57,9 @@ class Profile(NamedTuple):
     """What a process type is held to. ``grace``: seconds from ``stop_signal`` to SIGKILL.
 
     ``boot_timeout``: seconds to bind ``$PORT``; None for types that are up as soon as they run (all but web).
+    ``check``: the words for a check of its health that it has to pass instead, in the same time; empty: none.
+    ``ported``: whether it has to bind its port, if only to be checked. ``failures``: so many failed checks in a row
+    end it once it is up, as a crash does; 0: none do. ``needs``: types that are to be up before it starts.
     ``one_off``: once ended, however, it is complete, and never tried again (Heroku: one-off-dynos).
     ``cycle``: every dyno is cycled about once a day, at a time drawn by this word and the dyno's name; None: never.
     """
@@ -67,6 +70,10 @@ class Profile(NamedTuple):
     stop_signal: str = "SIGTERM"
     one_off: bool = False
     cycle: str | None = None
+    check: str = ""
+    ported: bool = True
+    failures: int = 0
+    needs: tuple[str, ...] = ()
 
 
 def profile_of(process_type: str, policy: RestartPolicy, grace: float | None = None) -> Profile:

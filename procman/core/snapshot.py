@@ -8,12 +8,16 @@ from procman.core.engine import Engine
 from procman.core.events import ShutdownRequested
 from procman.core.model import DynoName, Exit
 
-PLAIN = ("since", "said", "wanted", "asked", "run", "pid", "unborn", "started_at", "crashes", "spared", "overdue")
+PLAIN = (
+    "since", "said", "wanted", "asked", "run", "pid", "unborn", "started_at", "crashes", "spared", "overdue",
+    "lacks", "finding", "failures", "sick",
+)  # fmt: skip
 
 
 def dump(engine: Engine) -> dict[str, Any]:
     """What JSON can hold; infinity is no number there."""
     return {
+        "ordered": engine.ordered,
         "formations": list(engine.formations.items()),
         "held": sorted(engine.held),
         "dynos": [dump_dyno(dyno) for dyno in engine.dynos.values()],
@@ -33,6 +37,7 @@ def dump_dyno(dyno: Dyno) -> dict[str, Any]:
 def load(engine: Engine, found: Mapping[str, Any]) -> None:
     """Make a new engine know what another knew."""
     engine.formations = {number: dict(formation) for number, formation in found["formations"]}
+    engine.ordered = found.get("ordered", False)
     engine.held = {DynoName(*name) for name in found["held"]}
     engine.dynos = {}
     for row in found["dynos"]:
@@ -51,5 +56,6 @@ def load_dyno(engine: Engine, row: Mapping[str, Any]) -> Dyno:
     dyno.state = State(row["state"])
     dyno.last_exit = Exit(*row["last_exit"]) if row["last_exit"] else None
     for attribute in PLAIN:
-        setattr(dyno, attribute, row[attribute])
+        if attribute in row:  # an earlier version knew of fewer
+            setattr(dyno, attribute, row[attribute])
     return dyno
