@@ -110,6 +110,7 @@ frontend {name} from front
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower
 {lookup}  http-request allow if routed bare or routed !expects !{{ method CONNECT }}
   http-request return status 405 if {{ method CONNECT }}
+  http-request set-var(txn.code) str(H26) if !bare expects !{{ req.hdr(expect) -i 100-continue }}
   http-request return status 417 if !bare expects !{{ req.hdr(expect) -i 100-continue }}
   http-request wait-for-body time {milliseconds(times.idle)} at-least 1 if !bare expects
   http-request del-header expect if !bare expects

@@ -37,6 +37,7 @@ DESCRIPTIONS: Mapping[bytes, bytes] = {
     b"H19": b"Backend connection timeout",
     b"H20": b"App boot timeout",
     b"H21": b"Backend connection refused",
+    b"H26": b"Request Error",
     b"H27": b"Client Request Interrupted",
     b"H28": b"Client Connection Idle",
     b"H80": b"Maintenance mode",
@@ -44,7 +45,8 @@ DESCRIPTIONS: Mapping[bytes, bytes] = {
     b"H99": b"Platform error",
 }
 LEVELS: Mapping[bytes, bytes] = {b"H27": b"warning", b"H28": b"warning", b"H80": b"info", b"H81": b"info"}
-STATUSES: Mapping[bytes, bytes] = {b"H27": b"499", b"H28": b"499", b"H81": b"502"}  # the others: 503
+STATUSES: Mapping[bytes, bytes] = {b"H26": b"417", b"H27": b"499", b"H28": b"499", b"H81": b"502"}  # the others: 503
+CAUSES: Mapping[bytes, bytes] = {b"H26": b' cause="unsupported expect header value"'}
 SOCKS: Mapping[bytes, bytes] = {b"H18": b" sock=backend", b"H27": b" sock=client"}
 OF_DYNO = frozenset({b"H12", b"H13", b"H17"})  # the dyno was reached, and no byte of a response was passed on
 NOT_FORWARDED = frozenset({b"<NOSRV>", b"-", b""})
@@ -115,7 +117,8 @@ def troubled(fields: list[bytes], limits: Limits) -> Request:
     service = int(t_all) - int(t_head) - int(t_queue) - int(t_connect) if connected else -1
     at, sock = b"at=info", b""
     if code:
-        at = b'at=%b code=%b desc="%b"' % (LEVELS.get(code, b"error"), code, DESCRIPTIONS[code])
+        level, cause = LEVELS.get(code, b"error"), CAUSES.get(code, b"")
+        at = b'at=%b code=%b desc="%b"%b' % (level, code, DESCRIPTIONS[code], cause)
         status = STATUSES.get(code, b"503")
         sock = SOCKS.get(code, b"")
         size = size if code == b"H15" else b"0" if code in OF_DYNO else b""
