@@ -88,6 +88,19 @@ def test_a_client_that_leaves_is_a_warning_in_the_log(server):
     assert "at=warning code=H27" in line and "status=499" in line and line.endswith("sock=client")
 
 
+def test_more_than_200_requests_in_flight_at_the_only_dyno_are_too_many(server):
+    server.deploy("demo", {"web": ODD})
+    poll(lambda: get(server).status_code == 200)
+    log = server.data / "apps" / server.call("GET", "/apps/demo")["id"] / "log" / "log.000001"
+    with contextlib.ExitStack() as held:
+        for _ in range(200):
+            client = held.enter_context(socket.create_connection(("127.0.0.1", server.router_port)))
+            client.sendall(b"GET /hold?a HTTP/1.1\r\nHost: demo.localhost\r\n\r\n")
+        poll(lambda: log.read_text().count("holds a") == 200)
+        check(server, "/more", 503, "H11", "Backlog too deep")
+    poll(lambda: get(server).status_code == 200)
+
+
 def test_an_app_that_crashes_is_h10_and_comes_back(server):
     server.deploy("demo", {"web": f"trap 'exit 3' USR1; {ODD.removeprefix('exec ')} & wait"})
     poll(lambda: get(server).status_code == 200)
