@@ -78,6 +78,7 @@ class Supervisor:
         self.after_turn: list[Callable[[], None]] = []  # what others do whenever something may have changed
         # And with each life: when there is a process, when its root has ended, when nothing of it is left.
         self.on_birth: list[Callable[[Child], None]] = []
+        self.on_bound: list[Callable[[Child], None]] = []  # or when it listens on its port, if it has to
         self.on_death: list[Callable[[Child], None]] = []
         self.on_emptied: list[Callable[[Child], None]] = []
         self._pump = Pump(loop, output, self._reader_gone, log)
@@ -120,7 +121,8 @@ class Supervisor:
             action(child)
 
     def _watch_root(self, child: Child, port: int | None) -> None:
-        if self.engine.dynos[child.dyno].state is State.STARTING and port is not None:
+        dyno = self.engine.dynos[child.dyno]
+        if dyno.state is State.STARTING and dyno.profile.ported and port is not None:
             self._boot.add(child, port)
         if child.inherited is not None and child.inherited.handle is not None:
             self.loop.watch(child.inherited.handle, self._reap)
@@ -239,7 +241,8 @@ class Supervisor:
         command = child.command or self.processes.command(dyno)
         self._announce(dyno, command)
         self.take_in(child)
-        if self.engine.dynos[dyno].profile.boot_timeout is not None:
+        profile = self.engine.dynos[dyno].profile
+        if profile.boot_timeout is not None and profile.ported:
             self._boot.add(child, int(command.env["PORT"]))
         self.post(Spawned(dyno, run, child.pid))
 
@@ -263,6 +266,8 @@ class Supervisor:
             action(child)
 
     def _bound(self, child: Child) -> None:
+        for action in self.on_bound:
+            action(child)
         self.post(Bound(child.dyno, child.run))
 
     def _reap(self) -> None:
@@ -276,7 +281,8 @@ class Supervisor:
                 action(child)
             self.post(Exited(child.dyno, child.run, ended))
             dyno = self.engine.dynos.get(child.dyno)
-            self._on_end(child, ended, dyno is not None and dyno.asked)
+            told = dyno.last_exit if dyno and dyno.sick and dyno.last_exit else ended  # by the engine, which knows why
+            self._on_end(child, told, dyno is not None and dyno.asked)
         self._settle_ending()
 
     def _settle_ending(self) -> None:
