@@ -123,6 +123,7 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     succession = Succession(home, token, supervisor, processes)
     upgrade = Upgrade(home, supervisor, processes, os.getcwd(), scribe.close)
+    upgrade.untold = lambda: scribe.waiting > 0 or store.lost_lines > 0
     serve_all = serve(app, supervisor, succession, upgrade, found, baggage, home)
     trouble: list[ProcmanError] = []
 

@@ -52,6 +52,8 @@ def open_control(
 ) -> None:
     """Open the control socket, with the verbs that only an app of this host has. Raises ProcmanError."""
     upgrade = Upgrade(home, supervisor, processes, app.origin, scribe.close, app.pack)
+    store = app.store
+    upgrade.untold = lambda: scribe.waiting > 0 or (store is not None and store.lost_lines > 0)
     listener = listener_of(resumed.baggage) if resumed else None
     more: dict[str, Serve] = {
         "upgrade": upgrade.upgrade,

@@ -79,6 +79,7 @@ class Scribe:
         self._unwaited = False  # the loop has to be told when the last batch is written
         self._trust_at = 0.0
         self._last: LockType | None = None
+        self._let_go: LockType | None = None  # the batch that nobody waits for, of which the loop is told once
         self._missed: dict[Source, tuple[int, int]] = {}  # lines and bytes, until the keeper can be told
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -120,7 +121,8 @@ class Scribe:
         """Wait until what was handed over is written, unless the disk stalls."""
         if self._clock() >= self._trust_at:
             self._wait()
-        elif self._last:
+        elif self._last and self._last is not self._let_go:
+            self._let_go = self._last
             self._go_on_without()
 
     def close(self, patience: float = CLOSE_S) -> None:

@@ -37,17 +37,31 @@ class Aide:
         return {"pid": self.pid, "pipe": self._pipe, "told": list(self._told.items())}
 
     def start(self) -> None:
-        """Fork it and tell it what it has to know: at first, or after somebody killed it."""
+        """Fork it and tell it what it has to know: at first, or after somebody killed it.
+
+        Where there can be none now (no descriptors, no pids), the next dyno that begins or ends is the next try.
+        """
         if self._pipe >= 0:
             os.close(self._pipe)
-        reader, self._pipe = os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
+        self.pid, self._pipe = 0, -1
+        try:
+            reader, self._pipe = os.pipe()
+        except OSError:
+            return
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(self._pipe)
+            self._pipe = -1
+            return
+        if not pid:
             try:
                 os.close(self._pipe)
                 self.live(reader)
             finally:
                 os._exit(0)
+        self.pid = pid
         os.close(reader)
         for line in self._told.values():
             self._tell(line)
@@ -62,8 +76,12 @@ class Aide:
 
     def drop(self, pid: int) -> None:
         """Nothing of the dyno is left."""
-        if self._told.pop(pid, None) is not None:
+        if self._told.pop(pid, None) is None:
+            return
+        if self.pid:
             self._tell(f"-{pid}\n")
+        elif self._told:
+            self.start()
 
     def release(self) -> None:
         """All is done: let it end without a deed."""

@@ -67,10 +67,11 @@ def descriptors(baggage: Baggage) -> set[int]:
     """All that have to survive."""
     found = {baggage["lock"], baggage["listener"], baggage["guard"]["pipe"]}
     found |= {row["fd"] for row in baggage["connections"]}
+    found |= {fd for _, fd, _ in baggage["app"].get("notices", ())}
     for life in baggage["lives"]:
         found |= {stream["fd"] for stream in life["streams"]}
         found |= {life["pty"], life["stdin"], *(life["inherited"] or ())[:1]}
-    return found - {None}
+    return found - {None, -1}
 
 
 def write(baggage: Baggage) -> int:

@@ -64,18 +64,23 @@ def open_ends(io: Io, split: bool, window: Callable[[], tuple[int, int]], fifos:
     else:
         theirs, actions = [], [open_as(0, os.devnull, os.O_RDONLY)]
     ours: list[int] = []
-    for at in range(2 if split and io is Io.LOG else 1):
-        if at < len(fifos):
-            ours.append(open_fifo(fifos[at]))
-            # For reading too: so it has a reader whatever happens to us, and neither breaks nor loses a byte.
-            actions.append(open_as(1 + at, fifos[at], os.O_RDWR))
-        else:
-            reader, writer = os.pipe()
-            os.set_blocking(reader, False)
-            ours.append(reader)
-            theirs.append(writer)
-            actions.append(dup2(writer, 1 + at))
-        widen_pipe(ours[-1], PIPE_BYTES)
+    try:
+        for at in range(2 if split and io is Io.LOG else 1):
+            if at < len(fifos):
+                ours.append(open_fifo(fifos[at]))
+                # For reading too: so it has a reader whatever happens to us, and neither breaks nor loses a byte.
+                actions.append(open_as(1 + at, fifos[at], os.O_RDWR))
+            else:
+                reader, writer = os.pipe()
+                os.set_blocking(reader, False)
+                ours.append(reader)
+                theirs.append(writer)
+                actions.append(dup2(writer, 1 + at))
+            widen_pipe(ours[-1], PIPE_BYTES)
+    except OSError:  # no descriptors are left: those that were there are given back, or there never will be
+        for fd in (*ours, *theirs, *([] if stdin is None else [stdin])):
+            os.close(fd)
+        raise
     if len(ours) == 1:
         actions.append(dup2(1, 2))
     return Ends(list(zip(ours, ("stdout", "stderr"), strict=False)), theirs, actions, None, stdin, fifos)

@@ -33,7 +33,8 @@ class Check:
 class Upgrade:
     """``origin``: the directory in which the program was started. ``hindrance``: why it cannot be now, if so.
 
-    ``more``: what the app packs for itself. ``settle``: has everything written that waits to be.
+    ``more``: what the app packs for itself. ``settle``: has everything written that waits to be. ``untold``: whether
+    lines are kept by nobody but us all the same, or were lost and no line of the log tells of it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Upgrade:
         self.server: ControlServer | None = None
         self.more = more
         self.hindrance = hindrance
+        self.untold: Callable[[], bool] = lambda: False
         self._home = home
         self._supervisor = supervisor
         self._processes = processes
@@ -103,7 +105,11 @@ class Upgrade:
         """Let the new program say whether it could go on, while everything else does."""
         if self._check:
             return
-        reader, writer = os.pipe()
+        try:
+            reader, writer = os.pipe()
+        except OSError as error:
+            self._answer = f"the new program cannot be asked: {error.strerror}"
+            return
         place = os.getcwd()
         try:
             os.chdir(self._origin)
@@ -152,10 +158,13 @@ class Upgrade:
         self._supervisor.output.say(None, "Replacing the program of this supervisor")
         self._settle()
         self._supervisor.flush()
-        if self._supervisor.owes():
+        if self._supervisor.owes() or self.untold():
             return "its log cannot be written now"
         baggage = self._pack(self.server)
-        fds = {write(baggage), *descriptors(baggage)}
+        try:
+            fds = {write(baggage), *descriptors(baggage)}
+        except OSError as error:
+            return f"there is no room for what it knows: {error.strerror}"
         try:
             os.chdir(self._origin)
             keep_from_dynos(fds, kept=False)

@@ -1,0 +1,1 @@
+"""``python -m tests.simulator``: plays many schedules, or tells one as a story."""

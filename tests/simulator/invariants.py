@@ -1,0 +1,340 @@
+"""What must hold: before every signal, after every turn of the loop, when all is quiet, and in the end."""
+
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from procman.core.dyno import AT_REST, Dyno, State
+from procman.core.effects import Effect, Say
+from procman.core.engine import Engine
+from procman.core.events import Event, FormationChanged
+from procman.core.model import DynoName
+from procman.core.restart import NEVER
+from procman.core.snapshot import dump, load
+from procman.core.table import TABLE, impossible
+from tests.simulator.kernel import Broken, Proc
+
+if TYPE_CHECKING:
+    from tests.simulator.programs import Life
+    from tests.simulator.world import World
+
+ENDING = (State.STOPPING, State.KILLING)
+LAST_S = 60.0  # a shutdown may take so much longer than the grace: uninterruptible sleep, a reader that stalls
+LOST = re.compile(rb"heroku\[procman\]: (\d+) lines? \((\d+) bytes\) of log were lost: ")
+STAMP = len("2026-01-01T00:00:00.000000+00:00 ")
+
+
+def check(holds: object, words: str) -> None:
+    """Raises Broken."""
+    if not holds:
+        raise Broken(words)
+
+
+class Invariants:
+    """Looks at one world. What is true of processes it takes from the kernel, never from procman."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.kernel = world.kernel
+        self.history: list[tuple[Event, float, list[Effect]]] = []
+        self.rows: dict[DynoName, tuple[int, float]] = {}  # crashes in a row, and the wait after the latest
+        self._first_life = 0  # of the present supervisor
+        self._started: dict[str, Any] | None = None  # what the engine knew when its program began
+        self._closing_at = NEVER
+        self._heard: dict[tuple[str, str], bytes] = {}  # by dyno and stream, from programs that were replaced
+        self._shown = 0
+
+    def begin(self, engine: Engine) -> None:
+        """Another supervisor, or another program of it."""
+        self.engine = engine
+        self.history = []
+        self._handle = engine.handle
+        engine.handle = self.handle  # type: ignore[method-assign]
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """As ``Engine.handle``, overheard."""
+        dyno = self.engine.dynos.get(event.dyno) if hasattr(event, "dyno") else None
+        if dyno is not None and getattr(event, "run", dyno.run) == dyno.run:
+            check(TABLE[dyno.state][type(event)] is not impossible, f"{type(event).__name__} to {said(dyno)}")
+        known = (dyno.run, dyno.crashes) if dyno else (0, 0)
+        effects = self._handle(event, now)
+        if dyno is not None:
+            self.cool_off_grows(dyno, *known)
+        self.history.append((event, now, effects))
+        self.world.effects.update(type(effect).__name__ for effect in effects)
+        if self.world._tell:  # noqa: SLF001
+            for effect in effects:
+                self.world.told(f"    {effect}")
+        return effects
+
+    def resumed(self) -> None:
+        """The engine knows now what another has known."""
+        self._started = dump(self.engine)
+        self.history = []
+
+    # -- before every signal --
+
+    def before_signal(self, proc: Proc, signum: int) -> None:
+        """Of a supervisor, or of its aide."""
+        life: Life | None = proc.life  # type: ignore[assignment]
+        check(life, f"a stranger ({proc.pid}) gets signal {signum}")
+        assert life
+        root = self.kernel.procs.get(proc.group)
+        if root is not None and root.life is not None:
+            check(root.life is life, f"the group of {life.dyno}#{life.run} is led by another's process")
+        if self.kernel.ours == self.world.kernel.ours and not self.kernel.handled:
+            return  # the aide, or a sweep: all shall end
+        dyno = self.engine.dynos.get(life.name)
+        if self.engine.quit:
+            return  # the last net
+        check(dyno and dyno.run == life.run and dyno.state in ENDING, f"{life.dyno}#{life.run} is signalled unasked")
+
+    # -- after every turn --
+
+    def after_turn(self) -> None:
+        """Nothing is in the middle of anything."""
+        living = self.knowable()
+        self.one_life(living)
+        self.facts_are_known(living)
+        self.ports_are_apart(living)
+        for dyno in self.engine.dynos.values():
+            self.nothing_sticks(dyno)
+        if self.engine.closing and self._closing_at == NEVER:
+            self._closing_at = self.kernel.now
+
+    def knowable(self) -> dict["Life", list[Proc]]:
+        """The living processes of each life that can be told to be its own.
+
+        Not so a process without the token in a session of its own, whose parent is gone: nothing names its dyno.
+        """
+        found: dict[Life, list[Proc]] = {}
+        for proc in self.kernel.living():
+            if self.can_be_known(proc):
+                found.setdefault(proc.life, []).append(proc)  # type: ignore[arg-type]
+        return found
+
+    def can_be_known(self, proc: Proc) -> bool:
+        """Whether something names its dyno."""
+        if proc.env or not proc.left:
+            return True
+        parent = self.kernel.procs.get(proc.parent)
+        return parent is not None and parent.life is proc.life and self.can_be_known(parent)
+
+    def one_life(self, living: dict["Life", list[Proc]]) -> None:
+        """At most one run of a dyno has processes."""
+        seen: dict[str, Life] = {}
+        for life in living:
+            if life.dyno in seen:
+                raise Broken(f"{life.dyno} lives twice: as {seen[life.dyno].run} and {life.run}")
+            seen[life.dyno] = life
+
+    def facts_are_known(self, living: dict["Life", list[Proc]]) -> None:
+        """A dyno at rest has no process; one that is not is the very run that lives."""
+        for life, procs in living.items():
+            dyno = self.engine.dynos.get(life.name)
+            if dyno is None:
+                raise Broken(f"{life.dyno}#{life.run} lives, and is forgotten")
+            if dyno.state in AT_REST:
+                raise Broken(f"{said(dyno)} has processes: {[proc.pid for proc in procs]}")
+            if dyno.run != life.run:
+                raise Broken(f"{said(dyno)} is not the run that lives: {life.run}")
+            if dyno.pid != life.root and any(proc.pid == life.root and not proc.left for proc in procs):
+                raise Broken(f"{said(dyno)}: its root is {life.root}, not {dyno.pid}")
+        for proc in self.kernel.children(self.kernel.ours):
+            if proc.end is not None and proc.life is not None and not self._news_waits():
+                raise Broken(f"the end of {proc.pid} is not noticed")
+
+    def _news_waits(self) -> bool:
+        """SIGCHLD has come since the loop last looked."""
+        loop = self.world.loop
+        return self.world.files.is_ready(loop._reader, writable=False)  # noqa: SLF001
+
+    def ports_are_apart(self, living: dict["Life", list[Proc]]) -> None:
+        """No two dynos that live have one port."""
+        ports: dict[int, str] = {}
+        for life in living:
+            if life.port:
+                check(life.port not in ports, f"{life.dyno} and {ports.get(life.port)} share port {life.port}")
+                ports[life.port] = life.dyno
+
+    def nothing_sticks(self, dyno: Dyno) -> None:
+        """A state that shall not last has a deadline, or the kernel still has something to tell."""
+        if dyno.state is State.WAITING:
+            raise Broken(f"{said(dyno)} after a turn")
+        if (dyno.state in ENDING or (dyno.state is State.STARTING and not dyno.overdue)) and dyno.deadline() == NEVER:
+            raise Broken(f"{said(dyno)} has no deadline")
+        if dyno.pid is not None:
+            root = self.kernel.procs.get(dyno.pid)
+            if not (root and root.life and root.life.name == dyno.name):
+                raise Broken(f"{said(dyno)}: {dyno.pid} is not its process")
+        elif dyno.state not in AT_REST:
+            at_work = any(proc.life.name == dyno.name for proc in self.kernel.living())  # type: ignore[union-attr]
+            if dyno.state not in ENDING or not (at_work or self._news_waits()):
+                raise Broken(f"{said(dyno)} without a process")
+
+    def cool_off_grows(self, dyno: Dyno, run: int, before: int) -> None:
+        """Within a row of crashes no wait is shorter than the one before, but for the jitter.
+
+        ``run``: that has just ended; ``before``: how many crashes there were.
+        """
+        if dyno.crashes <= before:
+            return
+        policy = dyno.profile.policy
+        wait = policy.cool_off(dyno.crashes, f"{dyno.name}#{run}")
+        count, longest = self.rows.get(dyno.name, (0, 0.0))
+        if dyno.crashes > 1:
+            check(dyno.crashes == count + 1, f"{said(dyno)}: crash {dyno.crashes} after crash {count}")
+            check(wait >= longest * (1 - policy.jitter) / (1 + policy.jitter), f"{said(dyno)}: {wait} s after {longest} s")
+        self.rows[dyno.name] = dyno.crashes, wait
+        if dyno.state is State.CRASHED:
+            check(dyno.deadline() >= self.kernel.now + wait, f"{said(dyno)} is tried again too early")
+
+    # -- when all is quiet --
+
+    def facts_equal_wishes(
+        self, wanted: Collection[DynoName], held: Collection[DynoName], one_offs: Collection[DynoName]
+    ) -> None:
+        """What lives is what somebody wants, and the other way round."""
+        dynos = self.engine.dynos
+        check(set(dynos) - set(one_offs) == set(wanted), f"there are {sorted(dynos)}, and wanted {sorted(wanted)}")
+        alive = {life.name: life for life in self.knowable()}
+        for name, dyno in dynos.items():
+            if name in held:
+                check(dyno.state is State.DOWN and name not in alive, f"{said(dyno)} was stopped by hand")
+            elif dyno.is_final():
+                gave_up = dyno.profile.policy.limit is not None or dyno.state is State.COMPLETE
+                check(gave_up and name not in alive, f"{said(dyno)} is given up")
+            else:
+                check(dyno.state is State.UP and name in alive, f"{said(dyno)}, and all is quiet")
+
+    # -- the end --
+
+    def at_the_end(self) -> None:
+        """The last supervisor has ended by itself."""
+        world, kernel = self.world, self.kernel
+        left = [proc.pid for proc in kernel.living()]
+        check(not left, f"{left} outlive the supervisor")
+        check(not kernel.children(kernel.ours), "a child is left unreaped")
+        check(not kernel.handled, f"signals are not given back: {kernel.handled}")
+        ends = [fd for fd, end in world.files.fds.items() if end.kind != "select" and end.of is not world.control]
+        kept = {0, 1, 2, world.output.sink.hangup_fd, *([world.scribe._reader, world.scribe._writer] if world.settings.disk else ())}  # noqa: SLF001
+        check(set(ends) == kept, f"descriptors are left open: {sorted(set(ends) - kept)}")
+        if self.engine.closing and self._closing_at < NEVER:
+            grace = max(profile.grace for profile in world.profiles.values())
+            check(kernel.now - self._closing_at <= grace + LAST_S, f"a shutdown of {kernel.now - self._closing_at} s")
+        self.every_byte_is_delivered(whole=True)
+        self.the_order_of_the_wish_does_not_matter()
+        if world.settings.disk:
+            self.the_store_is_whole()
+
+    def after_kill(self) -> None:
+        """Of the supervisor. What it had no time for is missing at the end, and nothing else."""
+        self.every_byte_is_delivered(whole=False)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._first_life = len(self.world.programs.lives)
+        self._started, self._closing_at = None, NEVER
+        self._heard.clear()
+        self._shown = 0
+        self.rows.clear()
+        if self.world.settings.disk:  # what it had not written is lost, and nobody can tell of it
+            self.world.files.disk.nodes.clear()
+            self.world.stored.clear()
+            self.world.ledger.given.clear()
+
+    def after_sweep(self) -> None:
+        """The next supervisor has begun: nothing that can be known lives. What cannot is a stranger's from now on."""
+        for proc in self.kernel.living():
+            check(not proc.env, f"{proc.pid} of {proc.life.dyno} survives the sweep")  # type: ignore[union-attr]
+            proc.life.alive.remove(proc)  # type: ignore[union-attr]
+            proc.life = None
+
+    def before_replacement(self) -> None:
+        """Of the program. What it has shown is kept for the comparison in the end."""
+        for source, chunks in self.world.recorder.by_source.items():
+            key = str(source.dyno and source.dyno.full()), source.stream
+            self._heard[key] = self._heard.get(key, b"") + b"".join(chunks)
+
+    def every_byte_is_delivered(self, whole: bool) -> None:
+        """Once, and in order. ``whole``: else the end may be missing."""
+        written: dict[tuple[str, str], bytearray] = {}
+        for life in self.world.programs.lives[self._first_life :]:
+            for pipe, stream in zip(life.pipes, ("stdout", "stderr"), strict=False):
+                written.setdefault((life.dyno, stream), bytearray()).extend(b"".join(pipe.accepted))
+        heard = dict(self._heard)
+        for source, chunks in self.world.recorder.by_source.items():
+            key = str(source.dyno and source.dyno.full()), source.stream
+            heard[key] = heard.get(key, b"") + b"".join(chunks)
+        for key, data in written.items():
+            found, sent = heard.get(key, b"").replace(b"\n", b""), bytes(data).replace(b"\n", b"")
+            holds = found == sent if whole else sent.startswith(found)
+            if not holds:
+                raise Broken(f"{key} wrote {len(sent)} bytes, and {len(found)} came: {differ(sent, found)}")
+        self._reader_got_it(whole)
+
+    def _reader_got_it(self, whole: bool) -> None:
+        """What the reader of our own output has is what was said, in order."""
+        out = self.world.files.out
+        got = b"".join(out.received)
+        check(got == b"".join(out.accepted)[: len(got)], "the kernel has mixed up our output")
+        said = b"".join(self.world.recorder.all)
+        if not self._heard:
+            check(said.startswith(got), "the output is not what was said")
+        if whole and out.reader == "reads":
+            check(said.endswith(got[-len(said) :]) if said else True, "not all that was said was written")
+
+    def the_store_is_whole(self) -> None:
+        """Every line stands in the store once and in order, or is counted in a line that tells of a gap."""
+        world = self.world
+        nodes = world.files.disk.nodes
+        kept = b"".join(bytes(nodes[path].data) for path in sorted(nodes)).split(b"\n")
+        check(kept.pop() == b"", "the log does not end with a whole line")
+        given, at, missing, told = world.stored + world.ledger.given, 0, 0, 0
+        for row in kept:
+            line = row[STAMP:]
+            if lost := LOST.match(line):
+                told += int(lost[1])
+                continue
+            start = at
+            while at < len(given) and given[at] != line:
+                at += 1
+            check(at < len(given), f"the store has a line twice, or out of order: {line[:60]!r}")
+            missing += at - start
+            at += 1
+        missing += len(given) - at
+        told += world.store.lost_lines
+        check(missing == told, f"{missing} lines are missing in the store, and it tells of {told}")
+
+    def the_order_of_the_wish_does_not_matter(self) -> None:
+        """The same happens in whatever order the types of a formation are listed."""
+        engine = Engine(self.world.profile, self.world.settings.exit_with)
+        if self._started:
+            load(engine, self._started)
+        for event, now, effects in self.history:
+            if isinstance(event, FormationChanged):
+                event = event._replace(formation=dict(reversed(event.formation.items())))  # noqa: PLW2901
+            mirrored = engine.handle(event, now)
+            if mirrored != effects:
+                same = sorted(map(repr, about_dynos(mirrored))) == sorted(map(repr, about_dynos(effects)))
+                check(same, f"another order of the types makes another effect: {event}")
+        check(sorted(engine.snapshot().items()) == sorted(self.engine.snapshot().items()), "and another end")
+
+
+def about_dynos(effects: list[Effect]) -> list[Effect]:
+    """Without the lines in which dynos are listed."""
+    return [effect for effect in effects if not (isinstance(effect, Say) and effect.dyno is None)]
+
+
+def said(dyno: Dyno) -> str:
+    """A dyno as a story tells of it."""
+    return f"{dyno.name.full()}#{dyno.run} ({dyno.state.value})"
+
+
+def differ(sent: bytes, found: bytes) -> str:
+    """Where two texts part."""
+    at = next((at for at, (one, other) in enumerate(zip(sent, found, strict=False)) if one != other), None)
+    at = min(len(sent), len(found)) if at is None else at
+    return f"from byte {at} on {sent[at : at + 20]!r} was written, and {found[at : at + 20]!r} came"
+
+

@@ -1,0 +1,125 @@
+"""Puts the fake system in the place of the real one, in every module of procman that touches the kernel."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from procman.logs import scribe, sink, store
+from procman.supervisor import (
+    aide,
+    ends,
+    lifeline,
+    loop,
+    oom,
+    ports,
+    processes,
+    proctable,
+    pump,
+    reaping,
+    resumption,
+    supervisor,
+    sweep,
+)
+from tests.simulator.kernel import Kernel
+from tests.simulator.system import System
+
+
+class Sleeps(BaseException):
+    """The disk's thread has nothing more to do."""
+
+
+class DiskThread:
+    """The second thread of a supervisor, which writes to the disk: it runs when it is woken, after a while."""
+
+    def __init__(self, kernel: Kernel, latency: Callable[[], float]) -> None:
+        self.kernel = kernel
+        self.latency = latency
+        self.works = False  # right now
+        self._work: Callable[[], None] | None = None
+
+    def start(self, work: Callable[[], None], arguments: tuple[()]) -> None:
+        """As ``_thread.start_new_thread``."""
+        self._work = work
+
+    def wake(self) -> None:
+        """It will look."""
+        work, owner = self._work, self.kernel.ours
+        if work and not self.works:
+            self.kernel.at(self.kernel.now + self.latency(), lambda: self._run(work, owner))
+
+    def _run(self, work: Callable[[], None], owner: int) -> None:
+        if owner != self.kernel.ours or not self.kernel.alive:
+            return  # a thread dies with its process
+        self.works = True
+        try:
+            work()
+        except Sleeps:
+            pass
+        finally:
+            self.works = False
+
+
+class FakeLock:
+    """As ``_thread.allocate_lock``. Whoever waits for it lets time pass."""
+
+    def __init__(self, thread: DiskThread) -> None:
+        self._thread = thread
+        self._locked = False
+
+    def acquire(self, timeout: float = -1) -> bool:
+        if self._thread.works and self._locked:
+            raise Sleeps
+        kernel = self._thread.kernel
+        limit = kernel.now + timeout if timeout >= 0 else float("inf")
+        while self._locked and kernel.advance(limit):
+            pass
+        had, self._locked = self._locked, True
+        return not had
+
+    def release(self) -> None:
+        if not self._locked:
+            raise RuntimeError("release unlocked lock")
+        self._locked = False
+        self._thread.wake()
+
+
+def replacements(system: System, thread: DiskThread) -> dict[Any, dict[str, Any]]:
+    """By module, what stands for what."""
+    fake = {"os": system.os, "signal": system.signal}
+    return {
+        loop: {**fake, "time": system.time, "selectors": system.selectors},
+        processes: {**fake, "time": system.time, "become_subreaper": lambda: True},
+        proctable: {**fake, "open": system.open},
+        reaping: {"os": system.os},
+        aide: {"os": system.os},
+        pump: {"os": system.os, "selectors": system.selectors},
+        ends: {"os": system.os},
+        supervisor: {"signal": system.signal, "settle_heap": lambda: None},
+        resumption: {"signal": system.signal},
+        lifeline: {"os": system.os, "wait_for_exit": system.wait_for_exit},
+        sweep: {"os": system.os},
+        oom: {"open": system.open},
+        ports: {"listeners": system.listeners, "sockets_of": system.sockets_of},
+        sink: {"os": system.os, "fcntl": system.fcntl},
+        scribe: {**fake, "allocate_lock": lambda: FakeLock(thread)},
+        store: {"os": system.os},
+    }
+
+
+@contextmanager
+def installed(system: System, thread: DiskThread) -> Iterator[None]:
+    """While the block runs, procman is on the fake kernel."""
+    before: list[tuple[dict[str, Any], str, bool, Any]] = []
+    try:
+        for module, names in replacements(system, thread).items():
+            space = vars(module)
+            for name, value in names.items():
+                before.append((space, name, name in space, space.get(name)))
+                space[name] = value
+        yield
+    finally:
+        for space, name, had, value in reversed(before):
+            if had:
+                space[name] = value
+            else:
+                del space[name]

@@ -1,0 +1,337 @@
+"""What stands in for ``os``, ``signal``, ``time``, ``selectors`` and ``fcntl`` in the modules that touch the kernel."""
+
+import errno
+import io
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from tests.simulator.files import End, Files, Node, Pipe, trouble
+from tests.simulator.kernel import Broken, Kernel, Proc
+
+READ, WRITE = 1, 2
+ALL = frozenset(signal.valid_signals())
+KEPT = (  # of the real module: what computes, and does nothing
+    "path", "devnull", "strerror", "fsencode", "fsdecode", "waitstatus_to_exitcode", "environ", "sysconf",
+)  # fmt: skip
+
+
+class System:
+    """``spawn``: makes a process of what ``posix_spawn`` is given, or raises OSError."""
+
+    def __init__(self, kernel: Kernel, files: Files, spawn: Callable[[dict[str, str], list[Pipe]], int]) -> None:
+        self.kernel = kernel
+        self.files = files
+        self.spawn = spawn
+        self.os = FakeOs(self)
+        self.signal = FakeSignal(self)
+        self.time = SimpleNamespace(monotonic=lambda: kernel.now, time=lambda: kernel.now + kernel.wall)
+        self.selectors = SimpleNamespace(
+            DefaultSelector=lambda: Selector(self), EVENT_READ=READ, EVENT_WRITE=WRITE
+        )
+        self.fcntl = SimpleNamespace(fcntl=lambda fd, command, value: files.get(fd) and 0)
+
+    def open(self, path: str, mode: str = "r", **how: object) -> io.BytesIO:
+        """A file of /proc. Raises OSError."""
+        kernel = self.kernel
+        kernel.call()
+        words = path.split("/")
+        if path == "/proc/vmstat":
+            return io.BytesIO(b"oom_kill %d\n" % kernel.oom_kills)
+        if len(words) == 6 and words[5] == "children":
+            return io.BytesIO(b" ".join(b"%d" % proc.pid for proc in kernel.children(int(words[2]))))
+        proc = kernel.procs.get(int(words[2]))
+        if proc is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if words[3] == "environ":
+            return io.BytesIO(proc.env)
+        return io.BytesIO(
+            b"%d (sh) %s %d %d %d 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 %d 0 0 "
+            % (proc.pid, proc.state.encode(), proc.parent, proc.group, proc.session, proc.start)
+        )
+
+    def listeners(self) -> dict[int, dict[int, int]]:
+        """As ``ports.listeners``: by port, inodes and users."""
+        return {port: {proc.serial: 0} for port, proc in self.kernel.ports.items()}
+
+    def sockets_of(self, pid: int) -> list[int]:
+        """As ``ports.sockets_of``."""
+        return [proc.serial for proc in self.kernel.ports.values() if proc.pid == pid]
+
+    def wait_for_exit(self, processes: Iterable[Any], seconds: float) -> None:
+        """As ``lifeline.wait_for_exit``."""
+        kernel, limit = self.kernel, self.kernel.now + seconds
+        waiting = [proc for row in processes if (proc := kernel.procs.get(row.pid)) and proc.start == row.start]
+        while any(proc.end is None for proc in waiting) and kernel.advance(limit):
+            pass
+
+
+class FakeOs:
+    """The calls that procman makes. What is not here it shall not do."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._kernel, self._files, self._disk = system.kernel, system.files, system.files.disk
+        self.dup = self._files.dup
+        self.killpg = self._kernel.kill_group
+
+    def __getattr__(self, name: str) -> Any:
+        if name.isupper() or name in KEPT:
+            return getattr(os, name)
+        raise AttributeError(f"the fake kernel has no os.{name}")
+
+    # -- descriptors --
+
+    def close(self, fd: int) -> None:
+        self._kernel.call()
+        if fd not in self._files.fds:
+            raise Broken(f"descriptor {fd} is closed twice")
+        self._files.close(fd)
+
+    def read(self, fd: int, most: int) -> bytes:
+        self._kernel.call()
+        return self._files.read(fd, most)
+
+    def write(self, fd: int, data: bytes) -> int:
+        self._kernel.call()
+        return self._files.write(fd, bytes(data))
+
+    def writev(self, fd: int, buffers: list[bytes]) -> int:
+        self._kernel.call()
+        return self._files.write(fd, b"".join(buffers))
+
+    def pipe(self) -> tuple[int, int]:
+        self._kernel.call()
+        return self._files.pipe()
+
+    def set_blocking(self, fd: int, blocking: bool) -> None:
+        self._files.get(fd)
+
+    def fstat(self, fd: int) -> SimpleNamespace:
+        of = self._files.get(fd).of
+        return facts(of) if isinstance(of, Node) else SimpleNamespace(st_mode=stat.S_IFIFO | 0o600)
+
+    # -- the disk --
+
+    def stat(self, path: str) -> SimpleNamespace:
+        self._kernel.call()
+        return facts(self._node(path))
+
+    def open(self, path: str, flags: int, mode: int = 0) -> int:
+        self._kernel.call()
+        if path.startswith("/proc/self/fd/"):
+            return self._files.dup(int(path[14:]))
+        if path in self._disk.nodes and flags & os.O_EXCL:
+            raise trouble(errno.EEXIST, path)
+        node = self._disk.make(path) if flags & os.O_CREAT and path not in self._disk.nodes else self._node(path)
+        return self._files.add(End("file", node))
+
+    def _node(self, path: str) -> Node:
+        if path not in self._disk.nodes:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return self._disk.nodes[path]
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        of = self._files.get(fd).of
+        assert isinstance(of, Node)
+        return bytes(of.data[offset : offset + size])
+
+    def ftruncate(self, fd: int, size: int) -> None:
+        self._kernel.call()
+        of = self._files.get(fd).of
+        assert isinstance(of, Node)
+        if self._disk.free is not None:
+            self._disk.free += len(of.data) - size
+        del of.data[size:]
+
+    def fchmod(self, fd: int, mode: int) -> None:
+        self._files.get(fd)
+
+    def makedirs(self, path: str, mode: int = 0, exist_ok: bool = False) -> None:
+        self._kernel.call()
+
+    def unlink(self, path: str) -> None:
+        self._kernel.call()
+        node = self._node(path)
+        node.links = 0
+        del self._disk.nodes[path]
+        if self._disk.free is not None:
+            self._disk.free += len(node.data)
+
+    def listdir(self, path: str) -> list[str]:
+        self._kernel.call()
+        if path == "/proc":
+            return [str(pid) for pid in self._kernel.procs]
+        return [name.rpartition("/")[2] for name in self._disk.nodes if name.startswith(f"{path}/")]
+
+    # -- processes --
+
+    def getpid(self) -> int:
+        return self._kernel.ours
+
+    def posix_spawn(self, path: str, argv: Iterable[str], env: dict[str, str], **how: Any) -> int:
+        self._kernel.call()
+        ends = {action[2]: action[1] for action in how["file_actions"] if action[0] == os.POSIX_SPAWN_DUP2}
+        pipes = [self._files.get(ends[target]).of for target in (1, 2) if ends[target] != 1]
+        if not (how["setsid"] and how["setsigmask"] == [] and all(isinstance(pipe, Pipe) for pipe in pipes)):
+            raise Broken("a dyno is not born clean")
+        return self._system.spawn(env, pipes)  # type: ignore[arg-type]
+
+    def fork(self) -> int:
+        """For the supervisor's aide alone: it hears what it is told by the newest pipe, until its end."""
+        self._kernel.call()
+        proc = self._kernel.birth(self._kernel.new_pid(), self._kernel.ours)
+        assert self._files.newest
+        proc.hears = self._files.newest
+        proc.hears.turn("reads")
+        return proc.pid
+
+    def waitpid(self, pid: int, options: int) -> tuple[int, int]:
+        """For the aide alone, which has been told that all is done."""
+        self._kernel.call()
+        proc = self._kernel.procs.get(pid)
+        if proc is None or proc.hears is None:
+            raise ChildProcessError(errno.ECHILD, os.strerror(errno.ECHILD))
+        if not b"".join(proc.hears.received).endswith(b"done\n"):
+            raise Broken("the aide is waited for, and does not know that it may end")
+        self._kernel.procs.pop(pid)
+        return pid, 0
+
+    def pidfd_open(self, pid: int) -> int:
+        self._kernel.call()
+        if pid not in self._kernel.procs:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return self._files.add(End("process", self._kernel.procs[pid]))
+
+    def waitid(self, kind: int, pid: int, options: int) -> SimpleNamespace | None:
+        kernel = self._kernel
+        kernel.call()
+        found = [proc for proc in kernel.children(kernel.ours) if kind == os.P_ALL or proc.pid == pid]
+        if not found:
+            raise ChildProcessError(errno.ECHILD, os.strerror(errno.ECHILD))
+        while not (dead := [proc for proc in found if proc.end is not None]):
+            if options & os.WNOHANG:
+                return None
+            if not kernel.advance(float("inf")):
+                raise Broken(f"procman waits for ever for the end of {pid}")
+        if not options & os.WNOWAIT:
+            kernel.reap(dead[0])
+        end = dead[0].end or 0
+        code = os.CLD_EXITED if end >= 0 else os.CLD_KILLED
+        return SimpleNamespace(si_pid=dead[0].pid, si_status=abs(end), si_code=code)
+
+
+def facts(node: Node) -> SimpleNamespace:
+    """Of a file, as stat(2) tells."""
+    return SimpleNamespace(
+        st_mode=stat.S_IFREG | 0o600, st_ino=node.number, st_dev=1, st_size=len(node.data), st_nlink=node.links
+    )
+
+
+class FakeSignal:
+    """The supervisor's signals, and those that it sends to one process."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    def __getattr__(self, name: str) -> Any:
+        if name.isupper() or name == "Signals":
+            return getattr(signal, name)
+        raise AttributeError(f"the fake kernel has no signal.{name}")
+
+    def valid_signals(self) -> frozenset[int]:
+        return ALL
+
+    def set_wakeup_fd(self, fd: int, warn_on_full_buffer: bool = True) -> None:
+        files = self._system.files
+        pipe = files.get(fd).of if fd >= 0 else None
+        self._system.kernel.wakeup = lambda signum: pipe and pipe.put(bytes([signum]))
+
+    def signal(self, signum: int, handler: object) -> None:
+        kernel = self._system.kernel
+        kernel.handled.discard(signum)
+        kernel.ignored.discard(signum)
+        if handler is signal.SIG_IGN:
+            kernel.ignored.add(signum)
+        elif handler is not signal.SIG_DFL:
+            kernel.handled.add(signum)
+
+    def getsignal(self, signum: int) -> object:
+        return signal.SIG_DFL
+
+    def pthread_sigmask(self, how: int, mask: object) -> None:
+        """A fake supervisor is never interrupted but while it waits."""
+
+    def pidfd_send_signal(self, fd: int, signum: int) -> None:
+        kernel = self._system.kernel
+        kernel.call()
+        proc = self._system.files.get(fd).of
+        assert isinstance(proc, Proc)
+        if kernel.procs.get(proc.pid) is not proc:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        kernel.on_signal(proc, signum)
+        kernel.send(proc, signum)
+
+
+class Key:
+    """As ``selectors.SelectorKey``."""
+
+    __slots__ = ("data", "events", "fd")
+
+    def __init__(self, fd: int, events: int, data: Any) -> None:
+        self.fd = fd
+        self.events = events
+        self.data = data
+
+
+class Selector:
+    """While the supervisor waits in one, time passes and the world does what it does."""
+
+    def __init__(self, system: System) -> None:
+        self._kernel, self._files = system.kernel, system.files
+        self._keys: dict[int, Key] = {}
+        self._fd = self._files.add(End("select", self))
+
+    def __enter__(self) -> "Selector":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def register(self, fd: int, events: int, data: Any = None) -> None:
+        if fd in self._keys:
+            raise Broken(f"descriptor {fd} is watched twice")
+        if fd not in self._files.fds:
+            raise Broken(f"descriptor {fd} is closed, and to be watched")
+        self._keys[fd] = Key(fd, events, data)
+
+    def unregister(self, fd: int) -> None:
+        if self._kernel.alive and self._keys.pop(fd, None) is None:
+            raise Broken(f"descriptor {fd} is not watched")
+
+    def ready(self) -> list[Key]:
+        """Right now."""
+        is_ready = self._files.is_ready
+        return [key for key in self._keys.values() if is_ready(key.fd, key.events == WRITE)]
+
+    def select(self, timeout: float | None = None) -> list[tuple[Key, int]]:
+        kernel = self._kernel
+        kernel.call()
+        limit = float("inf") if timeout is None else kernel.now + timeout
+        while not (found := self.ready()) and timeout != 0:
+            if not kernel.advance(limit):
+                if limit == float("inf"):
+                    raise Broken("procman waits for ever, and nothing is to come")
+                break
+            kernel.call()
+        return [(key, key.events) for key in found]
+
+    def close(self) -> None:
+        if self._fd in self._files.fds:
+            self._files.close(self._fd)
