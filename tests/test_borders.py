@@ -23,11 +23,12 @@ MAY_IMPORT = {
     "rendezvous": {"core", "control"},
     "gitpush": {"core"},
     "router": {"core", "formats", "logs"},
+    "export": {"core", "formats"},
     "server": {
         "core", "formats", "logs", "control", "supervisor", "store", "builds", "runtimes", "platform", "api",
         "rendezvous", "gitpush", "router",
     },
-    "cli": {"core", "formats", "logs", "control", "supervisor", "server"},
+    "cli": {"core", "formats", "logs", "control", "supervisor", "server", "export"},
 }
 EVERYBODY = {"errors", "typed", "unix_http"}
 OUTSIDE = {  # what a room may import from other packages, where that is narrow

@@ -166,6 +166,13 @@ def verbs(_asked: Asked) -> Known:
     return {name: command.get_short_help_str() for name, command in found if command}
 
 
+def export_formats(asked: Asked) -> Known:
+    """What `procman export` can write, by who brought it."""
+    from procman.export.exporters import formats
+
+    return {} if asked.told.arguments else {name: entry.value.partition(":")[0] for name, entry in formats().items()}
+
+
 def one_of(*words: str) -> Source:
     """These, and process types."""
     return lambda asked: {**types(asked), **dict.fromkeys(words, "")}
@@ -184,6 +191,7 @@ SOURCES: dict[str, Source] = {
     "TYPE=N...": quantities,
     "CMD...": types,
     "systemd [TYPE[=N]]...": lambda asked: types(asked) if asked.told.arguments else {"systemd": "a unit of systemd"},
+    "FORMAT LOCATION": export_formats,
     "[TYPE=]POLICY": policies,
     "SIG": signals,
     "NAME": formations,

@@ -334,6 +334,20 @@ VERBS: dict[str, Verb] = {
         "systemd [TYPE[=N]]...",
         _later("install", "install"),
     ),
+    "export": Verb(
+        "Write the formation as another manager's files.",
+        "FORMAT is compose, kubernetes, launchd, runit, supervisord, systemd, upstart, or one that another package "
+        "adds to honcho's. Each dyno gets what start gives it: command, PORT, DYNO, PS and the env files' variables; "
+        "release, which ends, is left out. Files are for their owner alone. Replaces only what it wrote itself.",
+        (
+            "procman export systemd units -a shop -u deploy",
+            "procman export supervisord /etc/supervisor/conf.d -c web=2,worker=1 -p 8000",
+            "procman export compose . --image registry.example.com/shop:42",
+            "procman export kubernetes manifests -e .env.production",
+        ),
+        "FORMAT LOCATION",
+        _later("export", "export"),
+    ),
     "completion": Verb(
         "Print what makes a shell complete procman's words.",
         "Verbs, flags, process types of the Procfile, dynos that run, formations, policies, signals.",

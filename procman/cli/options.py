@@ -165,6 +165,16 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("run_as", ("--run-as",), "USER", "Whose processes they are (default: who typed sudo)."),
         Option("print", ("--print",), None, "Only show the unit."),
     ),
+    "export": (
+        *_APP,
+        *(option for option in _FORMATION if option.name == "formation"),
+        Option("app", ("-a", "--app"), "APP", "What the app is called there (default: the app root's name)."),
+        Option("log", ("-l", "--log"), "DIR", "Where output goes, in formats with log files (default: /var/log/APP)."),
+        Option("user", ("-u", "--user"), "USER", "Whose processes they are (default: the app's name)."),
+        Option("shell", ("-s", "--shell"), "PATH", "Which shell reads commands (default: start's; in images /bin/sh)."),
+        Option("template_dir", ("-t", "--template-dir"), "DIR", "Jinja2 templates to use before the format's own."),
+        Option("image", ("--image",), "IMAGE", "For compose and kubernetes: what to run (default: the app's name)."),
+    ),
     "server": (
         _DATA,
         Option("port", ("-p", "--port"), "PORT", "The API's port (default: 5000); the next two are git's and run's."),
