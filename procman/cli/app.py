@@ -226,9 +226,13 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
         "memory": settings.memory,
         "limit": settings.limit,
         "watch": settings.watch,
+        "needs": {*settings.needs, *(name for needed in settings.needs.values() for name in needed)},
+        "health": settings.health,
         "exit_with": [] if exit_with in {None, "any", "none"} else [str(exit_with)],
     }
     for field, types in asked.items():
+        if settings.origins.get(field) == "app.json":
+            continue  # Heroku and dokku do not mind types that are not there
         for unknown in sorted(set(types).difference(names) - {ALL}):
             file, line = place_of(settings.origins.get(field, field))
             message = f"no process type '{unknown}' in {settings.procfile}: {_nearest(unknown, names)}"

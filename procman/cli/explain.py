@@ -95,9 +95,13 @@ def headline(found: dict[str, Any]) -> str:
         return f"{dyno} does not run: {why}. Its last life: {lives[-1]['words']}"
     if state["pid"]:
         age = span(time.time() - state["since"])
-        return f"{dyno} is {state['state']} since {age}, {counted(state['restarts'], 'restart')}"
+        health = f"; last health check: {state['finding']}" if state.get("finding") else ""
+        note = f"; it says: {state['note']}" if state.get("note") else ""
+        return f"{dyno} is {state['state']} since {age}, {counted(state['restarts'], 'restart')}{health}{note}"
     life = lives[-1] if lives else None
     why = f": {life['words']} after {life['ended'] - life['started']:.1f} s" if life else ""
+    if state.get("waits_for"):
+        return f"{dyno} is waiting for {state['waits_for']}{why}"
     if state["state"] != "crashed":
         return f"{dyno} is {state['state']}{why}"
     row = f", {state['crashes']} crash{'es' if state['crashes'] > 1 else ''} in a row"

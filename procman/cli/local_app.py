@@ -7,14 +7,17 @@ from procman.cli.app import App, load
 from procman.cli.environment import dyno_env, shell
 from procman.cli.settings import Settings
 from procman.core.formation import port_of, wanted_dynos
+from procman.core.health import Checks, held_to
 from procman.core.model import RELEASE, WEB, DynoName, Profile, profile_of
 from procman.errors import ProcmanError
 from procman.logs.scribe import Scribe
 from procman.logs.store import LogStore
 from procman.supervisor import ports
-from procman.supervisor.bounds import Bounds
-from procman.supervisor.processes import Command
-from procman.supervisor.supervisor import Plan
+from procman.supervisor.bounds import Bounds, Confinement
+from procman.supervisor.checkups import Checkups, notices_of
+from procman.supervisor.home import Home
+from procman.supervisor.processes import Command, LocalProcesses
+from procman.supervisor.supervisor import Plan, Supervisor
 from procman.typed import Any
 
 LAST_PORT = 65_535
@@ -32,6 +35,9 @@ class LocalApp:
         self.scribe: Scribe | None = None
         self.present: Callable[[], Collection[DynoName]] = tuple
         self.said: dict[str, Any] = {}
+        self.bounded: Confinement | None = None
+        self.checkups: Checkups | None = None
+        self.arrived: Sequence[Any] = ()  # sockets for dynos' notices, of an earlier program
         self.origin = working_directory() or "/"
         self._set(settings, load(settings, environ))
 
@@ -70,13 +76,34 @@ class LocalApp:
         policy = restart.get(process_type, restart["*"])
         profile = profile_of(process_type, policy, grace.get(process_type, grace.get("*")))
         signals = self.settings.stop_signal
-        return profile._replace(stop_signal=signals.get(process_type, signals.get("*", profile.stop_signal)))
+        profile = profile._replace(
+            stop_signal=signals.get(process_type, signals.get("*", profile.stop_signal)),
+            needs=self.settings.needs.get(process_type, ()),
+        )
+        return held_to(profile, self.checks(dyno))
+
+    def checks(self, dyno: DynoName) -> Checks | None:
+        """How the health of a dyno of its type is found out."""
+        return self.settings.health.get(dyno.process_type)
 
     def bounds(self, dyno: DynoName) -> Bounds:
         """What the settings allow a dyno of its type."""
         memory, limit, process_type = self.settings.memory, self.settings.limit, dyno.process_type
         limits = {**limit.get("*", {}), **limit.get(process_type, {})}
         return Bounds(memory.get(process_type, memory.get("*")), limits)
+
+    def look_after(self, bounds: Confinement, home: Home) -> Callable[[DynoName, int], Command]:
+        """Hold dynos to their bounds and have them checked; returns what makes a run ready."""
+        self.bounded = bounds
+        self.checkups = checkups = Checkups(self.checks, notices_of(home.path), arrived=self.arrived)
+        return lambda dyno, run: checkups.equip(dyno, run, bounds.prepare(dyno, run))
+
+    def join(self, supervisor: Supervisor, processes: LocalProcesses) -> None:
+        """Whose dynos they are."""
+        self.present = lambda: supervisor.engine.dynos
+        for caretaker in (self.bounded, self.checkups):
+            if caretaker:
+                caretaker.join(supervisor, processes)
 
     def types(self) -> Sequence[str]:
         """Process types in the Procfile's order."""
@@ -97,12 +124,14 @@ class LocalApp:
 
     def pack(self) -> dict[str, Any]:
         """What no file tells, for another program to go on with."""
-        return {"ports": self._ports, "since": self.said.get("since")}
+        notices = self.checkups.pack() if self.checkups else []
+        return {"ports": self._ports, "since": self.said.get("since"), "notices": notices}
 
     def unpack(self, row: Mapping[str, Any]) -> None:
         """Go on with that: every type keeps its ports."""
         self._ports = [*row["ports"], *(name for name in self._ports if name not in row["ports"])]
         self.said["since"] = row["since"]
+        self.arrived = row.get("notices", ())
 
     def check_ports(self, formation: Mapping[str, int], before: Mapping[DynoName, int] | None = None) -> None:
         """Refuse when a dyno that will use its port cannot have it; names who holds it.
@@ -163,7 +192,8 @@ class LocalApp:
         """What makes a dyno of this type what it is: neighbours' ports do not."""
         dyno = DynoName(process_type, 1)
         bounds = self.bounds(dyno)
-        held = [bounds] if any(bounds) else []  # what has none is the same as to programs that knew of none
+        # What has none is the same as to programs that knew of none.
+        held = [found for found in (bounds if any(bounds) else None, self.checks(dyno)) if found]
         return self._texts[process_type], dict(self._base), self.port(dyno), *held
 
 

@@ -130,7 +130,7 @@ def details(row: dict[str, Any]) -> dict[str, str]:
     share = 100 * row["cpu"] / row["uptime"] if row["uptime"] > 0.1 else 0.0
     return {
         "dyno": row["dyno"],
-        "state": row["state"],
+        "state": f"waiting for {row['waits_for']}" if row.get("waits_for") else row["state"],
         "for": span(time.time() - row["since"]),
         "restarts": str(row["restarts"]),
         "last exit": row["exit"] or "-",

@@ -87,6 +87,7 @@ _FORMATION = (
     Option("color", ("--color",), None, "Colour the names (default: on a terminal).", off=("--no-color",)),
     Option("tty", ("--tty",), None, "Give dynos a terminal (default: when on one).", off=("--no-tty",)),
     Option("log_format", ("--log-format",), "text|json|heroku", "How lines are written."),
+    Option("needs", ("--needs",), "TYPE=TYPE[,…]", "Start the first once the second is up, and stop it before.", True),
     Option("watch", ("--watch",), "[TYPE=]GLOB[,…]", "Restart types when their files change; alone: any file.", True),
     Option("stop_signal", ("--stop-signal",), "[TYPE=]SIGNAL", "Stops begin with it: web=INT (default: TERM).", True),
     Option("memory", ("--memory",), "[TYPE=]SIZE", "Quota, such as web=512M: over it R14, over twice it R15.", True),

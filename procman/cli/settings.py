@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Mapping
 
 from procman.cli.options import OPTIONS, Given
-from procman.cli.settings_files import Raw, SettingsFileError, place_of, read_layers
+from procman.cli.settings_files import HEALTH, Raw, SettingsFileError, place_of, read_layers
+from procman.core.health import Checks
 from procman.core.restart import DEV, NAMED, RestartPolicy, limited
 from procman.errors import UsageError
 from procman.formats import duration, formation_arg, watch_rules
@@ -16,7 +17,7 @@ U = TypeVar("U")
 
 LOG_FORMATS = ("text", "json", "heroku")
 HIGHEST_PORT = 65_535
-_LABELS = {option.name: option.label for option in OPTIONS["start"]}
+_LABELS = {option.name: option.label for option in (*OPTIONS["start"], HEALTH)}
 _UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
@@ -42,6 +43,8 @@ class Settings(NamedTuple):
     log_format: str = "text"  # text, json, heroku
     name: str | None = None  # None: made from the app root
     detach: bool = False
+    needs: Mapping[str, tuple[str, ...]] = {}  # by type, those that are to be up before it starts
+    health: Mapping[str, Checks] = {}
     watch: Mapping[str, tuple[str, ...]] = {}  # globs by type; empty: nothing is watched
     stop_signal: Mapping[str, str] = {}  # full names; empty: SIGTERM
     memory: Mapping[str, int] = {}  # bytes of the quota
@@ -94,6 +97,8 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         log_format=values.one("log_format", _log_format) or "text",
         name=values.one("name", _name),
         detach=bool(values.switch("detach")),
+        needs=values.each("needs", _needs, {}),
+        health=values.each("health", _health, {}),
         watch=values.each("watch", watch_rules.parse, {}),
         stop_signal=values.each("stop_signal", _stop_signals, {}),
         memory=values.each("memory", _quotas, {}),
@@ -233,6 +238,31 @@ def _limits(texts: list[str]) -> dict[str, dict[str, int]]:
         refuse_impossible(name, value)
         limits.setdefault(kind, {})[name] = value
     return limits
+
+
+def _needs(texts: list[str]) -> dict[str, tuple[str, ...]]:
+    from procman.core.formation import list_words
+    from procman.core.order import cycle_in
+
+    needs: dict[str, tuple[str, ...]] = {}
+    for item in formation_arg.items(texts):
+        name, equals, needed = item.partition("=")
+        if not equals:
+            raise ValueError(f"'{item}' is not TYPE=TYPE, such as web=db")
+        kinds = formation_arg.parse_type(name), formation_arg.parse_type(needed)
+        if ALL in kinds:
+            raise ValueError("'all' is not a process type: name the types")
+        needs[kinds[0]] = (*needs.get(kinds[0], ()), kinds[1])
+    if ring := cycle_in(needs):
+        others = f"{list_words(ring[:-1])} need each other" if len(ring) > 2 else f"{ring[0]} needs itself"
+        raise ValueError(f"{others}, so none could start: {' -> '.join(ring)}")
+    return needs
+
+
+def _health(texts: list[str]) -> dict[str, Checks]:
+    from procman.formats.health import parse
+
+    return parse(texts)
 
 
 def _typed(item: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Settings from files in the app root: .procman.toml, [tool.procman] of pyproject.toml, and .foreman."""
+"""Settings from files in the app root: .procman.toml, [tool.procman] of pyproject.toml, .foreman, and app.json."""
 
 import os
 import re
@@ -35,6 +35,8 @@ KEYS: dict[str, Option] = {
     for flag in option.flags
     if flag.startswith("--") and option.name not in OF_ONE_CALL
 }
+HEALTH = Option("health", ("health",), "a table by type, such as [health.web] with http = \"/health\"", "", True)
+KEYS[HEALTH.name] = HEALTH  # too much for a flag
 _FOREMAN_KEYS = {  # foreman's own names, from its `lib/foreman/cli.rb`
     **{key: KEYS[key] for key in ("concurrency", "formation", "port", "procfile", "env", "timeout", "color")},
     "root": KEYS["app-root"],
@@ -57,6 +59,15 @@ def read_layers(root: str) -> list[dict[str, Raw]]:
     foremans = _read(root, ".foreman")
     if foremans is not None:
         layers.append(_from_foreman(".foreman", foremans))
+    apps = _read(root, "app.json")
+    if apps is not None and (b'"healthchecks"' in apps or b'"needs"' in apps):  # json costs as much
+        from procman.formats.app_json import parse
+        from procman.formats.health import texts_of
+
+        found = parse(apps)
+        needs = [f"{kind}={needed}" for kind, wish in found.formation.items() for needed in wish.needs]
+        told = {"health": texts_of(found.probes), "needs": needs}
+        layers.append({name: Raw(texts, "app.json") for name, texts in told.items() if texts})
     return layers
 
 
@@ -104,6 +115,13 @@ def _from_toml(name: str, data: bytes, path: tuple[str, ...]) -> dict[str, Raw]:
 
 def _flag_like(name: str, line: int | None, key: str, option: Option, value: object) -> Value:
     """A TOML value in the form in which flags come: switches as bool, the rest as text."""
+    if option is HEALTH and isinstance(value, Mapping):
+        from procman.formats.health import flatten
+
+        try:
+            return flatten(value)
+        except ValueError as error:
+            raise SettingsFileError(name, line, key, str(error)) from None
     if option.metavar is None:
         if isinstance(value, bool):
             return value
@@ -122,6 +140,8 @@ def _flat(table: Mapping[str, object]) -> Iterator[object]:
     for left, right in table.items():
         if isinstance(right, Mapping) and all(map(_plain, right.values())):
             yield from (f"{left}={name}:{value}" for name, value in right.items())
+        elif isinstance(right, list) and all(map(_plain, right)):
+            yield from (f"{left}={value}" for value in right)
         else:
             yield f"{left}={right}" if _plain(right) else right
 

@@ -119,7 +119,8 @@ def supervise(
     split, pipes = settings.log_format == "json", heirs.pipes() if heirs else None
     guard = resumed.guard if resumed else None
     bounds = Confinement(place_of(home), app.command, app.bounds)
-    processes = LocalProcesses(app.command, token_of(me), tty, split, window, bounds.prepare, pipes, guard)
+    prepare = app.look_after(bounds, home)
+    processes = LocalProcesses(app.command, token_of(me), tty, split, window, prepare, pipes, guard)
     app.store = LogStore(home.log)
     app.scribe = scribe = Scribe(app.store)
     output = Output(log_format, Sink(STDOUT), settings.quiet, store=scribe)
@@ -137,10 +138,9 @@ def supervise(
         on_end=remember(home, scribe),
         log=heirs.witness() if heirs else None,
     )
-    bounds.join(supervisor, processes)
+    app.join(supervisor, processes)
     adopt = heirs.join(supervisor, processes, token_of(me)) if heirs else lambda: None
     adopt = partial(resumed.adopt, app, supervisor, processes) if resumed else adopt
-    app.present = lambda: supervisor.engine.dynos
 
     trouble: list[ProcmanError] = []
 

@@ -175,6 +175,9 @@ def trouble(dyno: Dyno | None) -> str:
         return "it was stopped"
     if dyno.state in RUNNING or dyno.state is State.WAITING or dyno.asked:
         return ""
+    if dyno.overdue and dyno.profile.check:
+        what = dyno.finding or dyno.profile.check
+        return f"it did not pass its health check within {dyno.profile.boot_timeout:g} seconds (R10): {what}"
     if dyno.overdue:
         return f"it did not bind $PORT within {dyno.profile.boot_timeout:g} seconds (R10)"
     if dyno.last_exit is not None and (dyno.state in AT_REST or dyno.pid is None):

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from procman.core.health import Checks
+from procman.formats import healthchecks
 from procman.formats.diagnostic import Diagnostic
 
 TYPE = re.compile(r"[-\w]{1,128}", re.ASCII)
@@ -25,11 +27,14 @@ class EnvVar(NamedTuple):
 
 
 class TypeWish(NamedTuple):
-    """What the first deploy gives a process type. ``overlap``: old and new dynos may run side by side (our own key)."""
+    """What the first deploy gives a process type. Keys of our own: ``overlap``: old and new dynos may run side by
+    side; ``needs``: types that are to be up before it starts.
+    """
 
     quantity: int | None = None
     size: str | None = None
     overlap: bool = True
+    needs: tuple[str, ...] = ()
 
 
 class Check(NamedTuple):
@@ -56,6 +61,7 @@ class AppJson(NamedTuple):
     buildpacks: tuple[str, ...] = ()
     scripts: Mapping[str, str] = {}
     checks: Mapping[str, Check] = {}
+    probes: Mapping[str, Checks] = {}
     cron: tuple[CronJob, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -70,6 +76,8 @@ class AppJson(NamedTuple):
             "scripts": dict(self.scripts),
             "postdeploy": self.scripts.get("postdeploy"),
             "health": {name: check._asdict() for name, check in self.checks.items()},
+            "probes": {name: plain(checks) for name, checks in self.probes.items()},
+            "needs": {name: list(wish.needs) for name, wish in self.formation.items() if wish.needs},
             "overlap": {name: False for name, wish in self.formation.items() if not wish.overlap},
             "cron": [job._asdict() for job in self.cron],
         }
@@ -93,6 +101,12 @@ def parse(data: bytes, file: str = "app.json", environment: str | None = None) -
     return _Reader(file).read(root | chosen if isinstance(chosen, dict) else root)
 
 
+def plain(checks: Checks) -> dict[str, Any]:
+    """Checks as plain data."""
+    probes = {"ready": checks.ready, "live": checks.live}
+    return {**checks._asdict(), **{name: probe._asdict() if probe else None for name, probe in probes.items()}}
+
+
 def _refused(file: str, line: int | None, why: str) -> AppJson:
     return AppJson(diagnostics=(Diagnostic(file, line, "error", "bad-json", f"{why}; the file is ignored"),))
 
@@ -113,6 +127,7 @@ class _Reader:
             buildpacks=tuple(self.buildpacks(root)),
             scripts=dict(self.scripts(root)),
             checks=dict(self.checks(root)),
+            probes=dict(self.probes(root)),
             cron=tuple(self.cron(root)),
             diagnostics=tuple(self.found),
         )
@@ -165,7 +180,15 @@ class _Reader:
                 quantity = None
             if not isinstance(overlap, bool):
                 self.wrong(f"formation.{name}.overlap", "not true or false")
-            yield name, TypeWish(quantity, size if isinstance(size, str) else None, overlap is not False)
+            needs = tuple(self.needs(name, row))
+            yield name, TypeWish(quantity, size if isinstance(size, str) else None, overlap is not False, needs)
+
+    def needs(self, name: str, row: dict[str, Any]) -> Iterator[str]:
+        for place, kind in self.rows(row, "needs"):
+            if isinstance(kind, str) and TYPE.fullmatch(kind) and kind != name:
+                yield kind
+            else:
+                self.wrong(f"formation.{name}.{place}", "not another process type")
 
     def buildpacks(self, root: dict[str, Any]) -> Iterator[str]:
         for place, row in self.rows(root, "buildpacks"):
@@ -189,12 +212,21 @@ class _Reader:
             startup = [row for row in rows if isinstance(row, dict) and row.get("type", "startup") == "startup"]
             paths = [row for row in startup if isinstance(row.get("path"), str) and row["path"].startswith("/")]
             if not paths:
+                if any(isinstance(row, dict) and row.get("type") in ("readiness", "liveness") for row in rows):
+                    continue
                 self.wrong(f"healthchecks.{name}", "no startup check with a path that begins with '/'")
                 continue
             row = paths[0]
             timeout = self.seconds(f"healthchecks.{name}.timeout", row.get("timeout"), 5.0)
             within = self.seconds(f"healthchecks.{name}.within", row.get("within"), 60.0)
             yield name, Check(row["path"], timeout, within)
+
+    def probes(self, root: dict[str, Any]) -> Iterator[tuple[str, Checks]]:
+        said = root.get("healthchecks")
+        for name, rows in said.items() if isinstance(said, dict) else ():
+            found = [row for row in (rows if isinstance(rows, list) else [rows]) if isinstance(row, dict)]
+            if checks := healthchecks.read(f"healthchecks.{name}", found, self.wrong):
+                yield name, checks
 
     def seconds(self, place: str, value: object, default: float) -> float:
         if value is None:

@@ -1,7 +1,7 @@
 """``[health.TYPE]`` of a settings file: what its keys mean. Each comes as one text, ``web http=/health``."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from procman.core.health import Checks, Probe
@@ -17,7 +17,28 @@ def flatten(table: Mapping[str, object]) -> list[str]:
     for kind, keys in table.items():
         if not isinstance(keys, Mapping):
             raise ValueError(f"{kind}: a table is wanted, such as [health.{kind}] with http = \"/health\"")  # noqa: TRY004
-        texts += [f"{kind} {key}={flat(f'{kind}.{key}', value)}" for key, value in keys.items()] or [f"{kind} ="]
+        texts += [f"{kind} {key}={value}" for key, value in flat_keys(kind, keys)] or [f"{kind} ="]
+    return texts
+
+
+def flat_keys(place: str, table: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Keys and values of one type, and of ``[health.TYPE.ready]`` and ``[health.TYPE.live]``."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", flat(f"{place}.{key}.{inner}", found)) for inner, found in value.items())
+        else:
+            yield key, flat(f"{place}.{key}", value)
+
+
+def texts_of(checks: Mapping[str, Checks]) -> list[str]:
+    """Checks in the form in which settings come, where there is no table of them."""
+    texts = []
+    for kind, found in checks.items():
+        for name in ("ready", "live"):
+            if probe := getattr(found, name):
+                said = {key: value for key, value in probe._asdict().items() if value}
+                texts += [f"{kind} {name}.{key}={flat(kind, value)}" for key, value in said.items()]
+        texts += [f"{kind} {key}={flat(kind, getattr(found, key))}" for key in ("within", "every", "failures")]
     return texts
 
 
@@ -39,10 +60,11 @@ def parse(texts: Iterable[str]) -> dict[str, Checks]:
         table = tables.setdefault(type_name(kind), {})
         if not key:
             continue
-        if key not in KEYS:
+        part, _, name = key.rpartition(".")
+        if name not in (PARTS if part else KEYS) or part not in ("", "ready", "live"):
             raise ValueError(f"{kind}: there is no '{key}': there are {', '.join(KEYS)}")
         try:
-            table[key] = KEYS[key](value)
+            table[key] = KEYS[name](value)
         except ValueError as error:
             raise ValueError(f"{kind}.{key}: {error}") from None
     return {kind: checks_of(kind, table) for kind, table in tables.items()}
@@ -50,19 +72,27 @@ def parse(texts: Iterable[str]) -> dict[str, Checks]:
 
 def checks_of(kind: str, table: Mapping[str, Any]) -> Checks:
     """Those of one type."""
-    ways = [way for way in WAYS if table.get(way)]
-    if len(ways) != 1:
+    usual = Checks()
+    times = [table.get(name, getattr(usual, name)) for name in ("within", "every", "failures")]
+    ready, live = (probe_in(kind, table, part) for part in ("ready.", "live."))
+    if ready or live:
+        if mixed := [key for key in table if key in (*PARTS, "liveness")]:
+            raise ValueError(f"{kind}: {mixed[0]} belongs to either ready or live")
+        return Checks(ready, live, *times)
+    probe = probe_in(kind, table, "")
+    if probe is None:
+        raise ValueError(f"{kind}: one of http, command and notify is wanted")
+    return Checks(probe, probe if table.get("liveness") else None, *times)
+
+
+def probe_in(kind: str, table: Mapping[str, Any], part: str) -> Probe | None:
+    """What is asked for by the keys that begin so, if any do."""
+    keys = {name: table[part + name] for name in PARTS if part + name in table}
+    ways = [way for way in WAYS if keys.get(way)]
+    if keys and len(ways) != 1:
         found = " and ".join(ways) or "none"
         raise ValueError(f"{kind}: one of http, command and notify is wanted, not {found}")
-    probe = Probe(**{ways[0]: table[ways[0]]}, timeout=table.get("timeout", 5.0))
-    usual = Checks()
-    return Checks(
-        probe,
-        probe if table.get("liveness") else None,
-        table.get("within", usual.within),
-        table.get("every", usual.every),
-        table.get("failures", usual.failures),
-    )
+    return Probe(**keys) if keys else None
 
 
 def type_name(text: str) -> str:
@@ -108,6 +138,7 @@ def a_count(text: str) -> int:
     return int(text)
 
 
+PARTS = (*WAYS, "timeout")
 KEYS: Mapping[str, Callable[[str], Any]] = {
     "http": a_path,
     "command": a_command,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from procman.control.protocol import Message, refusal
 from procman.control.requests import quantity, signal_number, window, wishes, words
 from procman.control.server import Connection, ControlServer, listen
-from procman.core.dyno import Dyno
+from procman.core.dyno import Dyno, State
 from procman.core.events import FormationChanged, RestartRequested, StartRequested, StopRequested
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
@@ -124,6 +124,9 @@ class Commands:
         dynos = {name: engine.dynos[name] for name in names}
         commands = {name: self.supervisor.processes.command(name) for name in names}
         found = rows(dynos, commands, children, self.supervisor.now())
+        for dyno, row in zip(dynos.values(), found, strict=True):
+            row["waits_for"] = engine.lacks(dyno) if dyno.state is State.QUEUED else ""
+            row["note"] = self.supervisor.notes.get(dyno.name, "")
         connection.finish({"ok": True, "dynos": found, **self.app.facts()})
 
     def scale(self, request: Message, connection: Connection) -> None:

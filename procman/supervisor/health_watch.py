@@ -17,6 +17,7 @@ from procman.supervisor.probes import Asking, CommandProbe, Done, Get, HttpProbe
 from procman.supervisor.processes import Child
 from procman.supervisor.supervisor import Supervisor
 
+LONGEST_NOTE = 200  # characters of what a dyno says of itself
 SHORTEST_S, LONGEST_S, SHARE = 0.1, 5.0, 0.1  # of the time that a dyno has taken: when it is asked again
 
 Start = Callable[[Child, str], tuple[Sequence[str], Mapping[str, str]]]
@@ -34,53 +35,43 @@ class Watched:
         self.asking: Asking | None = None
         self.due = FOREVER
         self.alive = False  # it has told so since it was last looked at
-        self.status = ""
 
 
 class HealthWatch:
-    """``checks_of``: what is checked of a dyno. ``start``: argv and environment of a command beside a dyno.
-
-    ``aides``: where pids of our own helpers are noted.
-    """
+    """``start``: argv and environment of a command beside a dyno. ``aides``: where pids of our helpers are noted."""
 
     def __init__(
         self,
         supervisor: Supervisor,
-        checks_of: Callable[[DynoName], Checks | None],
         start: Start,
         aides: set[int],
         notices: Notices,
     ) -> None:
         self._supervisor = supervisor
         self._loop = supervisor.loop
-        self._checks_of = checks_of
         self._start = start
         self._aides = aides
-        self._notices = notices
+        self.notices = notices
         self._lives: dict[DynoName, Watched] = {}
         self._seen = -1
         notices.hear = self._hear_notice
         self._loop.on_deadline(self._deadline, self._look)
-        supervisor.on_birth.append(self._add)
         supervisor.on_bound.append(self._bound)
         supervisor.on_death.append(self._drop)
-        supervisor.on_emptied.append(lambda child: notices.close(child.dyno))
+        supervisor.on_emptied.append(self._forget)
         supervisor.after_turn.append(self._turn)
 
-    def told(self, dyno: DynoName) -> str:
-        """What it says of itself (STATUS=)."""
-        return self._lives[dyno].status if dyno in self._lives else ""
-
-    def _add(self, child: Child) -> None:
-        if checks := self._checks_of(child.dyno):
-            self._lives[child.dyno] = Watched(child, checks, self._loop.now())
-            if checks.notified():
-                self._listen(child)
+    def add(self, child: Child, checks: Checks) -> None:
+        """It lives."""
+        self._lives[child.dyno] = Watched(child, checks, self._loop.now())
+        self._supervisor.notes.pop(child.dyno, None)
+        if checks.notified():
+            self._listen(child)
 
     def _listen(self, child: Child) -> None:
         """Its socket may be another's, who was killed."""
         try:
-            self._notices.listen(child.dyno, child.run)
+            self.notices.listen(child.dyno, child.run)
         except OSError as error:
             self._supervisor.output.say(child.dyno, f"Cannot hear its notices: {error.strerror}")
 
@@ -91,6 +82,10 @@ class HealthWatch:
     def _drop(self, child: Child) -> None:
         if life := self._lives.pop(child.dyno, None):
             self._ask_no_more(life)
+
+    def _forget(self, child: Child) -> None:
+        self.notices.close(child.dyno)
+        self._supervisor.notes.pop(child.dyno, None)
 
     def _turn(self) -> None:
         """Something may have changed: what is to be asked of whom."""
@@ -190,7 +185,8 @@ class HealthWatch:
         life = self._lives.get(dyno)
         if life is None:
             return
-        life.status = words.get("STATUS", life.status)
+        if "STATUS" in words:
+            self._supervisor.notes[dyno] = words["STATUS"][:LONGEST_NOTE]
         life.alive = life.alive or words.get("WATCHDOG") == "1"
         ready = life.checks.ready
         if words.get("READY") == "1" and ready and ready.notify and not self._is_up(life):

@@ -60,6 +60,11 @@ class Outcomes:
                 return refusal(f"{name} was stopped meanwhile")
             if dyno.state is State.COMPLETE and dyno.run >= run:
                 continue  # as good as up: it has done what it was for
+            if dyno.state is State.QUEUED:
+                if hopeless := self._hopeless(dyno):
+                    return refusal(f"{name} waits for {hopeless}", f"procman explain {name}")
+                pending.append(dyno)
+                continue
             if dyno.state in AT_REST or (dyno.run > run and dyno.crashes):
                 why = dyno.last_exit.words() if dyno.last_exit else "it is down"
                 return refusal(f"{name} did not stay up: {why}", f"procman explain {name}")
@@ -69,8 +74,16 @@ class Outcomes:
             return {"ok": True, "dynos": [str(name) for name in targets]}
         if wish.up and wish.limit is None and (overdue := [dyno for dyno in pending if dyno.overdue]):
             seconds = overdue[0].profile.boot_timeout or 0.0
-            return not_up(overdue, f"has not bound its port within {written(seconds)}", "longer: --wait-timeout 10m")
+            why = "has not passed its health check" if overdue[0].profile.check else "has not bound its port"
+            return not_up(overdue, f"{why} within {written(seconds)}", "longer: --wait-timeout 10m")
         return not_up(pending, f"is not up after {self._limit(wish)}") if late else None
+
+    def _hopeless(self, dyno: Dyno) -> str:
+        """What a dyno waits for and nobody is going to start."""
+        dynos = self._supervisor.engine.dynos.values()
+        others = [other for other in dynos if other.name.process_type in dyno.profile.needs]
+        down = (other for other in others if other.state in (State.CRASHED, State.DOWN) and other.is_final())
+        return next((f"{other.name}, which is {other.public()}" for other in down), "")
 
     def stopped(self, names: Sequence[DynoName]) -> Message | None:
         """Whether nothing of these dynos is left."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from procman.core.dyno import Dyno
+from procman.core.dyno import Dyno, State
 from procman.core.restart import NEVER
 from procman.supervisor.processes import Child, Command
 from procman.supervisor.proctable import Table, snapshot
@@ -30,6 +30,7 @@ def row_of(dyno: Dyno, command: Command | None, child: Child | None, now: float,
         "crashes": dyno.crashes,
         "exit": dyno.last_exit.words() if dyno.last_exit else None,
         "status": dyno.last_exit.status if dyno.last_exit else None,
+        "finding": dyno.finding or (dyno.profile.check if dyno.state is State.STARTING else ""),
         "next_try": None if wait == NEVER else max(wait, 0.0),
         "policy": dyno.profile.policy.name,
         "memory": sum(member.memory for member in members) * PAGE_BYTES,

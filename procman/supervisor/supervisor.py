@@ -81,6 +81,7 @@ class Supervisor:
         self.on_bound: list[Callable[[Child], None]] = []  # or when it listens on its port, if it has to
         self.on_death: list[Callable[[Child], None]] = []
         self.on_emptied: list[Callable[[Child], None]] = []
+        self.notes: dict[DynoName, str] = {}  # what dynos say of themselves
         self._pump = Pump(loop, output, self._reader_gone, log)
         self._boot = BootWatch(loop, is_bound, self._bound)
         self._children: dict[DynoName, Child] = {}
