@@ -1,7 +1,7 @@
 """What the way to the first dyno needs of ``typing``, without ``typing``, whose import costs as much as the core's.
 
 Checkers see the real names. At run time ``NamedTuple`` makes the same classes, but without compiling a text for each:
-a sixth of the time for one, and there are fifty before the first dyno runs. See docs/decisions/0027.
+a sixth of the time for one, and there are fifty before the first dyno runs. See docs/decisions/0028.
 """
 
 # No checker reads the second half; the first is there to be imported from here.
@@ -32,7 +32,9 @@ else:
         def __new__(meta, name, bases, namespace):
             fields = tuple(namespace.get("__annotations__", ()))
             namespace["_fields"] = namespace["__match_args__"] = fields
-            namespace["_field_defaults"] = {field: namespace[field] for field in fields if field in namespace}
+            defaults = {field: namespace[field] for field in fields if field in namespace}
+            namespace["_field_defaults"] = defaults
+            namespace["_rest"] = tuple(defaults.values())
             namespace["__slots__"] = ()
             for place, field in enumerate(fields):
                 namespace[field] = property(itemgetter(place))
@@ -42,8 +44,12 @@ else:
         """See ``typing.NamedTuple``."""
 
         def __new__(cls, *values, **named):
-            if named or len(values) != len(cls._fields):
+            if named:
                 values = _arrange(cls, values, named)
+            elif missing := len(cls._fields) - len(values):
+                if not 0 < missing <= len(cls._rest):
+                    _arrange(cls, values, named)  # raises
+                values += cls._rest[-missing:]
             return tuple.__new__(cls, values)
 
         @classmethod
