@@ -55,8 +55,9 @@ def one_line(text: str) -> str:
 
 
 # -- supervisord --------------------------------------------------------------------------------------------
-# Its ini reader takes `;` and `#` behind a blank for comments, also in quotes; it expands %(x)s; and its shlex for
-# environment= knows no escapes and strips quotes at both ends.
+# Its ini reader takes `;` and `#` behind a blank for comments, also in quotes. It expands %(x)s, and in included files
+# %(here)s even where the sign is doubled. Its shlex for environment= knows no escapes and strips quotes at both ends.
+HERE = "%(here)s"
 
 
 def ini_word(text: str) -> str:
@@ -64,12 +65,13 @@ def ini_word(text: str) -> str:
     if re.search(CONTROLS, text.replace("\t", "")):
         raise ValueError("supervisord's command= cannot hold control characters")
     inner = text.replace("'", """'"'"'""")
+    inner = inner.replace(HERE, """%'"("'here)s""")
     return doubled("'" + re.sub(r"(?<=\s)([;#])", r"""'"\1"'""", inner) + "'")
 
 
 def ini_value(text: str) -> str:
     """A path, which stands as it is."""
-    if re.search(CONTROLS, text) or re.search(r"\s[;#]", text) or text != text.strip():
+    if re.search(CONTROLS, text) or re.search(r"\s[;#]", text) or HERE in text or text != text.strip():
         raise ValueError(f"supervisord cannot read the path {text!a}")
     return doubled(text)
 
@@ -78,6 +80,7 @@ def ini_plain(value: str) -> bool:
     """Whether environment= can hold the value."""
     return not (
         '"' in value
+        or HERE in value
         or value.startswith("'")
         or value.endswith("'")
         or re.search(CONTROLS, value)
