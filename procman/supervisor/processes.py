@@ -340,16 +340,15 @@ class LocalProcesses:
         """Every living process of the dyno."""
         if not table.rows:
             return self._group_as_member(child)
-        root = table.rows.get(child.pid)
-        gone = child.ended and root is not None and root.start != child.start  # the number is somebody else's now
+        row = table.rows.get(child.pid)
+        taken = self._alive.get(child.pid, child) is not child or (row is not None and row.start != child.start)
+        roots = {pid for pid, each in self._alive.items() if not each.ended}  # else its number may be a stray's by now
         near = [pid for parent in (os.getpid(), INIT) for pid in table.children(parent)]
-        strays = [
-            pid
-            for pid in (table.rows if child.inherited or child is self._first else near)  # they may be with anybody
-            if pid not in self._alive and table.rows[pid].session != child.pid and bears_token(pid, child.token)
-        ]
+        within = table.rows if child.inherited or child is self._first else near  # they may be with anybody
+        strays = [pid for pid in within if pid not in roots and table.rows[pid].session != child.pid]
+        strays = [pid for pid in strays if bears_token(pid, child.token)]
         strays += (pid for pid in self.grouped(child) if pid in table.rows)
-        return table.family(strays if gone else [child.pid, *strays])
+        return table.family(strays if child.ended and taken else [child.pid, *strays])  # that number is another's now
 
     def _group_as_member(self, child: Child) -> list[Process]:
         """Without /proc: the process group, if anything is in it, stands for all members."""
