@@ -91,6 +91,22 @@ def test_what_is_let_through_has_one_length_and_one_host(tmp_path, haproxy):
     run(scenario())
 
 
+def test_a_bad_chunk_that_comes_late_is_the_clients_error_and_not_the_dynos(tmp_path, haproxy):
+    async def scenario():
+        async with Town(tmp_path, haproxy) as town:
+            await town.router.apply([site(await town.server())])
+            client = await town.client()
+            await client.send(raw(["POST /hold?late HTTP/1.1", HOST, CHUNKED], "3\r\nabc\r\n"))
+            assert await town.dynos[0].line() == "holds late"
+            await client.send(b"zz\r\nabc\r\n0\r\n\r\n")
+            assert (await client.answer()).status == 400
+            line = await town.line("late")
+            assert line.startswith('at=error code=H26 desc="Request Error" cause="bad chunk" method=POST path="/hold?')
+            assert " dyno=web.1 " in line and " status=400 bytes= protocol=http" in line
+
+    run(scenario())
+
+
 def test_request_ids_of_which_there_are_several_are_all_replaced_by_one(tmp_path, haproxy):
     async def scenario():
         async with Town(tmp_path, haproxy) as town:

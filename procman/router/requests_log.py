@@ -45,8 +45,8 @@ DESCRIPTIONS: Mapping[bytes, bytes] = {
     b"H99": b"Platform error",
 }
 LEVELS: Mapping[bytes, bytes] = {b"H27": b"warning", b"H28": b"warning", b"H80": b"info", b"H81": b"info"}
-STATUSES: Mapping[bytes, bytes] = {b"H26": b"417", b"H27": b"499", b"H28": b"499", b"H81": b"502"}  # the others: 503
-CAUSES: Mapping[bytes, bytes] = {b"H26": b' cause="unsupported expect header value"'}
+STATUSES: Mapping[bytes, bytes] = {b"H27": b"499", b"H28": b"499", b"H81": b"502"}  # the others: 503
+CAUSES: Mapping[bytes, bytes] = {b"400": b"bad chunk", b"417": b"unsupported expect header value"}  # of H26
 SOCKS: Mapping[bytes, bytes] = {b"H18": b" sock=backend", b"H27": b" sock=client"}
 OF_DYNO = frozenset({b"H12", b"H13", b"H17"})  # the dyno was reached, and no byte of a response was passed on
 NOT_FORWARDED = frozenset({b"<NOSRV>", b"-", b""})
@@ -117,9 +117,11 @@ def troubled(fields: list[bytes], limits: Limits) -> Request:
     service = int(t_all) - int(t_head) - int(t_queue) - int(t_connect) if connected else -1
     at, sock = b"at=info", b""
     if code:
-        level, cause = LEVELS.get(code, b"error"), CAUSES.get(code, b"")
-        at = b'at=%b code=%b desc="%b"%b' % (level, code, DESCRIPTIONS[code], cause)
-        status = STATUSES.get(code, b"503")
+        at = b'at=%b code=%b desc="%b"' % (LEVELS.get(code, b"error"), code, DESCRIPTIONS[code])
+        if code == b"H26":  # of which HAProxy's answer tells what it was
+            at += b' cause="%b"' % CAUSES.get(status, b"bad header")
+        else:
+            status = STATUSES.get(code, b"503")
         sock = SOCKS.get(code, b"")
         size = size if code == b"H15" else b"0" if code in OF_DYNO else b""
     text, fwd = tidied(text, client if fwd == b"-" else fwd)
@@ -165,6 +167,8 @@ def code_of(fields: list[bytes], limits: Limits) -> bytes:
     if end[:2] == b"LH":
         return b"H12" if waited - max(int(t_connect), 0) >= limits.first_byte - 1 else b"H17"
     if who == b"P":
+        if status == b"400":  # not the dyno's: that would have been in order
+            return b"H26"
         return b"H17" if phase in b"HD" else b""
     if who in b"Ss":
         if phase == b"Q":
