@@ -33,9 +33,12 @@ def deliver(folder: str, name: str, files: Sequence[Rendered]) -> Delivery:
         before = read_record(record)
         refuse_foreign(folder, files, before)
         place(folder, [*files, Rendered(os.path.basename(record), written_record(files, before), False)])
-        removed, kept = take_away(folder, before.keys() - {file.path for file in files}, before)
-        if removed:
-            place(folder, [Rendered(os.path.basename(record), written_record(files, {}), False)])
+        if stale := before.keys() - {file.path for file in files}:
+            removed, kept = take_away(folder, stale, before)
+            left = {path: before[path] for path in kept}
+            place(folder, [Rendered(os.path.basename(record), written_record(files, left), False)])
+        else:
+            removed, kept = [], []
     except OSError as error:
         path = error.filename or folder
         raise ProcmanError(f"cannot write {os.fsdecode(path)}: {(error.strerror or 'failed').lower()}") from error

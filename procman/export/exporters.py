@@ -1,5 +1,6 @@
 """Finds the exporter of a format, whoever installed it. Loads no template engine, and says when there is none."""
 
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
@@ -18,7 +19,8 @@ def exporter(name: str) -> Any:
     """The class for a format. ProcmanError when there is none, or when it cannot be loaded."""
     known = formats()
     if name not in known:
-        raise UsageError(f"cannot export to '{name}': there is {', '.join(known)}", f"procman export {min(known)} .")
+        near = [*get_close_matches(name, known, 1), min(known)][0]
+        raise UsageError(f"cannot export to '{name}': there is {', '.join(known)}", f"procman export {near} LOCATION")
     if find_spec("jinja2") is None:  # honcho.export ends the program when it misses it
         raise ProcmanError("cannot export: the package jinja2 is not installed", "pip install 'procman[export]'")
     try:
