@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 HEROKU := tests/heroku/node_modules/.bin/heroku
 export PATH := $(BIN):$(PATH)
 
-.PHONY: start test parts check lint types bench clean
+.PHONY: start test parts check lint types bench simulate clean
 
 start: $(STAMP)  ## Set everything up and run the sample app under procman
 	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
@@ -36,6 +36,10 @@ types: $(STAMP)
 
 bench: $(STAMP)  ## Measure against the peers that are installed
 	$(BIN)/python -m benchmarks
+
+SCHEDULES ?= 100000
+simulate: $(STAMP)  ## Play the supervisor through random schedules of faults on a fake kernel
+	$(BIN)/python -m tests.simulator --schedules $(SCHEDULES)
 
 $(STAMP): pyproject.toml sample_app/requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -8,5 +8,5 @@ into the modules of procman that touch the kernel. They lead to ``kernel.Kernel`
 of what is to come) and ``files.Files`` (descriptors, pipes, a disk). Only a wait of the loop lets time pass: the kernel
 does the next thing on its agenda until something is ready. A ``schedule.Schedule`` is drawn from a seed, and tells how
 each process behaves and what happens when. ``world.World`` plays it; ``invariants`` look at it after every turn. A
-schedule that fails is made small by Hypothesis (``shrink``). ``python -m tests.simulator --seed N`` tells one as a story.
+schedule that fails is made small by Hypothesis (``shrink``). ``python -m tests.simulator --seed N`` tells its story.
 """

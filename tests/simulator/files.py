@@ -105,7 +105,7 @@ class Disk:
 
 
 class End:
-    """An open file: what a descriptor stands for. ``kind``: "r" or "w" of a pipe, "file", "null", "process", "select"."""
+    """What a descriptor stands for. ``kind``: "r" or "w" of a pipe, "file", "null", "process", "select"."""
 
     __slots__ = ("kind", "of")
 
@@ -165,7 +165,7 @@ class Files:
         """Another number for the same."""
         end = self.get(fd)
         if end.kind == "w":
-            end.of.writers += 1  # type: ignore[attr-defined]
+            end.of.writers += 1
         return self.add(End(end.kind, end.of))
 
     def close(self, fd: int) -> None:
@@ -175,7 +175,7 @@ class Files:
         if isinstance(end.of, Pipe):
             if end.kind == "w":
                 end.of.writers -= 1
-            elif end.of.reader == "ours" and not any(other.of is end.of and other.kind == "r" for other in self.fds.values()):
+            elif end.of.reader == "ours":
                 end.of.reader = "gone"
                 self.unblock(end.of)
 
@@ -203,7 +203,7 @@ class Files:
         if end is None:
             raise Broken(f"descriptor {fd} is closed and still watched")
         if end.kind == "select":
-            return bool(end.of.ready())  # type: ignore[attr-defined]
+            return bool(end.of.ready())
         pipe = end.of
         if not isinstance(pipe, Pipe):
             return isinstance(pipe, Proc) and pipe.end is not None

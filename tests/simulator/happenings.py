@@ -48,12 +48,12 @@ class Happenings:
         when = self.kernel.now
         for happening in self.world.schedule.happenings:
             when += happening.gap
-            self.kernel.at(when, lambda each=happening: self.happen(each))  # type: ignore[misc]
+            self.kernel.at(when, lambda each=happening: self.happen(each))
         self.kernel.at(when + 0.5, self.be_quiet)
 
     def happen(self, happening: Happening) -> None:
         """One of them."""
-        gap, what, detail = happening
+        _, what, detail = happening
         self.world.told(f"{what} {' '.join(map(str, detail))}")
         self.kernel.faults[what] += 1
         getattr(self, what.replace(" ", "_"))(*detail)
@@ -111,13 +111,14 @@ class Happenings:
             except OSError:
                 self.kernel.faults["no pid left"] += 1
                 return
-            self.kernel.at(self.kernel.now + seconds, lambda each=proc: self.kernel.end(each, 0))  # type: ignore[misc]
+            self.kernel.at(self.kernel.now + seconds, lambda each=proc: self.kernel.end(each, 0))
 
     def port_taken(self, at: int) -> None:
         """By somebody else, if it is free."""
         port = 5000 + at % 4 + 100 * (at // 4)
         if port not in self.kernel.ports:
             self.kernel.ports[port] = self.kernel.procs[INIT]
+            self.kernel.at(self.kernel.now + 40.0, self.ports_given_back)
 
     def ports_given_back(self) -> None:
         for port in [port for port, proc in self.kernel.ports.items() if proc.pid == INIT]:
@@ -151,9 +152,13 @@ class Happenings:
     # -- to the supervisor --
 
     def signal(self, signum: int, again: float) -> None:
-        self.kernel.interrupt(signum)
+        self._interrupt(signum)
         if again:
-            self.kernel.at(self.kernel.now + again, lambda: self.kernel.interrupt(signum))
+            self.kernel.at(self.kernel.now + again, lambda: self._interrupt(signum))
+
+    def _interrupt(self, signum: int) -> None:
+        if not self.world.between:
+            self.kernel.interrupt(signum)
 
     def supervisor_killed(self, calls: int) -> None:
         if not self.world.between:
@@ -243,7 +248,8 @@ class Happenings:
     def _late_news(self, at: int) -> None:
         """Of a run that is over: it changes nothing."""
         engine = self.world.engine
-        over = [life for life in self.world.programs.lives if life.name not in engine.dynos or engine.dynos[life.name].run != life.run]
+        runs = {name: dyno.run for name, dyno in engine.dynos.items()}
+        over = [life for life in self.world.programs.lives if runs.get(life.name) != life.run]
         if not over:
             return
         life, kind = over[at % len(over)], NEWS[at % len(NEWS)]
@@ -266,7 +272,7 @@ class Happenings:
         kernel.span += 500
         for proc in kernel.living():
             kernel.send(proc, signal.SIGCONT)
-            if proc.pid == proc.root and proc.life.port:  # type: ignore[union-attr]
+            if proc.pid == proc.root and proc.life.port:
                 world.programs.bind(proc)
         kernel.at(kernel.now + 1.0, self._look_again)
 
@@ -279,7 +285,7 @@ class Happenings:
         if engine.closing or engine.quit:
             return
         self._rounds += 1
-        due = min(kernel.due(), *(deadline() for deadline, _ in self.world.loop._deadlines))  # noqa: SLF001
+        due = min(kernel.due(), *(deadline() for deadline, _ in self.world.loop._deadlines))
         if due == float("inf"):
             self.world.invariants.facts_equal_wishes(self._wanted(), self.held, self.one_offs)
             kernel.interrupt(signal.SIGINT)

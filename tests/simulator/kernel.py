@@ -31,8 +31,8 @@ class Proc:
     """
 
     __slots__ = (
-        "blocked", "end", "env", "frozen", "group", "hears", "leaves", "left", "life", "parent", "pending", "pid", "port", "root",
-        "script", "serial", "session", "start", "stopped", "thaw",
+        "blocked", "end", "env", "frozen", "group", "hears", "leaves", "left", "life", "parent", "pending", "pid",
+        "port", "root", "script", "serial", "session", "start", "stopped", "thaw",
     )  # fmt: skip
 
     def __init__(self, pid: int, parent: int, start: int) -> None:
@@ -164,9 +164,9 @@ class Kernel:
     def _bury_or_tell(self, proc: Proc) -> None:
         if proc.parent == self.ours and self.alive:
             self.interrupt(signal.SIGCHLD)
-        elif proc.parent == INIT or proc.parent not in self.procs or self.procs[proc.parent].script is None:
-            self.procs.pop(proc.pid, None)
-        elif self.procs[proc.parent].script.reaps:
+            return
+        parent = self.procs.get(proc.parent)
+        if parent is None or parent.script is None or parent.script.reaps:
             self.procs.pop(proc.pid, None)
 
     def reap(self, proc: Proc) -> None:
@@ -201,7 +201,7 @@ class Kernel:
         elif proc.script is None or signum not in DEADLY:
             self.end(proc, -signum)
         elif proc.script.obeys is not None:
-            self.at(self.now + proc.script.obeys, lambda: self.end(proc, proc.script.last))  # type: ignore[union-attr]
+            self.at(self.now + proc.script.obeys, lambda: self.end(proc, proc.script.last))
 
     def kill_group(self, group: int, signum: int) -> None:
         """Of the supervisor's: every process of a group. Raises OSError when there is none."""

@@ -36,6 +36,12 @@ class DiskThread:
         self.latency = latency
         self.works = False  # right now
         self._work: Callable[[], None] | None = None
+        self._life = 0
+
+    def die(self) -> None:
+        """Its process ends, or another program takes its place."""
+        self._work, self.works = None, False
+        self._life += 1
 
     def start(self, work: Callable[[], None], arguments: tuple[()]) -> None:
         """As ``_thread.start_new_thread``."""
@@ -43,13 +49,13 @@ class DiskThread:
 
     def wake(self) -> None:
         """It will look."""
-        work, owner = self._work, self.kernel.ours
+        work, life = self._work, self._life
         if work and not self.works:
-            self.kernel.at(self.kernel.now + self.latency(), lambda: self._run(work, owner))
+            self.kernel.at(self.kernel.now + self.latency(), lambda: self._run(work, life))
 
-    def _run(self, work: Callable[[], None], owner: int) -> None:
-        if owner != self.kernel.ours or not self.kernel.alive:
-            return  # a thread dies with its process
+    def _run(self, work: Callable[[], None], life: int) -> None:
+        if life != self._life or not self.kernel.alive:
+            return
         self.works = True
         try:
             work()

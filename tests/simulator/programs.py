@@ -57,7 +57,7 @@ class Programs:
 
     def _begin(self, proc: Proc, life: Life, script: Script) -> None:
         kernel, now = self._kernel, self._kernel.now
-        proc.life, proc.script, proc.root = life, script, life.root  # type: ignore[assignment]
+        proc.life, proc.script, proc.root = life, script, life.root
         life.alive.append(proc)
         for pipe in life.pipes:
             pipe.writers += 1
@@ -67,11 +67,11 @@ class Programs:
             kernel.at(now + script.frozen, lambda: kernel.thaw(proc))
         for number, (after, size) in enumerate(script.writes):
             pipe = life.pipes[number % len(life.pipes)]
-            kernel.at(now + after, lambda n=number, b=size, p=pipe: self._write(proc, p, n, b))  # type: ignore[misc]
+            kernel.at(now + after, lambda n=number, b=size, p=pipe: self._write(proc, p, n, b))
         if script.binds is not None and life.port and proc.pid == life.root:
             kernel.at(now + script.binds, lambda: self.bind(proc))
         for child in script.offspring:
-            kernel.at(now + child.after, lambda each=child: self._fork(proc, each))  # type: ignore[misc]
+            kernel.at(now + child.after, lambda each=child: self._fork(proc, each))
         if script.ends is not None:
             kernel.at(now + script.ends, lambda: self.leave(proc, script.code))
 
@@ -80,10 +80,10 @@ class Programs:
         kernel, life = self._kernel, proc.life
         if proc.end is not None or proc.port is not None or life is None:
             return
-        port = life.port  # type: ignore[attr-defined]
+        port = life.port
         if port in kernel.ports:
             kernel.faults["port in use"] += 1
-            self.leave(proc, 1)
+            kernel.at(kernel.now + 1.0, lambda: self.leave(proc, 1))
             return
         kernel.ports[port] = proc
         proc.port = port
@@ -95,7 +95,7 @@ class Programs:
         if proc.blocked and how >= 0:
             proc.leaves = how
             return
-        self.tell(f"{proc.pid} of {proc.life.dyno} ends: {how}")  # type: ignore[union-attr]
+        self.tell(f"{proc.pid} of {proc.life.dyno if proc.life else 'nobody'} ends: {how}")
         self._kernel.end(proc, how)
 
     def _write(self, proc: Proc, pipe: Pipe, number: int, size: int) -> None:
@@ -115,13 +115,13 @@ class Programs:
         if not script.setsid:
             proc.group, proc.session = parent.group, parent.session
         self._kernel.faults["offspring"] += 1
-        self._begin(proc, parent.life, script)  # type: ignore[arg-type]
+        self._begin(proc, parent.life, script)
 
     def _ended(self, proc: Proc) -> None:
         life = proc.life
         if life is not None:
-            life.alive.remove(proc)  # type: ignore[attr-defined]
-            for pipe in life.pipes:  # type: ignore[attr-defined]
+            life.alive.remove(proc)
+            for pipe in life.pipes:
                 pipe.writers -= 1
 
 

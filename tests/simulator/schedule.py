@@ -10,7 +10,7 @@ POLICIES = ("dev", "heroku", "always", "on-failure", "max=2", "never", "foreman"
 FAILURES = (errno.ENOENT, errno.EACCES, errno.EAGAIN, errno.EMFILE, errno.ENOMEM, errno.E2BIG, errno.ENOEXEC)
 DEATHS = (0, 1, 3, 143, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT)
 GAPS = (0.0, 0.0, 0.001, 0.02, 0.3, 1.1, 3.0, 12.0, 70.0, 700.0)
-WORD = len("1234.567.") + 3  # bytes of the shortest thing a process writes
+FLOODS = (100, 9000, 9000, 70_000)  # bytes
 
 
 class Script(NamedTuple):
@@ -18,8 +18,8 @@ class Script(NamedTuple):
 
     ``fails``: errno of its spawn. ``writes``: pairs of seconds after its birth, and bytes. ``binds``: seconds after
     which it listens on $PORT; None: never. ``ends``: seconds after which it ends by itself, with ``code``.
-    ``obeys``: seconds from a stop signal to its end, with ``last``; None: it ignores them. ``offspring``: what it starts,
-    ``after`` its own birth; each may be in a session of its own (``setsid``), without the token (``forgets``).
+    ``obeys``: seconds from a stop signal to its end, with ``last``; None: it ignores them. ``offspring``: what it
+    starts, ``after`` its own birth; each may be in a session of its own (``setsid``), without the token (``forgets``).
     ``frozen``: seconds of uninterruptible sleep at its birth. ``reaps``: it waits for its children.
     """
 
@@ -77,7 +77,7 @@ class Schedule(NamedTuple):
 
 def draw(seed: int) -> Schedule:
     """The schedule of a seed, always the same."""
-    rng = random.Random(seed)  # noqa: S311 - not for secrets
+    rng = random.Random(seed)
     settings = draw_settings(rng)
     scripts = tuple(draw_script(rng) for _ in range(rng.randrange(2, 12)))
     happenings = tuple(draw_happening(rng) for _ in range(rng.randrange(1, 14)))
@@ -112,7 +112,7 @@ def draw_script(rng: random.Random, depth: int = 0) -> Script:
         return PLAIN
     fails = rng.choice(FAILURES) if depth == 0 and rng.random() < 0.12 else 0
     writes = tuple(
-        (rng.choice((0.0, 0.0, 0.05, 0.5, 3.0)), rng.choice((12, 12, 30, 30, 200, 3000, rng.choice((100, 9000, 9000, 70_000)))))
+        (rng.choice((0.0, 0.0, 0.05, 0.5, 3.0)), rng.choice((12, 12, 30, 30, 200, 3000, rng.choice(FLOODS))))
         for _ in range(rng.choice((0, 1, 1, 2, 3)))
     )
     kin = rng.choice((0, 0, 0, 1, 1, 2)) if depth < 2 else 0
@@ -167,6 +167,6 @@ KINDS = {
     "crash": 14, "kill": 10, "out of memory": 2, "stop process": 3, "continue process": 2, "freeze": 2, "scale": 8,
     "reload": 3, "restart": 5, "stop": 4, "start": 4, "roll out": 2, "succeed": 2, "run once": 2, "clock": 4,
     "strangers": 6, "port taken": 4, "ports given back": 1, "disk full": 4, "disk room": 3, "disk slow": 3,
-    "reader stalls": 4, "reader reads": 3, "no descriptors": 2, "reader gone": 1, "signal": 2, "late news": 5, "guard killed": 1,
-    "supervisor killed": 2, "replace program": 3,
+    "reader stalls": 4, "reader reads": 3, "no descriptors": 2, "reader gone": 1, "signal": 2, "late news": 5,
+    "guard killed": 1, "supervisor killed": 2, "replace program": 3,
 }  # fmt: skip

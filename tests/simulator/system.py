@@ -178,7 +178,7 @@ class FakeOs:
         pipes = [self._files.get(ends[target]).of for target in (1, 2) if ends[target] != 1]
         if not (how["setsid"] and how["setsigmask"] == [] and all(isinstance(pipe, Pipe) for pipe in pipes)):
             raise Broken("a dyno is not born clean")
-        return self._system.spawn(env, pipes)  # type: ignore[arg-type]
+        return self._system.spawn(env, pipes)
 
     def fork(self) -> int:
         """For the supervisor's aide alone: it hears what it is told by the newest pipe, until its end."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from procman.core.engine import Engine
@@ -95,6 +95,7 @@ class World:
         self.stored: list[bytes] = []  # lines given to the stores of supervisors that are over
         self.ends: list[int] = []  # exit statuses of supervisors that ended by themselves
         self.turns = 0
+        self._idle, self._turned_at = 0, 0.0
         self.between = False  # one supervisor and the next
         self.effects: Counter[str] = Counter()
         self._tell = tell
@@ -231,7 +232,9 @@ class World:
 
     def _after_turn(self) -> None:
         self.turns += 1
-        if self.turns > 20_000:
+        self._idle = self._idle + 1 if self._turned_at == self.kernel.now else 0
+        self._turned_at = self.kernel.now
+        if self._idle > 500:
             raise Broken("procman finds no rest")
         if self.settings.book:
             self.book.forget_others(self.engine.dynos)
@@ -256,6 +259,7 @@ class World:
             "lives": [pack_child(*life) for life in self.supervisor.lives()],
             "unsent": self.output.sink.unsent().hex(),
         }
+        self.thread.die()
         kept = {0, 1, 2, baggage["guard"]["pipe"]}
         kept |= {stream["fd"] for life in baggage["lives"] for stream in life["streams"]}
         for fd in [fd for fd in self.files.fds if fd not in kept]:
@@ -271,6 +275,7 @@ class World:
         kernel = self.kernel
         self.told("the supervisor is killed")
         self.between = True
+        self.thread.die()
         kernel.faults["supervisor killed"] += 1
         kernel.calls_left = None
         self.invariants.after_kill()
@@ -294,7 +299,7 @@ class World:
     def _let_end(self, aide: Proc) -> None:
         """What a lifeline does when its pipe closes."""
         self.kernel.ours = aide.pid
-        told = b"".join(aide.hears.received)  # type: ignore[attr-defined]
+        told = b"".join(aide.hears.received)
         if not told.endswith(b"done\n"):
             lifeline.end_all(lifeline.sessions_in(told), f"{token_of(self.me)}/".encode())
         self.kernel.end(aide, 0)
@@ -305,27 +310,13 @@ class World:
             self._tell(self.kernel.now, words)
 
 
-def play(schedule: Schedule, tell: Callable[[float, str], None] | None = None) -> World:
-    """Play a schedule to its end."""
-    world = World(schedule, tell)
-    world.play()
-    return world
-
-
-def failure_of(schedule: Schedule) -> str:
+def failure_of(played: World | Schedule) -> str:
     """What breaks in a schedule, in a line; nothing if it holds."""
+    world = played if isinstance(played, World) else World(played)
     try:
-        play(schedule)
+        world.play()
     except Broken as error:
         return f"Broken: {error}"
-    except Exception as error:  # noqa: BLE001 - whatever procman raises is a finding
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-def first_failure(seeds: Iterable[int], draw: Callable[[int], Schedule]) -> tuple[int, str] | None:
-    """The first seed whose schedule does not hold, and why."""
-    for seed in seeds:
-        if why := failure_of(draw(seed)):
-            return seed, why
-    return None

@@ -1,0 +1,67 @@
+"""The supervisor through random schedules of faults on a fake kernel (see tests/simulator), in short: as CI runs it."""
+
+import pytest
+
+from tests.simulator.mutants import MUTANTS, goes_by_numbers, planted, signals_the_reaped
+from tests.simulator.schedule import PLAIN, Happening, Schedule, Script, Settings, draw
+from tests.simulator.shrink import shrink, written
+from tests.simulator.world import World, failure_of
+
+SCHEDULES = 2000
+ENOUGH = 150  # schedules in which a bug is found, but for those that need a rare chain of events
+RARE = {signals_the_reaped: range(2800, 2830)}
+
+
+def name_of(mutant):
+    return mutant.__name__
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_everything_holds_in_two_thousand_schedules(part):
+    for seed in range(part, SCHEDULES, 4):
+        why = failure_of(draw(seed))
+        assert not why, f"seed {seed}: {why}\n{written(shrink(draw(seed), why))}"
+
+
+def test_a_schedule_is_the_same_each_time_it_is_drawn_and_played():
+    stories = []
+    for _ in range(2):
+        story = []
+        World(draw(11), lambda now, words, story=story: story.append((now, words))).play()
+        stories.append(story)
+    assert draw(11) == draw(11)
+    assert len(stories[0]) > 20
+    assert stories[0] == stories[1]
+
+
+def test_what_is_meant_to_happen_happens():
+    happened = sum((played(seed).kernel.faults for seed in range(300)), start=World(draw(0)).kernel.faults)
+    rare = {"no pid left", "port in use", "replacement refused", "ports given back", "guard killed"}
+    for what in ("program replaced", "supervisor killed", "pipe full", "uninterruptible", "pid used again"):
+        assert happened[what] > 20, what
+    assert {name for name, count in happened.items() if count < 10} <= rare
+
+
+def played(seed: int) -> World:
+    world = World(draw(seed))
+    world.play()
+    return world
+
+
+@pytest.mark.parametrize("mutant", sorted({*MUTANTS} - {goes_by_numbers}, key=name_of), ids=name_of)
+def test_a_bug_on_purpose_is_found(mutant):
+    seeds = RARE.get(mutant, range(ENOUGH))
+    with planted(mutant):
+        assert any(failure_of(draw(seed)) for seed in seeds), f"not in {len(seeds)} schedules"
+
+
+def test_a_schedule_that_fails_is_made_small():
+    with planted(MUTANTS[2]):
+        seed, why = next((seed, why) for seed in range(ENOUGH) if (why := failure_of(draw(seed))))
+        small = shrink(draw(seed), why)
+        assert failure_of(small)
+    assert len(small.happenings) <= 3
+    assert sum(script != PLAIN for script in small.scripts) <= 3
+    assert not failure_of(small), "without the bug it holds"
+    words = {each.__name__: each for each in (Happening, Schedule, Script, Settings)}
+    assert eval(written(small), words) == small
