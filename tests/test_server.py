@@ -65,11 +65,25 @@ def test_ports_and_words_that_cannot_be_are_refused(server):
         assert (done.returncode, done.stderr.split(": ", 1)[1].partition("\n")[0]) == (
             1, f"cannot listen on 127.0.0.1:{port}: Address already in use",
         )
-    wrong = ("--port x", "--port 65534", "--port 5000 --router-port 5002", "--domain a_b/", "serve")
+    wrong = (
+        "--port x", "--port 65534", "--port 5000 --router-port 5002", "--domain a_b/", "serve", "--first-port 59900",
+    )  # fmt: skip
     for words in map(str.split, wrong):
         done = server.shop.call("server", "--data", str(server.data), *words)
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_ports_of_apps_begin_where_it_was_said(workshop):
+    server = PlatformServer(workshop, "--first-port", str(free_port()))
+    try:
+        server.start()
+        server.create("demo")
+        server.deploy("demo", {"web": WEB})
+        (dyno,) = server.roots()
+        assert dyno["PORT"] == server.flags[-1]
+    finally:
+        server.close()
 
 
 def test_env_prints_what_eval_understands_and_git_needs_nothing_else(server, tmp_path):

@@ -183,6 +183,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("router_https_port", ("--router-https-port",), "PORT", "Also https, for names with a certificate."),
         Option("router_host", ("--router-host",), "ADDRESS", "Where it listens (default: 127.0.0.1); * is everywhere."),
         Option("router_timeouts", ("--router-timeouts",), "NAME=SECONDS,...", "Other time limits than Heroku's."),
+        Option("first_port", ("--first-port",), "PORT", "Dynos of new apps have ports from here up (default: 20000)."),
         Option("domain", ("--domain",), "DOMAIN", "Apps are reached at NAME.DOMAIN (default: localhost)."),
         Option("router", ("--router",), None, "Route requests to web dynos by HAProxy, or not.", off=("--no-router",)),
         Option("push_creates", ("--push-creates-apps",), None, "The first push to a name that is free makes the app."),

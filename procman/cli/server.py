@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PORT, ROUTER_PORT = 5000, 5080
 LAST_PORT = 65_535
+LAST_BLOCK = 59_800  # where the last app's ports may begin
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 WORDS = "env, ca, install or nothing"
 
@@ -73,6 +74,7 @@ def serve(told: Given) -> int:
         (whole(told, "slug_limit") or 0) << 20 or None,
         https,
         timeouts(told),
+        first_port(told),
     )
     complain()
     return run(options, emit)
@@ -114,6 +116,15 @@ def timeouts(told: Given) -> "Timeouts":
         return read_timeouts(said) if said is not None else Timeouts()
     except ValueError as error:
         raise UsageError(f"cannot use --router-timeouts {said}: {error}", "--router-timeouts first-byte=60") from None
+
+
+def first_port(told: Given) -> int | None:
+    """Of apps. Raises UsageError for one above which there is no room for an app's block."""
+    first = number(told, "first_port", 0) or None
+    if first and not 1024 <= first <= LAST_BLOCK:
+        why = f"a port from 1024 to {LAST_BLOCK} is wanted"
+        raise UsageError(f"cannot use --first-port {first}: {why}", "--first-port 20000")
+    return first
 
 
 def whole(told: Given, field: str) -> int | None:

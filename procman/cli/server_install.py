@@ -5,7 +5,7 @@ import os
 from procman.cli.install import SYSTEM_UNITS, next_steps, program, user_units, variables, write
 from procman.cli.listing import emit
 from procman.cli.options import Given
-from procman.cli.server import directory, number, timeouts
+from procman.cli.server import directory, first_port, number, timeouts
 from procman.errors import ProcmanError
 from procman.formats.server_unit import MARKER, ServerUnit
 
@@ -36,7 +36,8 @@ def flags(told: Given) -> list[str]:
     """What was said, one word each; the data directory always, as systemd's environment may mean another."""
     words = [f"--data={directory(told)}"]
     ports = (("port", "--port"), ("router_port", "--router-port"), ("router_https_port", "--router-https-port"))
-    for field, flag in ports:
+    first_port(told)
+    for field, flag in (*ports, ("first_port", "--first-port")):
         if field in told.fields:
             words.append(f"{flag}={number(told, field, 0)}")
     if told.fields.get("router") is False:

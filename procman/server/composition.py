@@ -67,6 +67,7 @@ class Options(NamedTuple):
     """What was asked for. ``ports``: of the API, of the same with TLS (git), of the rendezvous.
 
     ``build_timeout``: seconds. ``slug_limit``: bytes of a packed slug. ``https_port``: the router's, besides its own.
+    ``first_port``: of the blocks of new apps; two servers on a host need them apart.
     """
 
     data: str
@@ -80,6 +81,7 @@ class Options(NamedTuple):
     slug_limit: int | None = None
     https_port: int | None = None
     router_timeouts: Timeouts = Timeouts()
+    first_port: int | None = None
 
 
 def serve(options: Options, say: Callable[[str], None]) -> int:
@@ -194,6 +196,7 @@ def settings_of(options: Options, uid: int | None) -> Settings:
         domain=options.domain,
         first_uid=uid,
         mount=mount_point(),
+        first_port=options.first_port or usual.first_port,
         push_creates_apps=options.push_creates_apps,
         build_timeout=options.build_timeout or usual.build_timeout,
         slug_limit=options.slug_limit or usual.slug_limit,
