@@ -52,8 +52,9 @@ def load(settings: Settings, environ: Mapping[str, str], procfile_needed: bool =
     """
     examination = examine(settings, environ, procfile_needed)
     errors = examination.errors
-    if errors and errors[0].code == "unknown-type":  # slips of the command line need no list of findings
+    if errors and errors[0].code in ("unknown-type", "unknown-need"):  # slips need no list of findings
         slip = errors[0].file.startswith("-") or errors[0].file == "the command line"
+        slip = slip or errors[0].code == "unknown-need"
         raise ProcmanError("\n".join(map(_refusal, errors)), exit_code=2 if slip else 1)
     if len(errors) == 1:
         missing = errors[0].code == "no-procfile"
@@ -236,7 +237,7 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
         for unknown in sorted(set(types).difference(names) - {ALL}):
             file, line = place_of(settings.origins.get(field, field))
             message = f"no process type '{unknown}' in {settings.procfile}: {_nearest(unknown, names)}"
-            yield Diagnostic(file, line, "error", "unknown-type", message)
+            yield Diagnostic(file, line, "error", "unknown-need" if field == "needs" else "unknown-type", message)
 
 
 def _refusal(error: Diagnostic) -> str:

@@ -35,7 +35,7 @@ KEYS: dict[str, Option] = {
     for flag in option.flags
     if flag.startswith("--") and option.name not in OF_ONE_CALL
 }
-HEALTH = Option("health", ("health",), "a table by type, such as [health.web] with http = \"/health\"", "", True)
+HEALTH = Option("health", ("health",), "TABLE", "", True)
 KEYS[HEALTH.name] = HEALTH  # too much for a flag
 _FOREMAN_KEYS = {  # foreman's own names, from its `lib/foreman/cli.rb`
     **{key: KEYS[key] for key in ("concurrency", "formation", "port", "procfile", "env", "timeout", "color")},
@@ -115,7 +115,7 @@ def _from_toml(name: str, data: bytes, path: tuple[str, ...]) -> dict[str, Raw]:
 
 def _flag_like(name: str, line: int | None, key: str, option: Option, value: object) -> Value:
     """A TOML value in the form in which flags come: switches as bool, the rest as text."""
-    if option is HEALTH and isinstance(value, Mapping):
+    if option is HEALTH:
         from procman.formats.health import flatten
 
         try:

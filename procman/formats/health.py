@@ -11,9 +11,11 @@ from procman.formats.formation_arg import ALL, parse_type
 WAYS = ("http", "command", "notify")
 
 
-def flatten(table: Mapping[str, object]) -> list[str]:
+def flatten(table: object) -> list[str]:
     """A table by type as such texts. ValueError where it is none."""
-    texts = []
+    if not isinstance(table, Mapping):
+        raise ValueError('a table by type is wanted, such as [health.web] with http = "/health"')  # noqa: TRY004
+    texts: list[str] = []
     for kind, keys in table.items():
         if not isinstance(keys, Mapping):
             raise ValueError(f"{kind}: a table is wanted, such as [health.{kind}] with http = \"/health\"")  # noqa: TRY004

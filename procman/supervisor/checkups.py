@@ -1,6 +1,8 @@
 """Whether dynos are checked at all: the watch of their health is imported and made once a type wants one."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from zlib import crc32
 
 from procman.core.health import Checks
 from procman.core.model import DynoName
@@ -11,6 +13,7 @@ from procman.typed import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from procman.supervisor.health_watch import HealthWatch
 
+LONGEST_PATH = 107  # bytes, of an address (unix(7))
 Start = Callable[[Child, str], tuple[Sequence[str], Mapping[str, str]]]
 Place = Callable[[DynoName, int], tuple[str, str]]
 
@@ -73,10 +76,12 @@ class Checkups:
 
 
 def notices_of(home: str) -> Place:
-    """The sockets of dynos that see our files."""
+    """The sockets of dynos that see our files: in the home, unless no address could be so long."""
 
     def place(dyno: DynoName, run: int) -> tuple[str, str]:
         path = f"{home}/notices/{dyno.full()}"
+        if len(os.fsencode(path)) > LONGEST_PATH:
+            path = f"/tmp/procman-{os.geteuid()}/{crc32(os.fsencode(home)):08x}/{dyno.full()}"  # noqa: S108 - checked
         return path, path
 
     return place

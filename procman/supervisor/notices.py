@@ -1,7 +1,9 @@
 """Sockets on which dynos say how they are (sd_notify(3)): one a dyno, at a place that stays for all its life."""
 
+import errno
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -9,7 +11,6 @@ from procman.core.model import DynoName
 from procman.supervisor.loop import Loop
 
 LONGEST = 4096  # bytes of one notice
-LONGEST_PATH = 107  # bytes, of an address (unix(7))
 
 
 class Notices:
@@ -43,6 +44,10 @@ class Notices:
             self._loop.unwatch(found.fileno())
             found.close()
             remove(path)
+            try:
+                os.rmdir(os.path.dirname(path))
+            except OSError:
+                return  # others' are there too
 
     def pack(self) -> list[list[Any]]:
         """For another program that goes on in our place: what was sent meanwhile waits in them."""
@@ -73,7 +78,8 @@ class Notices:
 def bind(found: socket.socket, path: str) -> None:
     """At a path that may be longer than an address, in a directory that is made; who had it before is gone."""
     folder, name = os.path.split(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    make_private(os.path.dirname(folder))
+    make_private(folder)
     remove(path)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -81,6 +87,14 @@ def bind(found: socket.socket, path: str) -> None:
         found.bind(near if os.path.isdir(f"/proc/self/fd/{fd}") else path)
     finally:
         os.close(fd)
+
+
+def make_private(folder: str) -> None:
+    """A directory that nobody else writes in, who could be there first. Raises OSError."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "others can write there", folder)
 
 
 def remove(path: str) -> None:
