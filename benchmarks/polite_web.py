@@ -68,7 +68,10 @@ class Web:
         elif path == b"/upload":
             left = size = int(fields[b"content-length"])
             while left:
-                left -= len(await reader.read(min(left, 1 << 16)))
+                part = await reader.read(min(left, 1 << 16))
+                if not part:  # whoever sent it is gone; to read on would be to read nothing, for ever
+                    return False
+                left -= len(part)
             body = b"%d" % size
         last = b"Connection: close\r\n" if self.ending.is_set() else b""
         writer.write(b"HTTP/1.1 200 OK\r\nX-Pid: %s\r\n%sContent-Length: %d\r\n\r\n%s" % (PID, last, len(body), body))
