@@ -145,6 +145,27 @@ def test_settings_of_the_app_hold_there_too(shop):
     assert "TimeoutStopSec=5\n" in (shop.directory / "out/shop-my_worker-1.service").read_text()
 
 
+def test_checks_and_needs_of_the_app_hold_there_too(shop):
+    (shop.directory / ".procman.toml").write_text('needs = ["web=my_worker"]\n[health.my_worker]\ncommand = "test 1"\n')
+    (shop.directory / "app.json").write_text('{"healthchecks": {"web": [{"type": "startup", "path": "/up"}]}}')
+    assert shop.call("export", "systemd", "out", "-a", "shop").stderr == ""
+    web = (shop.directory / "out/shop-web-1.service").read_text()
+    assert {"After=shop-my_worker.target", "Wants=shop-my_worker.target"} <= set(web.splitlines())
+    assert "Wants" not in (shop.directory / "out/shop-my_worker-1.service").read_text()
+    assert shop.call("export", "supervisord", "out", "-a", "shop").stderr == ""
+    assert (shop.directory / "out/shop.conf").read_text().count("priority=101") == 1
+    assert shop.call("export", "kubernetes", "out", "-a", "shop").stderr == ""
+    (web, _), (worker,) = (
+        yaml.safe_load_all((shop.directory / f"out/shop-{kind}.yaml").read_text()) for kind in ("web", "my-worker")
+    )
+    (web, worker) = (row["spec"]["template"]["spec"]["containers"][0] for row in (web, worker))
+    assert web["readinessProbe"]["httpGet"]["path"] == "/up"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert worker[probe]["exec"]["command"] == ["/bin/sh", "-c", "test 1"]
+    assert shop.call("export", "systemd", "out", "-a", "shop", "-c", "my_worker=0").stderr == ""
+    assert "my_worker" not in (shop.directory / "out/shop-web-1.service").read_text().replace("MY_WORKER", "")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "complaint"),
     [

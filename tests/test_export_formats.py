@@ -18,8 +18,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from supervisor.options import ServerOptions
 
+from procman.core.health import Checks, Probe
 from procman.errors import ProcmanError
-from procman.export.processes import Probe, Process
+from procman.export.processes import Process
 from procman.export.quoting import ini_plain, label, one_line
 from procman.export.rendering import render
 from tests.test_install import unquoted
@@ -88,7 +89,7 @@ def manifests(files: dict[str, str]) -> list[dict]:
 
 
 def test_kubernetes_manifests_are_what_the_published_schemas_want():
-    web = [process(number=number, env=NASTY, probe=Probe(), cmd="app $(X) $PORT", grace=45) for number in (1, 2)]
+    web = [process(number=number, env=NASTY, cmd="app $(X) $PORT", grace=45) for number in (1, 2)]
     worker = process("worker", env=NASTY, memory=512 << 20)
     secret, deployment, service, other = manifests(exported("kubernetes", *web, worker))
     assert (secret["kind"], secret["stringData"]) == ("Secret", NASTY)
@@ -110,18 +111,36 @@ def test_kubernetes_manifests_are_what_the_published_schemas_want():
 
 
 def test_kubernetes_asks_as_app_json_says_and_runs_as_a_number():
-    web = process(probe=Probe('/he"alth', 3, 90))
+    web = process(checks=Checks(Probe(http='/he"alth', timeout=2.5), Probe(command="test $PORT"), 90, 7, 4))
     _, deployment, _ = manifests(exported("kubernetes", web, given_user="1000", image="shop:42"))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["readinessProbe"]["httpGet"] == {"path": '/he"alth', "port": "http"}
     assert (container["startupProbe"]["failureThreshold"], container["startupProbe"]["timeoutSeconds"]) == (90, 3)
+    assert container["livenessProbe"] == {
+        "exec": {"command": ["/bin/sh", "-c", "test $$PORT"]},
+        "timeoutSeconds": 5, "periodSeconds": 7, "failureThreshold": 4,
+    }  # fmt: skip
     assert deployment["spec"]["template"]["spec"]["securityContext"] == {"runAsUser": 1000}
     assert container["image"] == "shop:42"
 
 
+def test_kubernetes_asks_a_worker_only_where_that_was_said():
+    files = exported(
+        "kubernetes",
+        process("job", checks=Checks(ready=Probe(http="/up"))),
+        process("notifier", checks=Checks(Probe(notify=True), Probe(notify=True))),
+    )
+    _, job, notifier = manifests(files)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/up", "port": "http"}
+    assert container["ports"] == [{"name": "http", "containerPort": 5000}]
+    (container,) = notifier["spec"]["template"]["spec"]["containers"]
+    assert not [key for key in container if "Probe" in key]
+
+
 def test_pods_are_replaced_when_a_value_changes():
     def version(env):
-        _, deployment, _ = manifests(exported("kubernetes", process(env=env, probe=Probe())))
+        _, deployment, _ = manifests(exported("kubernetes", process(env=env)))
         return deployment["spec"]["template"]["metadata"]["annotations"]["procman/env-version"]
 
     assert version({"A": "1"}) == version({"A": "1"}) != version({"A": "2"})
@@ -150,7 +169,7 @@ def test_names_as_dns_has_them(name, made):
 @pytest.mark.parametrize("name", ["___", "a" * 64])
 def test_names_that_dns_cannot_have_are_refused(name):
     with pytest.raises(ProcmanError, match="makes no name"):
-        exported("kubernetes", process(probe=Probe()), app=name)
+        exported("kubernetes", process(), app=name)
 
 
 # -- compose and launchd ------------------------------------------------------------------------------------
@@ -193,6 +212,17 @@ def test_compose_has_a_service_for_each_dyno():
     assert worker["mem_limit"] == f"{1 << 20}b"
 
 
+def test_compose_asks_and_orders_as_the_settings_say():
+    checks = Checks(ready=Probe(command="test $PORT", timeout=2.5), within=20, every=7, failures=4)
+    database, web = composed(exported("compose", process("db", checks=checks), process(needs=("db",))))
+    assert database["healthcheck"] == {
+        "test": ["CMD", "/bin/sh", "-c", "test $PORT"],
+        "interval": "7s", "timeout": "3s", "retries": 4, "start_period": "20s",
+    }  # fmt: skip
+    assert web["depends_on"] == ["db-1"]
+    assert "depends_on" not in database
+
+
 def test_an_image_that_is_named_is_not_built():
     (service,) = composed(exported("compose", process(), image="registry.example.com/shop:42"))
     assert service["image"] == "registry.example.com/shop:42"
@@ -225,7 +255,8 @@ def test_launchd_reads_the_property_list():
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd")
 def test_systemd_finds_nothing_wrong(tmp_path):
-    files = exported("systemd", process(env=NASTY), process(number=2), process("my_worker"), app_root=str(tmp_path))
+    dynos = [process(env=NASTY), process(number=2), process("my_worker", needs=("web",))]
+    files = exported("systemd", *dynos, app_root=str(tmp_path))
     for path, text in files.items():
         (tmp_path / path).write_text(text)
     done = subprocess.run(

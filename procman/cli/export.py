@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from procman.cli.environment import callers, dyno_env, shell
@@ -13,10 +13,11 @@ from procman.cli.operate import text
 from procman.cli.options import Given
 from procman.cli.settings import Settings, resolve
 from procman.core.formation import wanted_dynos
+from procman.core.health import Checks, Probe
 from procman.core.model import RELEASE, WEB
 from procman.errors import ProcmanError, UsageError
 from procman.export.exporters import exporter, formats
-from procman.export.processes import GRACE_S, Probe, Process
+from procman.export.processes import GRACE_S, Process
 from procman.formats import app_json
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
@@ -59,41 +60,44 @@ def processes_of(local: LocalApp, settings: Settings, in_image: bool) -> list[Pr
     dynos = wanted_dynos({kind: count for kind, count in local.app.formation.items() if kind != RELEASE})
     if not dynos:
         raise ProcmanError("cannot export: only release is left, which is no service", "procman run release")
-    probes = probes_of(local.app.root)
+    startup = startup_checks(local.app.root)
+    running = dict.fromkeys(dyno.process_type for dyno in dynos)
     made = []
     for dyno in dynos:
-        kind, port = dyno.process_type, local.port(dyno)
+        kind, profile = dyno.process_type, local.profile(dyno)
+        port = local.port(dyno)
         if port > LAST_PORT:
             raise ProcmanError(f"cannot give {dyno} a port: {port} is over {LAST_PORT}", "choose a lower --port")
         env = dyno_env(base, dyno, facts["types"], facts["base_port"])
-        grace = math.ceil(settings.grace.get(kind, settings.grace.get("*", GRACE_S)))
-        probe = probes.get(kind, Probe()) if kind == WEB else None
+        process = Process(str(dyno), facts["processes"][kind], kind in settings.quiet, env, kind, port)
         made.append(
-            Process(
-                str(dyno),
-                facts["processes"][kind],
-                kind in settings.quiet,
-                env,
-                kind,
-                port,
-                grace,
-                probe,
-                local.profile(dyno).stop_signal,
-                local.bounds(dyno).memory,
+            process._replace(
+                grace=math.ceil(settings.grace.get(kind, settings.grace.get("*", GRACE_S))),
+                checks=local.checks(dyno) or (startup.get(kind) if kind == WEB else None),
+                stop_signal=profile.stop_signal,
+                memory=local.bounds(dyno).memory,
+                needs=tuple(name for name in profile.needs if name in running),
+                rank=rank(kind, settings.needs),
             )
         )
     return made
 
 
-def probes_of(root: str) -> dict[str, Probe]:
-    """How app.json wants types to be asked whether they are up."""
+def rank(kind: str, needs: Mapping[str, Sequence[str]]) -> int:
+    """How many types are to be up before it, one after the other; the settings have no circle."""
+    return max((1 + rank(name, needs) for name in needs.get(kind, ())), default=0)
+
+
+def startup_checks(root: str) -> dict[str, Checks]:
+    """How app.json has new dynos asked whether they are up, where nothing else is said of that."""
     try:
         with open(os.path.join(root, "app.json"), "rb") as file:
-            checks = app_json.parse(file.read()).checks
+            found = app_json.parse(file.read()).checks
     except OSError:
         return {}
     return {
-        kind: Probe(check.path, math.ceil(check.timeout), math.ceil(check.within)) for kind, check in checks.items()
+        kind: Checks(Probe(http=check.path, timeout=check.timeout), within=check.within)
+        for kind, check in found.items()
     }
 
 

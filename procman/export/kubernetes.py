@@ -7,6 +7,7 @@ from typing import Any
 
 from honcho.export.base import File
 
+from procman.core.health import Checks
 from procman.export.exporter import Exporter
 from procman.export.processes import Process, by_type, shared_env
 from procman.export.quoting import label
@@ -32,4 +33,13 @@ class Export(Exporter):
         for kind, dynos in by_type(processes):
             name = label(f"{app}-{kind}")
             here = {**context, "name": name, "component": label(kind), "process": dynos[0], "quantity": len(dynos)}
+            here.update(asked_of(dynos[0]))
             yield File(f"{name}.yaml", self.get_template("deployment.yaml").render(here))
+
+
+def asked_of(process: Process) -> dict[str, Any]:
+    """What the kubelet is to ask. It hears no sd_notify: where that is wanted, it asks nothing, or for the port."""
+    checks = process.checks or Checks()
+    ready, live = ((probe if probe and not probe.notify else None) for probe in (checks.ready, checks.live))
+    listens = process.is_web or any(probe and probe.http for probe in (ready, live))
+    return {"checks": checks, "ready": ready, "live": live, "listens": listens}

@@ -4,20 +4,18 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from procman.core.health import Checks
+from procman.core.model import WEB
+
 GRACE_S = 30  # Heroku: dyno-shutdown-behavior
 OWN = frozenset({"DYNO", "PS", "PORT", "HONCHO_PROCESS_NAME"})  # what differs by dyno
 
 
-class Probe(NamedTuple):
-    """How a web dyno is asked whether it is up. No ``path``: whether it has bound its port. Times in seconds."""
-
-    path: str | None = None
-    timeout: int = 5
-    within: int = 60  # Heroku: dyno-startup-behavior
-
-
 class Process(NamedTuple):
-    """One dyno. ``name``, ``cmd``, ``quiet`` and ``env`` are what honcho's exporters, and others', read of it."""
+    """One dyno. ``name``, ``cmd``, ``quiet`` and ``env`` are what honcho's exporters read of it.
+
+    ``needs``: types of the formation that are to be up before it starts; ``rank``: how long that row is at most.
+    """
 
     name: str  # web.1
     cmd: str
@@ -26,9 +24,16 @@ class Process(NamedTuple):
     process_type: str
     port: int
     grace: int = GRACE_S  # seconds from SIGTERM to SIGKILL
-    probe: Probe | None = None  # None: up as soon as it runs
+    checks: Checks | None = None
     stop_signal: str = "SIGTERM"
     memory: int | None = None  # bytes of its quota
+    needs: tuple[str, ...] = ()
+    rank: int = 0
+
+    @property
+    def is_web(self) -> bool:
+        """Whether requests come to it, and it is up when it has bound its port (Heroku: dyno-startup-behavior)."""
+        return self.process_type == WEB
 
 
 def as_process(process: Any) -> Process:
@@ -36,9 +41,8 @@ def as_process(process: Any) -> Process:
     if isinstance(process, Process):
         return process
     kind = process.name.rpartition(".")[0] or process.name
-    probe = Probe() if kind == "web" else None
     port = int(process.env.get("PORT", 5000))
-    return Process(process.name, process.cmd, process.quiet, process.env, kind, port, probe=probe)
+    return Process(process.name, process.cmd, process.quiet, process.env, kind, port)
 
 
 def by_type(processes: list[Process]) -> list[tuple[str, list[Process]]]:

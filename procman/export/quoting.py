@@ -4,6 +4,7 @@ All take any text without NUL. What a language cannot hold in that place is a Va
 can be secrets.
 """
 
+import math
 import re
 import shlex
 from collections.abc import Mapping
@@ -112,6 +113,7 @@ def filters() -> dict[str, object]:
         "label": label,
         "yaml": yaml,
         "one_line": one_line,
+        "whole": math.ceil,
         "ini_word": ini_word,
         "ini_value": ini_value,
         "ini_environment": ini_environment,

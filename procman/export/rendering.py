@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
+from honcho.environ import ProcessParams
 from honcho.export.base import File, dashrepl
 
 from procman.errors import ProcmanError
@@ -35,7 +36,7 @@ def render(
     try:
         files = [
             Rendered(os.fspath(file.name), file.content, bool(file.executable))
-            for file in files_of(name, made, template_dir, processes, context)
+            for file in files_of(made, template_dir, processes, context)
         ]
     except jinja2.TemplateNotFound as error:
         where = template_dir or "the exporter"
@@ -53,13 +54,14 @@ def render(
 
 
 def files_of(
-    name: str, made: Any, template_dir: str | None, processes: Sequence[Process], context: dict[str, Any]
+    made: Any, template_dir: str | None, processes: Sequence[Process], context: dict[str, Any]
 ) -> Iterator[Any]:
     """What the exporter yields. Other people's are called as honcho calls them; honcho's own get our templates."""
     if not made.__module__.startswith(OURS):
-        yield from made(template_dir=template_dir).render(list(processes), context)
+        plain = [ProcessParams(dyno.name, dyno.cmd, dyno.quiet, dict(dyno.env)) for dyno in processes]
+        yield from made(template_dir=template_dir).render(plain, context)
         return
-    templates = environment(name, template_dir)
+    templates = environment(made.__module__.rpartition(".")[2], template_dir)
     made = made(template_env=templates)
     runit = made.__class__.__module__ == f"{HONCHOS}runit"
     own_run = template_dir is not None and os.path.exists(os.path.join(template_dir, "run"))
