@@ -20,6 +20,7 @@ from procman.logs.store import LogStore
 from procman.supervisor import ports
 from procman.supervisor.adoption import Succession, find, holder_of, make_pipes
 from procman.supervisor.baggage import CAN, Baggage, arrived, is_check, lives_in, pipes_in
+from procman.supervisor.checkups import Checkups
 from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Ledger
@@ -58,9 +59,12 @@ def supervise(words: Sequence[str]) -> int:
             home.resume(baggage["lock"])
         last = {} if baggage else home.take()
         try:
-            return keep(home, last, baggage)
-        finally:
-            home.leave()
+            status = keep(home, last, baggage)
+        except BaseException:
+            home.fail(heirs=bool(last))
+            raise
+        home.leave()
+        return status
     except ProcmanError as error:
         say(f"error: {error.what}")
         return 1
@@ -108,8 +112,11 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
     app, quarters, found, pipes = look_around(home, last, baggage, output)
     app.store = store
     guard = baggage["guard"] if baggage else None
-    processes = LocalProcesses(app.command, token, prepare=app.prepare, pipes=make_pipes(home, pipes), guard=guard)
-    home.write({**app.said, **holder_of(processes)})
+    arrived = baggage["app"].get("notices", ()) if baggage else ()
+    checkups = Checkups(app.checks, quarters.notices, quarters.beside, arrived)
+    prepare = lambda dyno, run: checkups.equip(dyno, run, app.prepare(dyno, run))  # noqa: E731
+    processes = LocalProcesses(app.command, token, prepare=prepare, pipes=make_pipes(home, pipes), guard=guard)
+    home.write({**app.said, **holder_of(found, processes)})
     supervisor = Supervisor(
         Engine(app.profile, "none"),
         processes,
@@ -120,11 +127,14 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
         log=Witness(home.log, store.place, lambda: scribe.waiting > 0),
     )
     look_after(quarters, supervisor, processes)
+    checkups.join(supervisor, processes)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     succession = Succession(home, token, supervisor, processes)
     upgrade = Upgrade(home, supervisor, processes, os.getcwd(), scribe.close)
     upgrade.untold = lambda: scribe.waiting > 0 or store.lost_lines > 0
     serve_all = serve(app, supervisor, succession, upgrade, found, baggage, home)
+    packed = upgrade.more
+    upgrade.more = lambda: {**packed(), "notices": checkups.pack()}
     trouble: list[ProcmanError] = []
 
     def open_control() -> None:

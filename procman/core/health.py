@@ -1,7 +1,7 @@
 """How it is found out whether a dyno is healthy, by process type, and what comes of it for its profile."""
 
 from procman.core.model import Profile
-from procman.typed import NamedTuple
+from procman.typed import Any, NamedTuple
 
 
 class Probe(NamedTuple):
@@ -49,3 +49,15 @@ def held_to(profile: Profile, checks: Checks | None) -> Profile:
         ported = bool(checks.ready.http)
         profile = profile._replace(boot_timeout=checks.within, check=checks.ready.missing(), ported=ported)
     return profile
+
+
+def plain(checks: Checks) -> dict[str, Any]:
+    """As plain data."""
+    probes = {"ready": checks.ready, "live": checks.live}
+    return {**checks._asdict(), **{name: probe._asdict() if probe else None for name, probe in probes.items()}}
+
+
+def from_plain(row: dict[str, Any]) -> Checks:
+    """The same again."""
+    ready, live = (Probe(**row[name]) if row[name] else None for name in ("ready", "live"))
+    return Checks(**{**row, "ready": ready, "live": live})

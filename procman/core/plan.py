@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from procman.core.health import Checks
+
 
 class Limits(NamedTuple):
     """What a dyno of one size may use (Heroku: dyno-memory-behavior, dyno-scaling-and-process-limits).
@@ -29,13 +31,19 @@ class Health(NamedTuple):
 
 
 class TypePlan(NamedTuple):
-    """What is held true for one process type. ``overlap``: old and new dynos may run side by side."""
+    """What is held true for one process type. ``overlap``: old and new dynos may run side by side.
+
+    ``health``: asked once, before requests are sent to a new one; ``checks``: of every dyno, all its life. ``needs``:
+    types that are to be up before it starts.
+    """
 
     command: str
     quantity: int
     limits: Limits
     overlap: bool = True
     health: Health | None = None
+    checks: Checks | None = None
+    needs: tuple[str, ...] = ()
 
 
 class Plan(NamedTuple):

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from procman.core.health import Checks
+from procman.core.health import Checks, plain
+from procman.core.order import cycle_in
 from procman.formats import healthchecks
 from procman.formats.diagnostic import Diagnostic
 
@@ -101,12 +102,6 @@ def parse(data: bytes, file: str = "app.json", environment: str | None = None) -
     return _Reader(file).read(root | chosen if isinstance(chosen, dict) else root)
 
 
-def plain(checks: Checks) -> dict[str, Any]:
-    """Checks as plain data."""
-    probes = {"ready": checks.ready, "live": checks.live}
-    return {**checks._asdict(), **{name: probe._asdict() if probe else None for name, probe in probes.items()}}
-
-
 def _refused(file: str, line: int | None, why: str) -> AppJson:
     return AppJson(diagnostics=(Diagnostic(file, line, "error", "bad-json", f"{why}; the file is ignored"),))
 
@@ -119,11 +114,13 @@ class _Reader:
         self.found: list[Diagnostic] = []
 
     def read(self, root: dict[str, Any]) -> AppJson:
-        name = root.get("name")
+        name, formation = root.get("name"), dict(self.formation(root))
+        if ring := cycle_in({kind: wish.needs for kind, wish in formation.items()}):
+            self.wrong("needs", f"types need each other: {' -> '.join(ring)}")
         return AppJson(
             name=name if isinstance(name, str) else None,
             env=dict(self.env(root)),
-            formation=dict(self.formation(root)),
+            formation=formation,
             buildpacks=tuple(self.buildpacks(root)),
             scripts=dict(self.scripts(root)),
             checks=dict(self.checks(root)),

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from procman.core.health import Checks, Probe, plain
 from procman.core.plan import Health, Limits, Plan, TypePlan
 from procman.core.restart import NAMED
 
@@ -16,15 +17,19 @@ Read = Callable[[object], Any]
 
 def encode(plan: Plan) -> bytes:
     """JSON, keys in the order of the tuples."""
-    types = {
-        name: {
-            **kind._asdict(),
-            "limits": kind.limits._asdict(),
-            "health": kind.health._asdict() if kind.health else None,
-        }
-        for name, kind in plan.types.items()
-    }
+    types = {name: encode_type(kind) for name, kind in plan.types.items()}
     return json.dumps({**plan._asdict(), "types": types}, indent=1).encode() + b"\n"
+
+
+def encode_type(kind: TypePlan) -> dict[str, Any]:
+    """One type. What is not wanted of it is left out where supervisors of an earlier version do not know of it."""
+    row = {
+        **kind._asdict(),
+        "limits": kind.limits._asdict(),
+        "health": kind.health._asdict() if kind.health else None,
+        "checks": plain(kind.checks) if kind.checks else None,
+    }
+    return {name: value for name, value in row.items() if value or name not in ("checks", "needs")}
 
 
 def decode(text: bytes) -> Plan:
@@ -160,6 +165,29 @@ def health(value: object) -> Health:
     return Health(**take(value, "health", HEALTH, Health._field_defaults))
 
 
+def checks(value: object) -> Checks:
+    """Those of every dyno of a type."""
+    return Checks(**take(value, "checks", CHECKS, Checks._field_defaults))
+
+
+def probe(value: object) -> Probe:
+    """One way to ask."""
+    found = Probe(**take(value, "probe", PROBE, Probe._field_defaults))
+    if [bool(found.http), bool(found.command), found.notify].count(True) != 1:
+        raise ValueError("one of http, command and notify is wanted")
+    return found
+
+
+def words(value: object) -> tuple[str, ...]:
+    """A list of names."""
+    if not isinstance(value, list):
+        raise ValueError("a list is wanted")  # noqa: TRY004
+    return tuple(map(a_word, value))
+
+
+PROBE: Mapping[str, Read] = {"http": a_text, "command": a_text, "notify": a_truth, "timeout": seconds}
+CHECKS: Mapping[str, Read] = {"within": seconds, "every": seconds, "failures": a_number}
+CHECKS = {"ready": maybe(probe), "live": maybe(probe), **CHECKS}
 LIMITS: Mapping[str, Read] = {"size": a_word, "memory": a_number, "vast": a_number, "processes": a_number}
 HEALTH: Mapping[str, Read] = {"path": a_path, "timeout": seconds, "within": seconds, "any_answer": a_truth}
 TYPE: Mapping[str, Read] = {
@@ -168,6 +196,8 @@ TYPE: Mapping[str, Read] = {
     "limits": limits,
     "overlap": a_truth,
     "health": maybe(health),
+    "checks": maybe(checks),
+    "needs": words,
 }
 PLAN: Mapping[str, Read] = {
     "app_id": a_word,

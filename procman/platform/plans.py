@@ -1,10 +1,12 @@
 """From a release and a formation to the plan that a supervisor runs. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from procman.core.health import Checks, from_plain
 from procman.core.model import WEB
+from procman.core.order import cycle_in
 from procman.core.plan import Health, Plan, TypePlan
 from procman.core.records import App, FormationType, Release, Slug
 from procman.core.sizes import DEFAULT_SIZE, SIZES
@@ -30,8 +32,15 @@ def make_plan(
     for name, command in slug.process_types.items():
         row = wished.get(name)
         size = row.size if row else DEFAULT_SIZE
+        facts = slug.facts
         types[name] = TypePlan(
-            command, row.quantity if row else 0, SIZES[size], overlaps(slug.facts, name), health(slug.facts, name)
+            command,
+            row.quantity if row else 0,
+            SIZES[size],
+            overlaps(facts, name),
+            health(facts, name),
+            checks(facts, name),
+            needs(facts, name, slug.process_types),
         )
     return Plan(
         app_id=app.id,
@@ -84,8 +93,25 @@ def health(facts: Mapping[str, Any], process_type: str) -> Health | None:
     said = facts.get("health", {})
     check = said.get(process_type) if isinstance(said, Mapping) else None
     if not isinstance(check, Mapping) or "path" not in check:
+        found = checks(facts, process_type)
+        if found and found.ready:
+            return None  # it is not up before it has shown more
         return ANSWERS if process_type == WEB else None
     return Health(str(check["path"]), float(check.get("timeout", 5.0)), float(check.get("within", 60.0)))
+
+
+def checks(facts: Mapping[str, Any], process_type: str) -> Checks | None:
+    """What app.json wants to be asked of every dyno."""
+    row = facts.get("probes", {}).get(process_type)
+    return from_plain(row) if row else None
+
+
+def needs(facts: Mapping[str, Any], process_type: str, known: Collection[str]) -> tuple[str, ...]:
+    """The types that are to be up before it starts; none where they need each other, as none could start."""
+    said = facts.get("needs", {})
+    if cycle_in(said):
+        return ()
+    return tuple(kind for kind in said.get(process_type, ()) if kind in known)
 
 
 def stamp(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from procman.core.model import DynoName
 from procman.supervisor.loop import Loop
 
+SHARED = (0o022, 0o020, 0o002)  # others may write; with the sticky bit, each for himself
 LONGEST = 4096  # bytes of one notice
 
 
@@ -93,7 +94,7 @@ def make_private(folder: str) -> None:
     """A directory that nobody else writes in, who could be there first. Raises OSError."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o1022 in SHARED:
         raise PermissionError(errno.EPERM, "others can write there", folder)
 
 

@@ -8,11 +8,13 @@ from procman.core.model import DynoName
 from procman.core.plan import Limits, Plan
 from procman.supervisor import cgroups
 from procman.supervisor.cgroups import Group
+from procman.supervisor.checkups import notices_of
 from procman.supervisor.memory import MemoryWatch
 from procman.supervisor.processes import Child
 from procman.supervisor.slug_copy import discard, make_folder, sweep
 from procman.supervisor.starter import Place, dyno_env, launch, target_of
-from procman.supervisor.starter_isolation import Isolation
+from procman.supervisor.starter_beside import beside
+from procman.supervisor.starter_isolation import Isolation, Way
 
 Life = tuple[DynoName, int]
 
@@ -61,6 +63,17 @@ class Quarters:
             self._clear(dyno, run)
             raise
         return chain.argv, {**chain.env, "PWD": target}
+
+    def notices(self, dyno: DynoName, run: int) -> tuple[str, str]:
+        """Where the socket for a dyno's notices is, and where the dyno sees it: in its own /tmp."""
+        if self._isolation.way is Way.SHARED:
+            return notices_of(os.path.dirname(self._base))(dyno, run)
+        place = f"tmp/.procman/{dyno}"
+        return f"{self._base}/{folder_of(dyno, run)}/{place}", f"/{place}"
+
+    def beside(self, child: Child, text: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """A command in the place of a dyno that runs: argv and environment."""
+        return beside(self._isolation, child, text)
 
     def watch(self, memory: MemoryWatch) -> None:
         """Who looks at what they use."""

@@ -333,9 +333,9 @@ def answered(waiting: Waiting) -> bool:
 
 
 def is_another(before: Plan, after: Plan, process_type: str) -> bool:
-    """Whether the dynos of a type are not what they were: another command or another size."""
+    """Whether the dynos of a type are not what they were: another command, size or check."""
     old, new = before.types.get(process_type), after.types[process_type]
-    return old is None or (old.command, old.limits) != (new.command, new.limits)
+    return old is None or (old.command, old.limits, old.checks) != (new.command, new.limits, new.checks)
 
 
 def generation_in(request: Message) -> int:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from procman.core.health import Checks, held_to
 from procman.core.model import WEB, DynoName, Profile
 from procman.core.plan import Limits, Plan
 from procman.core.restart import NAMED
@@ -160,13 +161,21 @@ class ServedApp:
         if dyno.generation == self.trial:
             policy = policy._replace(name="rollout", limit=0)
         one_off = dyno in self.one_offs
-        return Profile(
+        kind = plan.types.get(dyno.process_type)
+        profile = Profile(
             policy,
             plan.grace,
             plan.boot_timeout if dyno.process_type == WEB and not one_off else None,
             one_off=one_off,
             cycle=plan.app_id if plan.cycle else None,
+            needs=kind.needs if kind and not one_off else (),
         )
+        return held_to(profile, self.checks(dyno))
+
+    def checks(self, dyno: DynoName) -> Checks | None:
+        """How the health of a dyno is found out."""
+        kind = None if dyno in self.one_offs else self.plan_of(dyno).types.get(dyno.process_type)
+        return kind.checks if kind else None
 
     def command(self, dyno: DynoName) -> Command:
         """What the dyno runs, for whoever wants to know. A type that has left the plan keeps no command."""
