@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 HEROKU := tests/heroku/node_modules/.bin/heroku
 export PATH := $(BIN):$(PATH)
 
-.PHONY: start test parts check lint types bench simulate clean
+.PHONY: start test parts check lint types bench simulate chaos clean
 
 start: $(STAMP)  ## Set everything up and run the sample app under procman
 	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
@@ -25,6 +25,9 @@ $(HEROKU): tests/heroku/package-lock.json
 	@command -v npm >/dev/null || { apt-get update -qq && apt-get install --yes -qq nodejs npm; }
 	npm ci --silent --no-audit --no-fund --prefix tests/heroku
 	@touch $@
+
+chaos: $(STAMP)  ## Kill dynos, supervisors and clients at random for two minutes, and look what is left
+	PROCMAN_CHAOS_S=120 $(BIN)/python -m pytest -p no:xdist -s tests/test_chaos.py
 
 check: lint types test  ## What CI runs
 

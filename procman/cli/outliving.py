@@ -27,6 +27,14 @@ class Outliving:
         self._succession: Succession | None = None
         app.present = lambda: [entry.dyno for entry in found.dynos]  # their ports are no strangers'
 
+    def has_any(self) -> bool:
+        """Whether there are dynos to go on with."""
+        return bool(self._found.dynos)
+
+    def held(self) -> dict[str, str]:
+        """Who holds their log pipes."""
+        return holder_of(self._found)
+
     def pipes(self) -> str:
         """The directory for the dynos' log pipes."""
         return make_pipes(self._home, self._used)
@@ -38,7 +46,7 @@ class Outliving:
 
     def join(self, supervisor: Supervisor, processes: LocalProcesses, token: str) -> Callable[[], None]:
         """What is to be done before the formation starts."""
-        self._home.write({**self._app.said, **holder_of(processes)})
+        self._home.write({**self._app.said, **holder_of(self._found, processes)})
         self._succession = Succession(self._home, token, supervisor, processes, self._entry)
         return lambda: self._adopt(supervisor)
 

@@ -73,7 +73,7 @@ def start(given: Given) -> int:
 
         detach(home, lambda ready: supervise(app, home, swept, ready, heirs))
     except ProcmanError:
-        home.leave()
+        home.fail(bool(heirs and heirs.has_any()))
         raise
     return tell_detached(home, given)
 
@@ -110,7 +110,7 @@ def supervise(
     """
     me, since = identity(), app.said.get("since") or f"{time():.3f}"
     app.said = {**me, "name": home.name, "root": app.app.root, "socket": home.socket, "since": since}
-    home.write(app.said)
+    home.write({**app.said, **(heirs.held() if heirs else {})})
     settings = app.settings
     terminal = os.isatty(STDOUT)
     tty = settings.tty if settings.tty is not None else terminal and settings.log_format == "text"

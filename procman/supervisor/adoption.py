@@ -3,7 +3,7 @@
 import os
 import signal
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from procman.core.model import DynoName
@@ -29,9 +29,7 @@ def find(home: Home, last: Mapping[str, str], wanted: Callable[[Entry], bool]) -
     tokens = {*found.tokens, *([token_of(last)] if last else ())}
     kept = [entry.token.encode("utf-8", "surrogateescape") for entry in found.dynos]
     words = sweep_others(tokens, kept) if tokens else ""
-    pid, _, start = last.get("holder", "").partition("-")
-    if pid.isdecimal() and start.isdecimal() and not found.holder[0]:
-        found = found._replace(holder=(int(pid), int(start)))
+    found = found._replace(others=tuple(named_in(last.get("holder", ""))))
     if not found.dynos:
         dismiss(found)
     return found, words
@@ -39,14 +37,24 @@ def find(home: Home, last: Mapping[str, str], wanted: Callable[[Entry], bool]) -
 
 def dismiss(found: Ledger) -> None:
     """Whoever held the log pipes is not needed any more."""
-    pid, start = found.holder
-    if pid:
-        signal_process(Process(pid, 0, pid, pid, start, "S"), signal.SIGKILL)
+    for pid, start in {found.holder, *found.others}:
+        if pid:
+            signal_process(Process(pid, 0, pid, pid, start, "S"), signal.SIGKILL)
 
 
-def holder_of(processes: LocalProcesses) -> dict[str, str]:
-    """Who holds the log pipes, for whoever finds no books."""
-    return {"holder": "{}-{}".format(*books.process_of(processes.guard.pid))}
+def holder_of(found: Ledger, processes: LocalProcesses | None = None) -> dict[str, str]:
+    """Who holds the log pipes, for whoever finds no books: ours, if there is one yet, and those that live of others."""
+    ours = [books.process_of(processes.guard.pid)] if processes else []
+    others = [each for each in {found.holder, *found.others} if each[0] and books.process_of(each[0]) == each]
+    return {"holder": " ".join(f"{pid}-{start}" for pid, start in (*ours, *others))}
+
+
+def named_in(words: str) -> Iterator[tuple[int, int]]:
+    """Pids and start times, of what ``holder_of`` wrote."""
+    for word in words.split():
+        pid, _, start = word.partition("-")
+        if pid.isdecimal() and start.isdecimal():
+            yield int(pid), int(start)
 
 
 class Succession:

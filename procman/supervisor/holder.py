@@ -57,6 +57,8 @@ class Held:
                 if line == DONE.strip():
                     return
                 self._take(line.decode("utf-8", "surrogateescape"))
+        if not self._pipes:
+            return  # its supervisor was killed before it had any dynos
         poller = poll()
         for handle in self._handles:
             poller.register(handle, POLLIN)

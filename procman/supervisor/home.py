@@ -134,6 +134,17 @@ class Home:
         os.close(self._fd)
         self._fd = -1
 
+    def fail(self, heirs: bool) -> None:
+        """A start has come to nothing. What is still to be looked after stays on record for the next one.
+
+        ``heirs``: there are dynos of a killed supervisor that we were to go on with.
+        """
+        if not heirs and self.facts().get("pid", str(os.getpid())) == str(os.getpid()):
+            self.leave()
+        elif self._fd >= 0:  # or a process of ours had begun, and was killed
+            os.close(self._fd)
+            self._fd = -1
+
     def fileno(self) -> int:
         """The lock's descriptor: for as long as any process has it open, the lock is held."""
         return self._fd

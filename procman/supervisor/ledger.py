@@ -53,12 +53,16 @@ class Entry(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """``tokens``: of every supervisor of which something may still run. ``facts``: what the app has to say."""
+    """``tokens``: of every supervisor of which something may still run. ``facts``: what the app has to say.
+
+    ``others``: who held log pipes for supervisors that were killed before they kept books; never written.
+    """
 
     dynos: tuple[Entry, ...] = ()
     tokens: tuple[str, ...] = ()
     holder: tuple[int, int] = (0, 0)  # pid and start time
     facts: Mapping[str, Any] = {}
+    others: tuple[tuple[int, int], ...] = ()
 
     def pipes(self) -> list[str]:
         """Paths of all log pipes."""
@@ -101,12 +105,15 @@ def write(path: str, data: bytes) -> None:
     try:
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, data)
+            whole = os.write(fd, data) == len(data)  # a disk may have room for a part of it
         finally:
             os.close(fd)
-        os.replace(f"{path}.new", path)
+        if whole:
+            os.replace(f"{path}.new", path)
+            return
     except OSError:
-        return
+        pass
+    remove(f"{path}.new")
 
 
 def remove(path: str) -> None:
