@@ -160,7 +160,7 @@ def test_checks_and_needs_of_the_app_hold_there_too(shop):
     )
     (web, worker) = (row["spec"]["template"]["spec"]["containers"][0] for row in (web, worker))
     assert web["readinessProbe"]["httpGet"]["path"] == "/up"
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+    for probe in ("startupProbe", "readinessProbe"):
         assert worker[probe]["exec"]["command"] == ["/bin/sh", "-c", "test 1"]
     assert shop.call("export", "systemd", "out", "-a", "shop", "-c", "my_worker=0").stderr == ""
     assert "my_worker" not in (shop.directory / "out/shop-web-1.service").read_text().replace("MY_WORKER", "")
@@ -237,6 +237,13 @@ def test_an_exporter_that_fails_is_named_and_writes_nothing(theirs, name, compla
     assert "hunter2" not in done.stderr
     assert "Traceback" not in done.stderr
     assert not (theirs.directory / "out").exists()
+
+
+def test_honcho_s_exporter_by_another_name_gets_our_templates_too(theirs, tmp_path):
+    points = tmp_path / "site/mine-1.0.dist-info/entry_points.txt"
+    points.write_text("[honcho_exporters]\nunits = honcho.export.systemd:Export\n")
+    assert theirs.call("export", "units", "out", "-a", "shop").stderr == ""
+    assert "TimeoutStopSec=30" in (theirs.directory / "out/shop-web-1.service").read_text()
 
 
 def test_without_jinja2_it_says_what_to_install(shop, monkeypatch):

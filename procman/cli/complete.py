@@ -22,6 +22,7 @@ from procman.cli.settings import resolve
 from procman.control.client import Client
 from procman.core.restart import NAMED
 from procman.errors import UsageError
+from procman.formats.limits import NAMES
 from procman.supervisor.home import apps_dir, homes
 
 VARIABLE = "_PROCMAN_COMPLETE"
@@ -59,6 +60,8 @@ def candidates(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     if kind := FILES.get(metavar):
         return [CompletionItem(incomplete, type=kind)]
     words = ctx.params.get("words") or ()
+    if metavar == "FORMAT LOCATION" and len(words) == 1:
+        return [CompletionItem(incomplete, type="dir")]
     fields = {name: value for name, value in ctx.params.items() if name != "words"}
     head, comma, tail = incomplete.rpartition(",") if "," in metavar else ("", "", incomplete)
     try:
@@ -144,6 +147,18 @@ def signals(_asked: Asked) -> Known:
     return {found.name.removeprefix("SIG"): "" for found in signal.Signals}
 
 
+def stop_signals(asked: Asked) -> Known:
+    """The same; behind ``TYPE=`` for that type."""
+    name, equals, _ = asked.incomplete.rpartition("=")
+    return {f"{name}{equals}{word}": "" for word in signals(asked)}
+
+
+def limits(asked: Asked) -> Known:
+    """What can be limited, up to the number."""
+    name, equals, _ = asked.incomplete.rpartition("=")
+    return {f"{name}{equals}{limit}:": "" for limit in NAMES}
+
+
 def formations(_asked: Asked) -> Known:
     """Every formation of this user."""
     return {home.name: "running" if home.is_running() else "ended" for home in homes(apps_dir(os.environ))}
@@ -193,6 +208,8 @@ SOURCES: dict[str, Source] = {
     "systemd [TYPE[=N]]...": lambda asked: types(asked) if asked.told.arguments else {"systemd": "a unit of systemd"},
     "FORMAT LOCATION": export_formats,
     "[TYPE=]POLICY": policies,
+    "[TYPE=]SIGNAL": stop_signals,
+    "[TYPE=]NAME:N": limits,
     "SIG": signals,
     "NAME": formations,
     "USER": users,
