@@ -233,3 +233,18 @@ def test_formation_arguments():
         "worker": 2,
         "clock": None,
     }
+
+
+def test_bounds_by_type_from_flags_and_from_tables(tmp_path):
+    flags = "--memory 1G,web=512M --limit nofile:64 --limit web=core:0,web=fsize:10M --stop-signal web=int,15"
+    told = settings_of(tmp_path, flags)
+    assert told.memory == {"*": 1 << 30, "web": 512 << 20}
+    assert told.limit == {"*": {"nofile": 64}, "web": {"core": 0, "fsize": 10 << 20}}
+    assert told.stop_signal == {"*": "SIGTERM", "web": "SIGINT"}
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.procman]\nmemory = { all = '1G', web = '512M' }\nstop-signal = ['web=INT', 'TERM']\n"
+        "[tool.procman.limit.all]\nnofile = 64\n[tool.procman.limit.web]\ncore = 0\nfsize = '10M'\n"
+    )
+    said = settings_of(tmp_path)
+    assert (said.memory, said.limit, said.stop_signal) == (told.memory, told.limit, told.stop_signal)
+    assert said.origins["limit"] == "pyproject.toml:4"

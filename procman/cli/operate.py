@@ -12,6 +12,7 @@ from procman.cli.target import connect, find_home, succeed
 from procman.cli.verb import Verb
 from procman.control.protocol import Message
 from procman.errors import ProcmanError, UsageError
+from procman.formats import signal_name
 from procman.supervisor.home import Home
 
 ANSWER_S = 10.0  # a supervisor that says nothing so long after it should have answered does not answer
@@ -186,13 +187,12 @@ def stop(told: Given, own: dict[str, bool]) -> int:
 
 def kill(told: Given, own: dict[str, bool]) -> int:
     """Signal the root process of dynos."""
-    word = (text(told, "signal") or "TERM").upper().removeprefix("SIG")
+    word = text(told, "signal") or "TERM"
     try:
-        number = int(word) if word.isdigit() else signal.Signals[f"SIG{word}"].value
-        name = signal.Signals(number).name
-    except (KeyError, ValueError):
+        name = signal_name.parse(word)
+    except ValueError:
         raise UsageError(f"cannot send '{word}': no such signal", "procman kill -s HUP web.1") from None
-    answer = ask(told, "kill", dynos=list(told.arguments), signal=number)
+    answer = ask(told, "kill", dynos=list(told.arguments), signal=signal.Signals[name].value)
     return report(answer, own["json"], f"Sent {name} to {listed(answer['signalled'])}")
 
 

@@ -1,7 +1,6 @@
 """A program that is to be kept alive: what the flags, or an object of the JSON file, say about it, checked."""
 
 import os
-import signal
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from zlib import crc32
@@ -10,6 +9,7 @@ from procman.cli.options import Value
 from procman.core.model import Profile
 from procman.core.restart import DEV, RestartPolicy
 from procman.errors import ProcmanError, UsageError
+from procman.formats import signal_name
 
 INTERPRETERS = {".js": ("node",), ".mjs": ("node",), ".cjs": ("node",), ".py": ("python", "python3")}
 MIN_UPTIME_MS = 1000  # forever
@@ -123,10 +123,8 @@ def milliseconds(flag: str, given: str, default: int) -> float:
 def signal_named(word: str) -> str:
     """``SIGTERM``, ``TERM``, ``15``: the full name."""
     try:
-        if word.isdecimal():
-            return signal.Signals(int(word)).name
-        return signal.Signals[f"SIG{word.upper().removeprefix('SIG')}"].name
-    except (KeyError, ValueError):
+        return signal_name.parse(word)
+    except ValueError:
         raise UsageError(f"cannot use --killSignal {word}: no such signal", "--killSignal SIGINT") from None
 
 
