@@ -236,8 +236,12 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
             continue  # Heroku and dokku do not mind types that are not there
         for unknown in sorted(set(types).difference(names) - {ALL}):
             file, line = place_of(settings.origins.get(field, field))
-            message = f"no process type '{unknown}' in {settings.procfile}: {_nearest(unknown, names)}"
-            yield Diagnostic(file, line, "error", "unknown-need" if field == "needs" else "unknown-type", message)
+            said = f"no process type '{unknown}' in {settings.procfile}: {_nearest(unknown, names)}"
+            if field == "needs":
+                code, message = "unknown-need", said
+            else:
+                code, message = "unknown-type", said
+            yield Diagnostic(file, line, "error", code, message)
 
 
 def _refusal(error: Diagnostic) -> str:
