@@ -25,6 +25,7 @@ def chaos(workshop):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(CHAOS_S + 120)
 def test_after_any_row_of_kills_the_formation_is_as_wanted_and_every_line_is_in_the_log_once(workshop, chaos):
     chaos.start()
     chaos.rage(CHAOS_S)

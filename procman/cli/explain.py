@@ -100,6 +100,8 @@ def headline(found: dict[str, Any]) -> str:
         return f"{dyno} is {state['state']} since {age}, {counted(state['restarts'], 'restart')}{health}{note}"
     life = lives[-1] if lives else None
     why = f": {life['words']} after {life['ended'] - life['started']:.1f} s" if life else ""
+    if state.get("exit") and (not life or state["exit"] != life["words"]):
+        why = f": {state['exit']}"  # it could not be started, which is no life
     if state.get("waits_for"):
         return f"{dyno} is waiting for {state['waits_for']}{why}"
     if state["state"] != "crashed":

@@ -147,13 +147,14 @@ class Supervisor:
         if self._window:
             self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
         adopt()
-        if formation is None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever made way for us kept signals for us
-        else:
+        # Whoever made way for us kept signals for us; and whoever started us may have blocked some, SIGCHLD included.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if formation is not None:
             self.post(FormationChanged(formation, generation))
         if self._children:
             self._reap()  # some may have ended before we came
         self._pump.flush()  # the first lines do not wait for what is imported now
+        self.processes.settle()
         settle_heap()
         on_started()
         while self._quit is None:
