@@ -80,6 +80,7 @@ def test_codes_of_apps_without_a_dyno_that_answers(server):
 
 def test_a_client_that_leaves_is_a_warning_in_the_log(server):
     server.deploy("demo", {"web": ODD})
+    poll(lambda: get(server).status_code == 200)
     with socket.create_connection(("127.0.0.1", server.router_port)) as client:
         client.sendall(b"GET /hold?a HTTP/1.1\r\nHost: demo.localhost\r\n\r\n")
         poll(lambda: "holds a" in (server.data / "apps" / server.call("GET", "/apps/demo")["id"] / "log" /
