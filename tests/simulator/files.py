@@ -17,8 +17,8 @@ def trouble(number: int, path: str | None = None) -> OSError:
 class Pipe:
     """``writers``: how many hold the writing end. ``accepted``: all that was ever written into it.
 
-    ``reader``: "ours" (the supervisor reads it by a descriptor), or an outsider that "reads" at once, is "stalled" or
-    "gone". ``received``: what an outsider has read.
+    ``reader``: "ours" (the supervisor reads it by a descriptor), "nobody" (just now), or an outsider that "reads" at
+    once, is "stalled" or "gone". ``received``: what an outsider has read.
     """
 
     def __init__(self, room: int, reader: str = "ours") -> None:
@@ -29,6 +29,7 @@ class Pipe:
         self.accepted: list[bytes] = []
         self.received: list[bytes] = []
         self.waiting: deque[Proc] = deque()
+        self.path = ""  # of a FIFO
         self._chunks: deque[bytes] = deque()
 
     def put(self, data: bytes) -> int:
@@ -39,7 +40,8 @@ class Pipe:
         if room <= 0 or (len(data) <= ATOMIC and room < len(data)):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         data = bytes(data[:room])
-        self.accepted.append(data)
+        if self.reader != "nobody":
+            self.accepted.append(data)
         if self.reader == "reads":
             self.received.append(data)
         else:
@@ -82,7 +84,7 @@ class Disk:
     """Files by path. ``free``: bytes that still fit; None: as many as one likes. ``latency``: seconds of a write."""
 
     def __init__(self) -> None:
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, Node | Pipe] = {}
         self.free: int | None = None
         self.latency = 0.0
         self._count = 0
@@ -105,7 +107,7 @@ class Disk:
 
 
 class End:
-    """What a descriptor stands for. ``kind``: "r" or "w" of a pipe, "file", "null", "process", "select"."""
+    """What a descriptor stands for. ``kind``: "r" or "w" of a pipe, "file", "text", "null", "process", "select"."""
 
     __slots__ = ("kind", "of")
 
@@ -175,13 +177,19 @@ class Files:
         if isinstance(end.of, Pipe):
             if end.kind == "w":
                 end.of.writers -= 1
+            elif end.of.path:
+                end.of.reader = "nobody"  # a dyno holds its FIFO for reading too, and may write into it to no end
             elif end.of.reader == "ours":
                 end.of.reader = "gone"
                 self.unblock(end.of)
 
     def read(self, fd: int, most: int) -> bytes:
-        """Of a pipe."""
-        pipe = self.get(fd).of
+        """Of a pipe, or a file of /proc."""
+        end = self.get(fd)
+        if end.kind == "text":
+            data, end.of = end.of[:most], end.of[most:]
+            return data
+        pipe = end.of
         assert isinstance(pipe, Pipe), "only pipes are read here"
         data = pipe.take(most)
         if pipe.waiting:

@@ -2,6 +2,7 @@
 
 import errno
 import signal
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from procman.core.events import (
@@ -19,6 +20,7 @@ from procman.core.events import (
 from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName, Exit
 from procman.core.snapshot import dump
+from procman.supervisor.ledger import Entry
 from procman.supervisor.supervisor import Plan
 from tests.simulator.kernel import INIT, Broken, Proc
 from tests.simulator.schedule import Happening
@@ -42,6 +44,7 @@ class Happenings:
         self.newest = 0
         self.replace = False  # the supervisor's program, as soon as its turn is over
         self._rounds = 0
+        self._once = 0
 
     def prepare(self) -> None:
         """Put the schedule on the kernel's agenda, and quiet behind it."""
@@ -60,11 +63,20 @@ class Happenings:
 
     def begin_anew(self) -> dict[str, int]:
         """Another supervisor starts, of a foreground formation: with what is wished now."""
-        self.wish = {self.newest: self.wish[max(self.wish)]} if self.world.settings.book else {0: self.wish[0]}
+        if not self.world.settings.detached:
+            self.wish = {self.newest: self.wish[self.newest]}
         self.held.clear()
         self.one_offs.clear()
         self.replace = False
         return self.wish[self.newest]
+
+    def begin_again(self, found: Collection[Entry]) -> dict[int, dict[str, int]]:
+        """Another supervisor starts, of a detached formation: what lives on goes on; the older generations of that."""
+        alive = {entry.dyno.generation for entry in found}
+        self.one_offs = {entry.dyno for entry in found if entry.dyno.process_type == "run"}
+        self.newest = max(self.wish)
+        self.wish = {number: wish for number, wish in self.wish.items() if number in alive or number == self.newest}
+        return {number: wish for number, wish in self.wish.items() if number != self.newest}
 
     # -- to processes --
 
@@ -218,7 +230,8 @@ class Happenings:
         self.world.ask(self._run_once)
 
     def _run_once(self) -> None:
-        name = DynoName("run", len(self.one_offs) + 1, self.newest)
+        self._once += 1
+        name = DynoName("run", self._once, self.newest)
         if not self._over:
             self.one_offs.add(name)
         self._post(OneOffRequested(name))

@@ -12,6 +12,7 @@ from tests.simulator.schedule import Script
 
 INIT = 1
 OURS = 50  # the supervisor's own pid
+TICKS = 1_000_000_000  # of a process's start time, in a second: no two begin in one
 FIRST_PID = 100
 DEADLY = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2})
 
@@ -119,6 +120,7 @@ class Kernel:
     def birth(self, pid: int, parent: int) -> Proc:
         """A process that is there from now on."""
         proc = self.procs[pid] = Proc(pid, parent, next(self._serial))
+        proc.start = int(self.now * TICKS) + proc.serial
         return proc
 
     def new_pid(self) -> int:
@@ -154,12 +156,20 @@ class Kernel:
         if proc.hears:
             proc.hears.turn("gone")
         self.on_end(proc)
-        heir = self.ours if self.alive and proc.life else INIT
+        heir = self.ours if self.alive and self._is_ours(proc) else INIT
         for child in self.children(proc.pid):
             child.parent = heir
             if child.end is not None:
                 self._bury_or_tell(child)
         self._bury_or_tell(proc)
+
+    def _is_ours(self, proc: Proc | None) -> bool:
+        """Whether it descends from the supervisor."""
+        while proc is not None and proc.pid != INIT:
+            if proc.parent == self.ours:
+                return True
+            proc = self.procs.get(proc.parent)
+        return False
 
     def _bury_or_tell(self, proc: Proc) -> None:
         if proc.parent == self.ours and self.alive:

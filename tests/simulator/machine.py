@@ -6,8 +6,11 @@ from typing import Any
 
 from procman.logs import scribe, sink, store
 from procman.supervisor import (
+    adoption,
     aide,
     ends,
+    inherited,
+    ledger,
     lifeline,
     loop,
     oom,
@@ -20,7 +23,7 @@ from procman.supervisor import (
     supervisor,
     sweep,
 )
-from tests.simulator.kernel import Kernel
+from tests.simulator.kernel import TICKS, Kernel
 from tests.simulator.system import System
 
 
@@ -106,6 +109,15 @@ def replacements(system: System, thread: DiskThread) -> dict[Any, dict[str, Any]
         sweep: {"os": system.os},
         oom: {"open": system.open},
         ports: {"listeners": system.listeners, "sockets_of": system.sockets_of},
+        adoption: {"os": system.os},
+        ledger: {"os": system.os, "open": system.open, "time": system.time, "TICKS_S": TICKS, "boot": lambda: "boot"},
+        inherited: {
+            "os": system.os,
+            "open": system.open,
+            "is_readable": system.is_readable,
+            "status_of": system.status_of,
+            "read_status": lambda pid: None,
+        },
         sink: {"os": system.os, "fcntl": system.fcntl},
         scribe: {**fake, "allocate_lock": lambda: FakeLock(thread)},
         store: {"os": system.os},

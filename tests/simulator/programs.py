@@ -29,6 +29,7 @@ class Programs:
 
     def __init__(self, kernel: Kernel, files: Files, scripts: tuple[Script, ...]) -> None:
         self.lives: list[Life] = []
+        self.on_root_end: Callable[[Proc], None] = lambda proc: None
         self.tell: Callable[[str], None] = lambda words: None
         self._kernel = kernel
         self._files = files
@@ -120,6 +121,8 @@ class Programs:
     def _ended(self, proc: Proc) -> None:
         life = proc.life
         if life is not None:
+            if proc.pid == life.root and not proc.left:
+                self.on_root_end(proc)
             life.alive.remove(proc)
             for pipe in life.pipes:
                 pipe.writers -= 1

@@ -45,7 +45,7 @@ class Settings(NamedTuple):
     """What a supervisor is started with. ``exit_with``: as in ``Engine``. ``split``: stdout and stderr are two pipes.
 
     ``room``: bytes in a pipe. ``span``: how many pids there are. ``book``: ports come out of a ``PortBook``.
-    ``disk``: bytes of a segment of the log store, 0 without one. ``forgiving``: it goes on though no reader is left.
+    ``disk``: bytes of a segment of the log store, 0 without one. ``detached``: dynos outlive a killed supervisor.
     """
 
     formation: tuple[tuple[str, int], ...]
@@ -57,6 +57,7 @@ class Settings(NamedTuple):
     span: int = 40
     book: bool = False
     disk: int = 0
+    detached: bool = False
 
 
 class Happening(NamedTuple):
@@ -81,7 +82,7 @@ def draw(seed: int) -> Schedule:
     settings = draw_settings(rng)
     scripts = tuple(draw_script(rng) for _ in range(rng.randrange(2, 12)))
     happenings = tuple(draw_happening(rng) for _ in range(rng.randrange(1, 14)))
-    return Schedule(settings, scripts, happenings)
+    return Schedule(settings._replace(detached=rng.random() < 0.35), scripts, happenings)
 
 
 def draw_formation(rng: random.Random) -> tuple[tuple[str, int], ...]:

@@ -28,7 +28,12 @@ class System:
         self.spawn = spawn
         self.os = FakeOs(self)
         self.signal = FakeSignal(self)
-        self.time = SimpleNamespace(monotonic=lambda: kernel.now, time=lambda: kernel.now + kernel.wall)
+        self.time = SimpleNamespace(
+            monotonic=lambda: kernel.now,
+            time=lambda: kernel.now + kernel.wall,
+            clock_gettime=lambda clock: kernel.now,
+            CLOCK_BOOTTIME=7,
+        )
         self.selectors = SimpleNamespace(
             DefaultSelector=lambda: Selector(self), EVENT_READ=READ, EVENT_WRITE=WRITE
         )
@@ -38,6 +43,8 @@ class System:
         """A file of /proc. Raises OSError."""
         kernel = self.kernel
         kernel.call()
+        if path.startswith("/home/"):
+            return io.BytesIO(bytes(self.os._node(path).data))
         words = path.split("/")
         if path == "/proc/vmstat":
             return io.BytesIO(b"oom_kill %d\n" % kernel.oom_kills)
@@ -52,6 +59,15 @@ class System:
             b"%d (sh) %s %d %d %d 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 %d 0 0 "
             % (proc.pid, proc.state.encode(), proc.parent, proc.group, proc.session, proc.start)
         )
+
+    def is_readable(self, fd: int) -> bool:
+        """As ``inherited.is_readable``."""
+        return self.files.is_ready(fd, writable=False)
+
+    def status_of(self, handle: int, pid: int) -> int | None:
+        """As ``holder.status_of``, on a kernel that tells."""
+        proc = self.files.get(handle).of
+        return None if proc.end is None else proc.end << 8 if proc.end >= 0 else -proc.end
 
     def listeners(self) -> dict[int, dict[int, int]]:
         """As ``ports.listeners``: by port, inodes and users."""
@@ -111,8 +127,7 @@ class FakeOs:
         self._files.get(fd)
 
     def fstat(self, fd: int) -> SimpleNamespace:
-        of = self._files.get(fd).of
-        return facts(of) if isinstance(of, Node) else SimpleNamespace(st_mode=stat.S_IFIFO | 0o600)
+        return facts(self._files.get(fd).of)
 
     # -- the disk --
 
@@ -124,10 +139,30 @@ class FakeOs:
         self._kernel.call()
         if path.startswith("/proc/self/fd/"):
             return self._files.dup(int(path[14:]))
+        if path.startswith("/proc/"):
+            return self._files.add(End("text", self._system.open(path).getvalue()))
         if path in self._disk.nodes and flags & os.O_EXCL:
             raise trouble(errno.EEXIST, path)
         node = self._disk.make(path) if flags & os.O_CREAT and path not in self._disk.nodes else self._node(path)
+        if flags & os.O_TRUNC:
+            node.data.clear()
+        if isinstance(node, Pipe):
+            node.reader = "ours"
+            return self._files.add(End("r", node))
         return self._files.add(End("file", node))
+
+    def mkfifo(self, path: str, mode: int = 0) -> None:
+        self._kernel.call()
+        if self._disk.free == 0:
+            raise trouble(errno.ENOSPC, path)
+        if path in self._disk.nodes:
+            raise trouble(errno.EEXIST, path)
+        pipe = self._disk.nodes[path] = Pipe(self._files.room)
+        pipe.path = path
+
+    def replace(self, path: str, other: str) -> None:
+        self._kernel.call()
+        self._disk.nodes[other] = self._disk.nodes.pop(path)
 
     def _node(self, path: str) -> Node:
         if path not in self._disk.nodes:
@@ -156,8 +191,10 @@ class FakeOs:
     def unlink(self, path: str) -> None:
         self._kernel.call()
         node = self._node(path)
-        node.links = 0
         del self._disk.nodes[path]
+        if isinstance(node, Pipe):
+            return
+        node.links = 0
         if self._disk.free is not None:
             self._disk.free += len(node.data)
 
@@ -174,8 +211,13 @@ class FakeOs:
 
     def posix_spawn(self, path: str, argv: Iterable[str], env: dict[str, str], **how: Any) -> int:
         self._kernel.call()
-        ends = {action[2]: action[1] for action in how["file_actions"] if action[0] == os.POSIX_SPAWN_DUP2}
-        pipes = [self._files.get(ends[target]).of for target in (1, 2) if ends[target] != 1]
+        ends: dict[int, Any] = {}
+        for kind, one, other, *_ in how["file_actions"]:
+            if kind == os.POSIX_SPAWN_DUP2:
+                ends[other] = ends[one] if one in ends else self._files.get(one).of
+            elif one:
+                ends[one] = self._disk.nodes[other]
+        pipes = list(dict.fromkeys((ends[1], ends[2])))
         if not (how["setsid"] and how["setsigmask"] == [] and all(isinstance(pipe, Pipe) for pipe in pipes)):
             raise Broken("a dyno is not born clean")
         return self._system.spawn(env, pipes)
@@ -224,8 +266,10 @@ class FakeOs:
         return SimpleNamespace(si_pid=dead[0].pid, si_status=abs(end), si_code=code)
 
 
-def facts(node: Node) -> SimpleNamespace:
+def facts(node: object) -> SimpleNamespace:
     """Of a file, as stat(2) tells."""
+    if not isinstance(node, Node):
+        return SimpleNamespace(st_mode=stat.S_IFIFO | 0o600)
     return SimpleNamespace(
         st_mode=stat.S_IFREG | 0o600, st_ino=node.number, st_dev=1, st_size=len(node.data), st_nlink=node.links
     )

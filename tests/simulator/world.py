@@ -28,6 +28,7 @@ from tests.simulator.happenings import Happenings
 from tests.simulator.invariants import Invariants
 from tests.simulator.kernel import INIT, OURS, Broken, Kernel, Killed, Proc
 from tests.simulator.machine import DiskThread, installed
+from tests.simulator.outliving import Outliving
 from tests.simulator.programs import Programs
 from tests.simulator.schedule import TYPES, Schedule
 from tests.simulator.system import System
@@ -103,6 +104,8 @@ class World:
             self.programs.tell = self.told
         self.happenings = Happenings(self)
         self.invariants = Invariants(self)
+        self.outliving = Outliving(self)
+        self.programs.on_root_end = lambda proc: self.between and self.outliving.note_end(proc)
         self.kernel.on_signal = self.invariants.before_signal
 
     # -- what a supervisor is made of --
@@ -157,12 +160,13 @@ class World:
 
     def _begin(self, last: dict[str, str], baggage: dict[str, Any] | None) -> None:
         """A new supervisor, or a new program of the old one."""
-        if last:
-            self.told(sweep(last) or "nothing is left to sweep")
-            self.invariants.after_sweep()
-            self.between = False
         if not baggage:
             self.book = PortBook(BASE_PORT, BLOCK, lambda: ports.listeners().keys())
+        if last:
+            swept = self.outliving.clear_up(last) if self.settings.detached else sweep(last)
+            self.told(swept or "nothing is left to sweep")
+            self.invariants.after_sweep()
+            self.between = False
         self.recorder = Recorder()
         self.loop = Loop()
         sink = Sink(1)
@@ -174,6 +178,7 @@ class World:
             token_of(self.me),
             split_streams=self.settings.split,
             prepare=self.prepare,
+            pipes=self.outliving.pipes() if self.settings.detached else None,
             guard=baggage and baggage["guard"],
         )
         self.engine = Engine(self.profile, self.settings.exit_with)
@@ -206,14 +211,23 @@ class World:
         self.supervisor.after_turn.append(self._after_turn)
         self.requests.clear()
         self.invariants.begin(self.engine)
+        if self.settings.detached:
+            self.outliving.join()
 
     def _run(self, formation: dict[str, int] | None, baggage: dict[str, Any] | None) -> int:
-        adopt = (lambda: self._go_on(baggage)) if baggage else (lambda: None)
-        status = self.supervisor.run(formation, generation=self.happenings.newest, adopt=adopt)
+        adopt = (lambda: self._go_on(baggage)) if baggage else self._adopt
+        begin = self.outliving.begin if self.settings.detached and not baggage else lambda: None
+        status = self.supervisor.run(formation, begin, self.happenings.newest, adopt)
+        if self.settings.detached:
+            self.outliving.close()
         if self.settings.disk:
             self.scribe.close()
         self.told(f"the supervisor ends with status {status}")
         return status
+
+    def _adopt(self) -> None:
+        if self.settings.detached:
+            self.outliving.adopt()
 
     def _go_on(self, baggage: dict[str, Any]) -> None:
         go_on(baggage, self.supervisor, self.processes, lambda dyno: int(self.command(dyno).env["PORT"]) or None)
@@ -262,6 +276,7 @@ class World:
         self.thread.die()
         kept = {0, 1, 2, baggage["guard"]["pipe"]}
         kept |= {stream["fd"] for life in baggage["lives"] for stream in life["streams"]}
+        kept |= {life["inherited"][0] for life in baggage["lives"] if life["inherited"]}
         for fd in [fd for fd in self.files.fds if fd not in kept]:
             self.files.close(fd)
         self.files.fail_next_pipe = 0
@@ -290,7 +305,8 @@ class World:
                 kernel.procs.pop(proc.pid, None)
         kernel.alive = True
         for aide in [proc for proc in orphans if proc.hears and proc.end is None]:
-            self._let_end(aide)
+            if not self.settings.detached:
+                self._let_end(aide)
         kernel.ours = OURS - len(self.ends) - kernel.faults["supervisor killed"]
         kernel.birth(kernel.ours, INIT)
         self.files.begin()
