@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import DEADLINE_S
-from tests.test_outliving import detach, end, kill, log, pids, rows
+from tests.test_outliving import detach, end, kill, log, pids, rows, supervisor_of
 from tests.test_upgrade_local import upgrade
 
 WEB = "web: exec python3 $CHILDREN/healthy.py\n"
@@ -226,3 +226,45 @@ def test_somebody_elses_word_at_the_socket_is_no_trouble(workshop):
     running.wait_for("State changed from starting to up")
     assert running.finish(signal.SIGTERM) == 143
     assert not path.parent.exists()
+
+
+def test_a_check_that_hangs_ends_with_a_procman_that_is_killed(workshop):
+    workshop.procfile("db: exec sleep 1000\n")
+    check = "touch asked; trap : TERM; while :; do sleep 1000; done"
+    settings(workshop, f'[health.db]\ncommand = "{check}"\ntimeout = "1h"\n')
+    running = workshop.start()
+    until((workshop.directory / "asked").exists)
+    assert running.finish(signal.SIGKILL) == 137
+    assert workshop.wait_until_gone() == []
+
+
+def test_who_waits_for_the_start_waits_for_health_and_one_that_is_starting_goes_on_under_the_next(workshop):
+    workshop.procfile(WEB + "worker: exec sleep 1000\n")
+    settings(workshop, CHECKED + 'within = "1h"\n[needs]\nworker = ["web"]\n')
+    answer(workshop, "503")
+    waited = workshop.call("start", "--detach", "--wait-timeout", "500ms")
+    assert waited.returncode == 1
+    assert "web.1 is not up after 0.5s, nor worker.1" in waited.stderr
+    before = pids(workshop)
+    kill(supervisor_of(workshop))
+    detach(workshop)
+    assert state(workshop, "web.1") == "starting"
+    answer(workshop, "200")
+    until(lambda: state(workshop, "worker.1") == "up")
+    assert pids(workshop)["web.1"] == before["web.1"]
+    end(workshop)
+
+
+def test_other_checks_are_in_force_after_a_reload(workshop):
+    workshop.procfile(WEB)
+    running = workshop.start()
+    running.wait_for("State changed from starting to up")
+    settings(workshop, CHECKED)
+    assert workshop.call("reload").returncode == 0
+    running.wait_for("asked for /health")
+    settings(workshop, "")
+    assert workshop.call("reload").returncode == 0
+    running.wait_for("State changed from starting to up")
+    running.wait_for("State changed from starting to up")
+    assert rows(workshop)["web.1"]["restarts"] == 2
+    assert running.finish(signal.SIGTERM) == 143

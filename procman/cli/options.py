@@ -113,7 +113,8 @@ _SERVER = (
 _DATA = Option("data", ("--data",), "DIR", "Where the server keeps its data (default: below ~/.local/state).")
 
 PASSED_ON = frozenset(  # to a unit
-    {"app_root", "procfile", "env_files", "port", "formation", "grace", "restart", "stop_signal", "memory", "limit"}
+    {"app_root", "procfile", "env_files", "port", "formation", "grace", "restart", "needs"}
+    | {"stop_signal", "memory", "limit"}
 )
 
 OPTIONS: dict[str, tuple[Option, ...]] = {

@@ -4,6 +4,7 @@ What is asked of a dyno follows from its state alone, so that one that was adopt
 program, is checked like any other. A dyno without checks costs nothing, one that tells by itself no wake-up.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -157,7 +158,8 @@ class HealthWatch:
             get = Get(int(env.get("PORT", 0)), probe.http, probe.timeout)
             return HttpProbe(self._loop, get, done)
         argv, environ = self._start(child, probe.command)
-        return CommandProbe(self._loop, Run(probe.command, argv, environ, probe.timeout), self._aides, done)
+        run = Run(probe.command, argv, {**environ, **mark_of(child)}, probe.timeout)
+        return CommandProbe(self._loop, run, self._aides, done)
 
     def _hear(self, life: Watched, asking: Asking, why: str) -> None:
         if life.asking is asking:
@@ -197,6 +199,12 @@ def beside(child: Child, text: str) -> tuple[Sequence[str], Mapping[str, str]]:
     """A command in the dyno's own environment and our directory, which is the dyno's."""
     command = child.command
     return ((command.shell if command else "/bin/sh"), "-c", text), (command.env if command else {})
+
+
+def mark_of(child: Child) -> dict[str, str]:
+    """What tells whoever clears up after a killed supervisor that a process was of it, and of none of its dynos."""
+    name, _, value = os.fsdecode(child.token.rstrip(b"\0")).partition("=")
+    return {name: f"{value.partition('/')[0]}/check"} if name else {}
 
 
 def notice_env(checks: Checks, address: str) -> dict[str, str]:
