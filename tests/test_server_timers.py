@@ -159,3 +159,5 @@ def test_time_limits_that_are_none_are_refused_with_what_to_type(workshop):
         assert done.returncode == 2
         assert reason in done.stderr
         assert "hint: " in done.stderr and "--router-timeouts first-byte=60" in done.stderr
+    unit = workshop.call("server", "install", "--print", "--router-timeouts", "first-byte=60,idle=90.5").stdout
+    assert "--router-timeouts=first-byte=60,idle=90.5" in unit

@@ -36,6 +36,16 @@ def test_under_load_nothing_that_happens_to_a_server_costs_a_request(scene):
     assert {each.trouble for each in lost if each.kind in ("keep-alive", "new connection", "slow")} <= {"status 503"}
 
 
+def test_a_killed_haproxy_costs_what_was_in_flight_and_what_came_within_a_second(scene):
+    with scene.load:
+        poll(lambda: scene.load.outcomes)
+        for _ in range(3):
+            scene.do("HAProxy kill -9", scene.kill_haproxy)
+        scene.do("git push", scene.push)
+    killed, pushed = tabulate(scene.events, scene.load.outcomes)
+    assert (killed.times, failures([killed, pushed]), pushed.excused) == (3, 0, 0), (killed, pushed)
+
+
 def test_what_wrk_counts_is_read():
     text = "  83 requests in 1.00s, 1MB read\n  Socket errors: connect 1, read 2, write 3, timeout 4\n"
     assert read(text + "  Non-2xx or 3xx responses: 5\n") == (83, 15)
