@@ -151,7 +151,7 @@ def test_a_secret_may_be_empty():
     assert secret["stringData"] == {}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(TEXTS)
 def test_any_value_comes_through_yaml(value):
     secret = yaml.safe_load(exported("kubernetes", process(env={"V": value}))["shop-env.yaml"])
