@@ -348,7 +348,8 @@ class LocalProcesses:
         strays = [pid for pid in within if pid not in roots and table.rows[pid].session != child.pid]
         strays = [pid for pid in strays if bears_token(pid, child.token)]
         strays += (pid for pid in self.grouped(child) if pid in table.rows)
-        return table.family(strays if child.ended and taken else [child.pid, *strays])  # that number is another's now
+        gone = taken and (child.ended or child.inherited)  # that number is another's now
+        return table.family(strays if gone else [child.pid, *strays])
 
     def _group_as_member(self, child: Child) -> list[Process]:
         """Without /proc: the process group, if anything is in it, stands for all members."""
