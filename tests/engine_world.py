@@ -8,7 +8,16 @@ from hypothesis.stateful import RuleBasedStateMachine
 from procman.core.dyno import State
 from procman.core.effects import Effect, Kill, Quit, Spawn, Terminate
 from procman.core.engine import Engine
-from procman.core.events import Emptied, Event, Exited, Spawned, SpawnFailed, Tick
+from procman.core.events import (
+    Emptied,
+    Event,
+    Exited,
+    RestartRequested,
+    Spawned,
+    SpawnFailed,
+    StartRequested,
+    Tick,
+)
 from procman.core.model import DynoName, Exit
 from tests.fakes import FakeClock, counted_cells
 
@@ -100,6 +109,9 @@ class World(RuleBasedStateMachine):
         assert not (had_quit and effects), "nothing comes after Quit"
         for effect in effects:
             self.perform(effect)
+        if not isinstance(event, RestartRequested | StartRequested | Tick):  # each of these is about many, in turn
+            begun = [self.engine.dynos[effect.dyno] for effect in effects if isinstance(effect, Spawn)]
+            assert not any(map(self.engine.lacks, begun)), "what starts has what it needs"
         self.rows = {name: row for name, row in self.rows.items() if name in self.engine.dynos}
         return effects
 

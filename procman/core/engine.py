@@ -1,6 +1,6 @@
 """The formation's engine: events in, effects out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from procman.core.dyno import AT_REST, RUNNING, Dyno, State
 from procman.core.effects import Effect, Quit, Say
@@ -28,7 +28,7 @@ from procman.core.events import (
 )
 from procman.core.formation import list_words, reconcile
 from procman.core.model import DynoName, Profile
-from procman.core.order import is_needed, lacking, longest
+from procman.core.order import is_followed, is_needed, lacking, longest
 from procman.core.restart import NEVER
 from procman.core.table import handle
 
@@ -128,10 +128,23 @@ class Engine:
         for dyno in dynos if not self.closing else ():
             if dyno.state is State.QUEUED and not self.lacks(dyno):
                 effects += self._apply(dyno, NeedsMet(dyno.name), now)
-        for dyno in dynos if self.closing else ():
-            if dyno.state in RUNNING and not dyno.wanted and not is_needed(dyno, dynos):
-                effects += self._apply(dyno, Unwanted(dyno.name), now)
+        for dyno in dynos:
+            if dyno.state in RUNNING and not dyno.wanted and not self._waits(dyno):
+                effects += self._apply(dyno, self._farewell(dyno.name, self._heir(dyno.name)), now)
         return effects
+
+    def _waits(self, dyno: Dyno, going: Collection[DynoName] = ()) -> bool:
+        """Whether a dyno that is to end does so after others; ``going``: that are to end as well."""
+        if not self.ordered or dyno.state not in RUNNING:
+            return False
+        dynos = self.dynos.values()
+        return is_needed(dyno, dynos) if self.closing else is_followed(dyno, dynos, going)
+
+    def _heir(self, name: DynoName) -> FormationChanged | None:
+        """Whose dynos took the place of one that had to stay for a while."""
+        if self.closing or name.generation in self.formations or name.generation > self.generation:
+            return None
+        return FormationChanged(self.formation, self.generation)
 
     def _command(self, event: Command, now: float) -> list[Effect]:
         """Somebody's order about single dynos. What is stopped by hand stays so until it is started by hand."""
@@ -185,8 +198,10 @@ class Engine:
             self.last_runs = {name: run for name, run in self.last_runs.items() if name.generation != generation}
         starts, stops = reconcile(formation, present, generation)
         effects: list[Effect] = []
+        waiting = [name for name in stops if self._waits(self.dynos[name], stops)]
         for name in stops:
-            effects += self._apply(self.dynos[name], self._farewell(name, heir), now)
+            event = Postponed(name) if name in waiting else self._farewell(name, heir)
+            effects += self._apply(self.dynos[name], event, now)
         for name in starts:
             effects += self._apply(self.dynos.get(name) or self._make(name, now), Wanted(name), now)
         return effects
@@ -235,8 +250,7 @@ class Engine:
 
     def _last_order(self, dyno: Dyno) -> DynoEvent:
         """To end, at once or after those that need it."""
-        waits = self.ordered and dyno.state in RUNNING and is_needed(dyno, self.dynos.values())
-        return Postponed(dyno.name) if waits else Unwanted(dyno.name)
+        return Postponed(dyno.name) if self._waits(dyno) else Unwanted(dyno.name)
 
     def _remind(self, now: float) -> list[Effect]:
         if now < self.remind_at:

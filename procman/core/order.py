@@ -30,6 +30,12 @@ def is_needed(dyno: Dyno, dynos: Collection[Dyno]) -> bool:
     return any(needs(other, dyno) and other.state not in AT_REST for other in dynos)
 
 
+def is_followed(dyno: Dyno, dynos: Collection[Dyno], going: Collection[DynoName]) -> bool:
+    """Whether another that needs this one is ending as well, or is to, and has not ended yet."""
+    others = (other for other in dynos if needs(other, dyno) and other.state not in AT_REST)
+    return any(not other.wanted or other.name in going for other in others)
+
+
 def needs(dyno: Dyno, other: Dyno) -> bool:
     """Whether the one is to be there while the other is."""
     if dyno.profile.one_off or dyno.name.generation != other.name.generation:

@@ -101,7 +101,7 @@ TABLE: dict[State, dict[type, Cell]] = {
         Tick: ignore,
     },
     State.STARTING: {
-        Wanted: impossible,
+        Wanted: note_wanted,
         NeedsMet: impossible,
         Unwanted: stop,
         Postponed: note_unwanted,
@@ -119,7 +119,7 @@ TABLE: dict[State, dict[type, Cell]] = {
         Tick: time_out_boot,
     },
     State.UP: {
-        Wanted: impossible,
+        Wanted: note_wanted,
         NeedsMet: impossible,
         Unwanted: stop,
         Postponed: note_unwanted,
