@@ -2,14 +2,15 @@
 
 import pytest
 
-from tests.simulator.mutants import MUTANTS, goes_by_numbers, planted, signals_the_reaped
+from tests.simulator.mutants import MUTANTS, goes_by_numbers, keeps_former_releases, planted, signals_the_reaped
 from tests.simulator.schedule import PLAIN, Happening, Schedule, Script, Settings, draw
 from tests.simulator.shrink import shrink, written
 from tests.simulator.world import World, failure_of
 
 SCHEDULES = 2000
 ENOUGH = 150  # schedules in which a bug is found, but for those that need a rare chain of events
-RARE = {signals_the_reaped: range(2800, 2830)}
+# Those take one in some thousands: here is where the first were met.
+RARE = {signals_the_reaped: [2818], goes_by_numbers: [11213, 12267], keeps_former_releases: [2960]}
 
 
 def name_of(mutant):
@@ -48,7 +49,7 @@ def played(seed: int) -> World:
     return world
 
 
-@pytest.mark.parametrize("mutant", sorted({*MUTANTS} - {goes_by_numbers}, key=name_of), ids=name_of)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=name_of)
 def test_a_bug_on_purpose_is_found(mutant):
     seeds = RARE.get(mutant, range(ENOUGH))
     with planted(mutant):

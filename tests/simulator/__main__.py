@@ -3,6 +3,7 @@
 import argparse
 import gc
 import os
+import signal
 import sys
 import time
 import traceback
@@ -52,12 +53,15 @@ def play_many(first: int, count: int, processes: int) -> int:
     began = time.monotonic()
     total = Tally(0, 0, Counter(), Counter(), [])
     batches = [range(at, min(at + BATCH, first + count)) for at in range(first, first + count, BATCH)]
-    with Pool(processes) as pool:
-        for tally in pool.imap_unordered(play_batch, batches):
-            total = added(total, tally)
-            for seed, why in tally.failures:
-                print(f"seed {seed}: {why}", flush=True)
-    seconds = time.monotonic() - began
+    try:
+        with Pool(processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+            for tally in pool.imap(play_batch, batches):
+                total = added(total, tally)
+                for seed, why in tally.failures:
+                    print(f"seed {seed}: {why}", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted: what was played until then")
+    count, seconds = max(total.schedules, 1), time.monotonic() - began
     print(f"{total.schedules} schedules, seeds {first} to {first + count - 1}, {total.turns} turns of the loop")
     print("what happened: " + ", ".join(f"{name} {number}" for name, number in sorted(total.happened.items())))
     print("what procman did: " + ", ".join(f"{name} {number}" for name, number in sorted(total.effects.items())))

@@ -28,6 +28,7 @@ from tests.simulator.schedule import Happening
 if TYPE_CHECKING:
     from tests.simulator.world import World
 
+GAPS = {0: 0.0, 1: 0.0, 3: 2.0, 10: 30.0, 40: 0.5}  # by calls until the supervisor is killed: seconds until the next
 NEWS = (Spawned, SpawnFailed, Bound, Exited, Emptied)
 DETAILS: dict[type, tuple[Any, ...]] = {Spawned: (7,), SpawnFailed: (Exit(127),), Exited: (Exit(1),)}
 
@@ -45,6 +46,7 @@ class Happenings:
         self.replace = False  # the supervisor's program, as soon as its turn is over
         self._rounds = 0
         self._once = 0
+        self.gap = 0.0  # seconds without a supervisor
 
     def prepare(self) -> None:
         """Put the schedule on the kernel's agenda, and quiet behind it."""
@@ -137,7 +139,8 @@ class Happenings:
             del self.kernel.ports[port]
 
     def no_descriptors(self) -> None:
-        self.world.files.fail_next_pipe = errno.EMFILE
+        if not self.world.between:
+            self.world.files.fail_next_pipe = errno.EMFILE
 
     def clock(self, seconds: float) -> None:
         """The clock on the wall jumps; the monotonic one never does."""
@@ -174,7 +177,7 @@ class Happenings:
 
     def supervisor_killed(self, calls: int) -> None:
         if not self.world.between:
-            self.kernel.calls_left = calls
+            self.kernel.calls_left, self.gap = calls, GAPS[calls]
 
     def replace_program(self) -> None:
         self.world.ask(lambda: setattr(self, "replace", True))

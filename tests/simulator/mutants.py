@@ -12,8 +12,9 @@ from procman.core.events import Tick
 from procman.core.restart import NEVER, RestartPolicy
 from procman.logs.scribe import Scribe
 from procman.logs.store import LogStore
-from procman.supervisor import aide, loop, processes, pump
+from procman.supervisor import adoption, aide, inherited, ledger, loop, processes, pump
 from procman.supervisor.boot import BootWatch
+from procman.supervisor.inherited import Inherited
 from procman.supervisor.port_book import PortBook
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.proctable import Process
@@ -144,6 +145,37 @@ def leaves_strays() -> Plants:
     yield LocalProcesses, "release", lambda self: self.guard.release()
 
 
+def adopts_by_number() -> Plants:
+    """Whoever has the pid of a dyno that an earlier supervisor started is taken for it."""
+
+    def find(pid: int, start: int, token: bytes, noted: str) -> Inherited:
+        try:
+            return Inherited(pid, inherited.os.pidfd_open(pid))
+        except OSError:
+            return Inherited(pid, None, inherited.read_note(noted))
+
+    yield ledger, "find", find
+
+
+def sweeps_everything() -> Plants:
+    """What an earlier supervisor left is ended, also what is to be gone on with."""
+    true = adoption.sweep_others
+    yield adoption, "sweep_others", lambda tokens, kept: true(tokens, ())
+
+
+def keeps_former_releases() -> Plants:
+    """Once: a dyno of a release that had been given up went on for ever if it was taken over while it ended."""
+
+    def change(self: Engine, event: Any, now: float) -> Any:
+        if self.closing:
+            return []
+        older = sorted(each for each in self.formations if each < event.generation) if event.succeeds else ()
+        ends = [effect for each in older for effect in self._reconcile(each, {}, now, heir=event)]
+        return ends + self._reconcile(event.generation, event.formation, now)
+
+    yield Engine, "_change", change
+
+
 def dies_of_a_full_table() -> Plants:
     """Once: where no aide can be made, a dyno that lives is said not to have started."""
 
@@ -192,6 +224,7 @@ MUTANTS: list[Callable[[], Plants]] = [
     signals_the_reaped, trusts_a_pid, forgets_a_restart, lends_a_port_twice, counts_ports_by_twos, believes_late_news,
     starts_before_the_end, spares_the_stubborn, loses_last_words, says_things_twice, hides_a_gap, never_sees_a_port,
     cools_off_less_and_less, takes_the_first_type_first, goes_by_the_wall, forgets_to_look_again, leaves_strays,
+    adopts_by_number, sweeps_everything, keeps_former_releases,
     dies_of_a_full_table, goes_by_numbers, tells_the_loop_for_ever,
 ]  # fmt: skip
 

@@ -310,6 +310,9 @@ class World:
         kernel.ours = OURS - len(self.ends) - kernel.faults["supervisor killed"]
         kernel.birth(kernel.ours, INIT)
         self.files.begin()
+        limit = kernel.now + self.happenings.gap
+        while kernel.advance(limit):
+            pass
         return self.me
 
     def _let_end(self, aide: Proc) -> None:
