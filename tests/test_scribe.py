@@ -189,3 +189,17 @@ def test_a_gap_is_told_of_by_the_store_in_the_log(tmp_path):
     text = (tmp_path / "log" / "log.000001").read_text()
     assert "heroku[procman]: 3 lines (42 bytes) of log were lost: the disk was too slow\n" in text.splitlines(True)[0]
     assert text.endswith("app[web.1]: a line\n")
+
+
+def test_the_loop_is_told_once_of_a_batch_that_nobody_waited_for():
+    disk = Disk()
+    scribe = Scribe(disk, patience=0.0, clock=FakeClock().now, start=lambda work, arguments: None)
+    scribe.append(WEB, b"first\n", 0.0)
+    scribe.settle()  # the disk stalls
+    scribe._empty()
+    scribe.append(WEB, b"second\n", 0.0)
+    scribe._empty()
+    scribe.settle()  # for a while nobody waits
+    wait_for_news(scribe)
+    scribe.settle()
+    assert not select.select([scribe.fileno()], [], [], 0)[0], "a loop that is told whenever it looks never rests"
