@@ -148,6 +148,8 @@ def supervise(
         # Behind the first dynos: sockets and JSON cost 5 ms to import.
         from procman.cli import upgrading
 
+        if heirs:
+            heirs.begin(supervisor, scribe.do)  # before all else: killed without books, it would have left them nothing
         try:
             upgrading.open_control(app, home, supervisor, processes, scribe, resumed)
         except ProcmanError as error:  # what runs already is not left to itself
@@ -155,8 +157,6 @@ def supervise(
             supervisor.shut_down(1, error.what)
             return
         bounds.sweep()
-        if heirs:
-            heirs.begin(supervisor, scribe.do)
         heed_others(supervisor, processes, app)
         ready()
 

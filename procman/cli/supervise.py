@@ -138,13 +138,13 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
     trouble: list[ProcmanError] = []
 
     def open_control() -> None:
+        succession.keep_books(scribe.do)
         try:
             serve_all()
         except ProcmanError as error:  # what runs already is not left to itself
             trouble.append(error)
             supervisor.shut_down(1, error.what)
             return
-        succession.keep_books(scribe.do)
         if not baggage:
             say("ready")
 

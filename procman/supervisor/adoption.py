@@ -98,6 +98,7 @@ class Succession:
         """From now on. ``do``: has something done that may wait for a disk."""
         self._books = Bookkeeper(self._home.ledger, self._home.place(), do)
         self._supervisor.after_turn.append(self._turn)
+        self._turn()
 
     def close(self) -> None:
         """A clean end: nothing is left."""
