@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 HEROKU := tests/heroku/node_modules/.bin/heroku
 export PATH := $(BIN):$(PATH)
 
-.PHONY: start test parts check lint types bench simulate chaos clean
+.PHONY: start test parts check lint types bench bench-check simulate chaos clean
 
 start: $(STAMP)  ## Set everything up and run the sample app under procman
 	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
@@ -39,6 +39,9 @@ types: $(STAMP)
 
 bench: $(STAMP)  ## Measure against the peers that are installed
 	$(BIN)/python -m benchmarks
+
+bench-check: $(STAMP)  ## Measure again: fail if a ratio fell by more than a quarter
+	$(BIN)/python -m benchmarks --check $(if $(SHORT),--short --bin $(BIN))
 
 SCHEDULES ?= 100000
 simulate: $(STAMP)  ## Play the supervisor through random schedules of faults on a fake kernel

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: install, measure, print, and write RESULTS.md when everything was measured."""
+"""``python -m benchmarks``: install, measure, print, and write docs/benchmarks.md when everything was measured."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import crowd, first_line, idle, integrity, kill_row, restart, throughput
+from benchmarks import comparison, correctness, crowd, first_line, idle, integrity, kill_row, restart, throughput
 from benchmarks.bench import Bench
 from benchmarks.installation import install
 from benchmarks.peers import known
@@ -17,11 +17,13 @@ MEASURES = {
     "first_line": first_line.measure,
     "throughput": throughput.measure,
     "integrity": integrity.measure,
+    "correctness": correctness.measure,
     "restart": restart.measure,
     "kill_row": kill_row.measure,
     "crowd": crowd.measure,
     "idle": idle.measure,
 }
+SHORT = ("first_line", "restart")
 
 
 def main() -> int:
@@ -30,17 +32,21 @@ def main() -> int:
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(MEASURES))
     parser.add_argument("--bin", type=Path, help="measure the programs in this folder instead of installing them")
     parser.add_argument("--effort", type=float, default=1.0, help="0.1: a tenth of the rounds and lines")
+    parser.add_argument("--check", action="store_true", help="compare with the committed report; 1 if ratios fell")
+    parser.add_argument("--short", action="store_true", help="a quick look: --check reports, and fails on breakage only")
     given = parser.parse_args()
+    if given.short:
+        given.effort, given.measures = 0.1, given.measures or list(SHORT)
     if unknown := set(given.measures) - set(MEASURES):
         parser.error(f"no measure {', '.join(sorted(unknown))}: there is {', '.join(MEASURES)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # every `with` ends what it started
     with tempfile.TemporaryDirectory(prefix="procman-bench-venv-") as folder:
         bin_folder = given.bin.absolute() if given.bin else install(Path(folder))
         bench = Bench(known(bin_folder), str(bin_folder / "python"), given.effort, [])
-        return run(bench, given.measures)
+        return run(bench, given.measures, given.check, given.short)
 
 
-def run(bench: Bench, names: list[str]) -> int:
+def run(bench: Bench, names: list[str], check: bool = False, short: bool = False) -> int:
     """Measure, print and keep."""
     for manager in bench.managers:
         if not manager.present:
@@ -56,7 +62,13 @@ def run(bench: Bench, names: list[str]) -> int:
             warn(f"{name} FAILED: {error}")
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(circumstances(bench.managers), table(rows, bench.managers), *bench.notes, sep="\n")
+    if check:
+        lost = comparison.losses(rows, comparison.load())
+        for sentence in lost:
+            warn(f"SLOWER: {sentence}")
+        return int(failed or (bool(lost) and not short))
     if not names and not failed and bench.effort == 1:
+        comparison.dump(rows, circumstances(bench.managers))
         write(rows, bench.managers, bench.notes)
     return int(failed)
 

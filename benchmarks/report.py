@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,9 +10,12 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks import svg
 from benchmarks.peers import Manager
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, PLOTS = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks"
+LEARNT = "## What was learnt"  # from here on the page is written by hand, and kept
 MISSING, UNABLE = "MISSING", "-"
 ALONE = "floor"  # the column of what no manager can beat: a bare interpreter, a shell loop, `cat`
 
@@ -101,18 +105,34 @@ def circumstances(managers: Sequence[Manager]) -> str:
 
 
 def write(rows: Sequence[Row], managers: Sequence[Manager], notes: Sequence[str]) -> None:
-    """Replace RESULTS.md."""
+    """Replace docs/benchmarks.md and its plots; what is written by hand at its end stays."""
     listed = "\n".join(f"- {note}" for note in notes)
+    old = PAGE.read_text() if PAGE.exists() else ""
+    kept = old[old.index(LEARNT) :] if LEARNT in old else f"{LEARNT}\n"
     text = (
-        "# Measured beside the peers\n\nMade by `make bench` (`python -m benchmarks`); do not edit. Cells are medians, "
-        "managers take turns within each measure.\n"
+        "# Measured beside the peers\n\nMade by `make bench` (`python -m benchmarks`); do not edit above "
+        "\"What was learnt\". Cells are medians, managers take turns within each measure.\n"
         f"`{UNABLE}`: cannot do this; `{MISSING}`: not installed when this was measured; "
         f"`{ALONE}`: the same without any manager.\n\n"
-        f"{circumstances(managers)}\n\n{table(rows, managers)}\n\n{listed}\n"
+        f"{circumstances(managers)}\n\n{table(rows, managers)}\n\n{listed}\n\n{plots(rows)}\n\n{kept}"
     )
-    temporary = RESULTS.with_suffix(".tmp")
+    temporary = PAGE.with_suffix(".tmp")
     temporary.write_text(text)
-    temporary.replace(RESULTS)
+    temporary.replace(PAGE)
+
+
+def plots(rows: Sequence[Row]) -> str:
+    """Draw every row that has something to compare; the Markdown that shows them."""
+    PLOTS.mkdir(exist_ok=True)
+    shown = []
+    for row in rows:
+        values = {name: value for name in row.values if (value := row.value(name)) is not None}
+        if len(values) < 2 or not any(values.values()):
+            continue
+        name = re.sub(r"[^a-z0-9]+", "-", f"{row.measure} {row.unit}".lower()).strip("-")
+        (PLOTS / f"{name}.svg").write_text(svg.bars(row.measure, row.unit, values))
+        shown.append(f"![{row.measure}, {row.unit}](benchmarks/{name}.svg)")
+    return "\n".join(shown)
 
 
 def warn(text: str) -> None:

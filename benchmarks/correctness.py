@@ -1,0 +1,72 @@
+"""Whether awkward lines come through whole: 1 for yes, 0 for no, by looking at what the manager wrote."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.bench import Bench
+from benchmarks.formation import PRESENT, Formation
+from benchmarks.peers import Manager
+from benchmarks.report import Row
+
+PATIENCE_S = 5.0
+EXITS = 20
+BURST = b"".join(b"burst %06d\n" % number for number in range(20_000))
+STAY = "; exec sleep 3600"
+# What is looked for, the pieces a dyno writes with a pause between them, and whether it exits at once.
+CASES: dict[str, tuple[list[bytes], list[bytes], bool]] = {
+    "split writes": ([b"split-in-two\n"], [b"split-", b"in-two\n"], False),
+    "last line without newline": ([b"no-newline"], [b"no-newline"], True),
+    "burst, then exit": (BURST.splitlines(), [BURST], True),
+    "1 MiB line": ([b"x" * (1 << 20) + b"\n"], [b"x" * (1 << 20) + b"\n"], False),
+    "invalid UTF-8 and NUL": ([b"a\xff\x00b\n"], [b"a\xff\x00b\n"], False),
+    "split UTF-8": (["caf\u00e9\n".encode()], [b"caf\xc3", b"\xa9\n"], False),
+    "CRLF": ([b"before\r\n", b"after\r\n"], [b"before\r\nafter\r\n"], False),
+}
+CASES_LAST = f"last words of {EXITS} exits"
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """A row a case."""
+    for case, (wanted, pieces, leaves) in CASES.items():
+        found = {manager.name: float(survives(manager, wanted, pieces, leaves)) for manager in bench.prefixing}
+        yield Row(case, "1 = whole", found, more_is_better=True, mark="1")
+    found = {manager.name: float(last_words(manager)) for manager in bench.prefixing}
+    yield Row(CASES_LAST, "1 = all", found, more_is_better=True, mark="1")
+
+
+def survives(manager: Manager, wanted: list[bytes], pieces: list[bytes], leaves: bool) -> bool:
+    """Let a dyno write the pieces, and look for what is wanted until it is there or patience ends."""
+    with tempfile.TemporaryDirectory(prefix="procman-bench-case-") as folder:
+        paths = [Path(folder, str(index)) for index in range(len(pieces))]
+        for path, piece in zip(paths, pieces, strict=True):
+            path.write_bytes(piece)
+        command = "; sleep 0.2; ".join(f"cat {path}" for path in paths) + ("" if leaves else STAY)
+        with Path(folder, "log").open("w+b") as log:
+            with Formation(manager, command, stdout=log.fileno()) as formation:
+                deadline = time.monotonic() + PATIENCE_S
+                while time.monotonic() < deadline and formation.process.poll() is None:
+                    if holds(log.fileno(), wanted):
+                        return True
+                    time.sleep(0.02)
+            return holds(log.fileno(), wanted)
+
+
+def holds(log: int, wanted: list[bytes]) -> bool:
+    """Whether all is in the file, in any order of prefixes."""
+    said = os.pread(log, os.fstat(log).st_size, 0)
+    if len(wanted) > 2:
+        return sum(said.count(word) for word in wanted[:1] + wanted[-1:]) == 2 and said.count(b"burst ") == len(wanted)
+    return all(word in said for word in wanted)
+
+
+def last_words(manager: Manager) -> bool:
+    """Twenty dynos that each say a word at SIGTERM."""
+    command = "trap 'echo words-$((40+2)); exit 0' TERM; " + PRESENT.replace("exec sleep 3600", "sleep 3600 & wait")
+    with tempfile.TemporaryFile() as log:
+        with Formation(manager, command, EXITS, stdout=log.fileno()) as formation:
+            formation.births(EXITS)
+            time.sleep(0.2)  # each has got from its report to its wait
+        return os.pread(log.fileno(), 1 << 20, 0).count(b"words-42") == EXITS
