@@ -52,11 +52,10 @@ class Outliving:
         return make_pipes(HOME, [*self.found.pipes(), *used])
 
     def join(self) -> None:
-        """Keep the books of a supervisor."""
+        """Be ready to take over, and to keep the books of a supervisor."""
         world = self.world
         world.me = {**world.me, **holder_of(self.found, world.processes)}
         self._succession = Succession(HOME, token_of(world.me), world.supervisor, world.processes, self._more)
-        self._succession.keep_books(world.scribe.do if world.settings.disk else lambda task: task())
 
     def _more(self, child: object) -> dict[str, int]:
         return {"port": int(self.world.command(child.dyno).env["PORT"])}
@@ -70,10 +69,11 @@ class Outliving:
         for generation, formation in self._older.items():
             world.supervisor.post(FormationChanged(formation, generation))
 
-    def begin(self) -> None:
-        """As ``Rollouts.resume``: the newest generation is in use, and what may live of others ends."""
+    def begin(self, resumed: bool) -> None:
+        """Keep books; and as ``Rollouts.resume``: the newest generation is in use, what may live of others ends."""
         world = self.world
-        if self.adopted and not self._older:
+        self._succession.keep_books(world.scribe.do if world.settings.disk else lambda task: task())
+        if not resumed and self.adopted and not self._older:
             newest = world.happenings.newest
             world.supervisor.post(FormationChanged(world.engine.formation, newest, succeeds=True))
 

@@ -162,6 +162,8 @@ class FakeOs:
 
     def replace(self, path: str, other: str) -> None:
         self._kernel.call()
+        if other in self._disk.nodes:
+            self.unlink(other)
         self._disk.nodes[other] = self._disk.nodes.pop(path)
 
     def _node(self, path: str) -> Node:

@@ -216,7 +216,7 @@ class World:
 
     def _run(self, formation: dict[str, int] | None, baggage: dict[str, Any] | None) -> int:
         adopt = (lambda: self._go_on(baggage)) if baggage else self._adopt
-        begin = self.outliving.begin if self.settings.detached and not baggage else lambda: None
+        begin = (lambda: self.outliving.begin(bool(baggage))) if self.settings.detached else lambda: None
         status = self.supervisor.run(formation, begin, self.happenings.newest, adopt)
         if self.settings.detached:
             self.outliving.close()
