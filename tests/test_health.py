@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import DEADLINE_S
+from tests.test_endurance import LONG_S, patience
 from tests.test_outliving import detach, end, kill, log, pids, rows, supervisor_of
 from tests.test_upgrade_local import upgrade
 
@@ -267,4 +268,18 @@ def test_other_checks_are_in_force_after_a_reload(workshop):
     running.wait_for("State changed from starting to up")
     running.wait_for("State changed from starting to up")
     assert rows(workshop)["web.1"]["restarts"] == 2
+    assert running.finish(signal.SIGTERM) == 143
+
+
+def test_once_all_are_up_nothing_wakes_us_unless_it_is_asked_for(workshop):
+    workshop.procfile(WEB + SERVICE + "worker: exec sleep 1000\n")
+    settings(workshop, CHECKED + NOTIFY + '[health.worker]\ncommand = "true"\n[needs]\nworker = ["web", "db"]\n')
+    running = workshop.start()
+    until((workshop.directory / "orders").exists)
+    running.wait_for("web.1 .*to up")
+    assert rows(workshop)["worker.1"]["waits_for"] == "db"
+    until(lambda: 30 < patience(running.pid) < 60)  # until the boot timeout of the one that has not told yet
+    order(workshop, "READY=1")
+    running.wait_for("worker.1 .*to up")
+    until(lambda: patience(running.pid) > LONG_S)
     assert running.finish(signal.SIGTERM) == 143
