@@ -43,6 +43,12 @@ def play_batch(seeds: range) -> Tally:
     return Tally(len(seeds), turns, happened, effects, failures)
 
 
+def leave_signals() -> None:
+    """In one of several processes: Ctrl-C is for the one that waits for them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def added(one: Tally, other: Tally) -> Tally:
     """Both."""
     return Tally(*(mine + theirs for mine, theirs in zip(one, other, strict=True)))
@@ -53,8 +59,10 @@ def play_many(first: int, count: int, processes: int) -> int:
     began = time.monotonic()
     total = Tally(0, 0, Counter(), Counter(), [])
     batches = [range(at, min(at + BATCH, first + count)) for at in range(first, first + count, BATCH)]
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
     try:
-        with Pool(processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        with Pool(processes, initializer=leave_signals) as pool:
             for tally in pool.imap(play_batch, batches):
                 total = added(total, tally)
                 for seed, why in tally.failures:
