@@ -155,13 +155,21 @@ def effective_values(settings: Settings, examination: Examination) -> Iterator[t
         yield name.replace("_", "-"), value, origins.get(name, "default")
 
 
+def asked(checks: Checks) -> str:
+    """How dynos of a type are checked, in short: the ways, and whether that goes on."""
+    ways = [next(name for name in ("http", "command", "notify") if getattr(probe, name)) for probe in checks.probes()]
+    return "+".join(dict.fromkeys(ways)) + (":liveness" if checks.live else "")
+
+
 def bounds_shown(settings: Settings) -> dict[str, str]:
-    """Stop signals, quotas and limits, each only where there are any."""
+    """Stop signals, quotas, limits, start order and checks, each only where there are any."""
     limits = {kind: ",".join(starmap(limit_written, by.items())) for kind, by in settings.limit.items()}
     shown = {
         "stop_signal": settings.stop_signal,
         "memory": {name: written(size) for name, size in settings.memory.items()},
         "limit": limits,
+        "needs": {kind: "+".join(needed) for kind, needed in settings.needs.items()},
+        "health": {kind: asked(checks) for kind, checks in settings.health.items()},
     }
     return {name: _per_type(values) for name, values in shown.items() if values}
 
