@@ -33,7 +33,8 @@ def main() -> int:
     parser.add_argument("--bin", type=Path, help="measure the programs in this folder instead of installing them")
     parser.add_argument("--effort", type=float, default=1.0, help="0.1: a tenth of the rounds and lines")
     parser.add_argument("--check", action="store_true", help="compare with the committed report; 1 if ratios fell")
-    parser.add_argument("--short", action="store_true", help="a quick look: --check reports, and fails on breakage only")
+    parser.add_argument("--short", action="store_true", help="a quick look: --check fails on breakage only")
+    parser.add_argument("--peers", default="", help="only these beside procman: honcho,foreman,…")
     given = parser.parse_args()
     if given.short:
         given.effort, given.measures = 0.1, given.measures or list(SHORT)
@@ -42,7 +43,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # every `with` ends what it started
     with tempfile.TemporaryDirectory(prefix="procman-bench-venv-") as folder:
         bin_folder = given.bin.absolute() if given.bin else install(Path(folder))
-        bench = Bench(known(bin_folder), str(bin_folder / "python"), given.effort, [])
+        peers = known(bin_folder)
+        wanted = {"procman", *given.peers.split(",")} if given.peers else {peer.name for peer in peers}
+        taking_part = [peer for peer in peers if peer.name in wanted]
+        bench = Bench(taking_part, str(bin_folder / "python"), given.effort, [])
         return run(bench, given.measures, given.check, given.short)
 
 
@@ -67,7 +71,7 @@ def run(bench: Bench, names: list[str], check: bool = False, short: bool = False
         for sentence in lost:
             warn(f"SLOWER: {sentence}")
         return int(failed or (bool(lost) and not short))
-    if not names and not failed and bench.effort == 1:
+    if not names and not failed and bench.effort == 1 and len(bench.managers) == len(known(Path())):
         comparison.dump(rows, circumstances(bench.managers))
         write(rows, bench.managers, bench.notes)
     return int(failed)

@@ -10,7 +10,7 @@ from benchmarks.peers import Manager
 from benchmarks.report import Row, warn
 
 DYNOS = 500
-ROUNDS = 3
+ROUNDS = 5
 
 
 def measure(bench: Bench) -> Iterator[Row]:

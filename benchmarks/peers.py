@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+NPM_PEERS = Path(__file__).resolve().parent.parent / ".bench"
 SUPERVISORD_CONF = """\
 [supervisord]
 nodaemon=true
@@ -58,6 +59,7 @@ def known(bin_folder: Path) -> list[Manager]:
     """All managers that are compared; the absent ones too, to be reported."""
     procman, honcho = bin_folder / "procman", bin_folder / "honcho"
     supervisord = bin_folder / "supervisord"
+    nf = NPM_PEERS / "node_modules" / ".bin" / "nf"
     foreman = shutil.which("foreman") or ""
 
     def procman_argv(app: App) -> list[str]:
@@ -77,6 +79,7 @@ def known(bin_folder: Path) -> list[Manager]:
             True,
         ),
         Manager("foreman", version_of(foreman, "--version"), foreman_argv, False, True),
+        Manager("nf", version_of(nf, "--version"), lambda app: [str(nf), "start", f"worker={app.count}"], False, True),
         Manager(
             "supervisord",
             version_of(supervisord, "--version"),

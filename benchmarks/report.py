@@ -73,7 +73,7 @@ def times(ours: float, theirs: float, more_is_better: bool) -> str:
 
 def table(rows: Sequence[Row], managers: Sequence[Manager]) -> str:
     """Markdown: a line a measure, a column a manager."""
-    head = ["measure", "unit", *(manager.name for manager in managers), ALONE, "procman is better by", "mark"]
+    head = ["measure", "unit", *(marked(manager.name, rows) for manager in managers), ALONE, "procman is better by", "mark"]
     floor = Manager(ALONE, "-", lambda app: [], False, False)
     peers = [manager.name for manager in managers if manager.name != "procman"]
     body = [
@@ -95,6 +95,13 @@ def table(rows: Sequence[Row], managers: Sequence[Manager]) -> str:
     )
 
 
+def marked(name: str, rows: Sequence[Row]) -> str:
+    """A manager's name, with a dagger if a row says that it loses, tears or changes lines."""
+    bad = any(row.mark in ("0", "1") and row.unit == "lines" and row.value(name) for row in rows)
+    bad = bad or any(row.unit.startswith("1 = ") and row.value(name) == 0 for row in rows)
+    return f"{name} †" if bad else name
+
+
 def circumstances(managers: Sequence[Manager]) -> str:
     """When, on what kind of machine, which versions; nothing that names the machine."""
     versions = ", ".join(f"{manager.name} {manager.version or 'MISSING'}" for manager in managers)
@@ -113,7 +120,7 @@ def write(rows: Sequence[Row], managers: Sequence[Manager], notes: Sequence[str]
         "# Measured beside the peers\n\nMade by `make bench` (`python -m benchmarks`); do not edit above "
         "\"What was learnt\". Cells are medians, managers take turns within each measure.\n"
         f"`{UNABLE}`: cannot do this; `{MISSING}`: not installed when this was measured; "
-        f"`{ALONE}`: the same without any manager.\n\n"
+        f"`{ALONE}`: the same without any manager; †: loses, tears or changes lines.\n\n"
         f"{circumstances(managers)}\n\n{table(rows, managers)}\n\n{listed}\n\n{plots(rows)}\n\n{kept}"
     )
     temporary = PAGE.with_suffix(".tmp")

@@ -16,7 +16,7 @@ from benchmarks.report import ALONE, Row, warn
 
 DYNOS = 4
 LINES = 1_000_000  # of one dyno
-SCALED = {"honcho": 50, "foreman": 50}  # they get so many times fewer lines, or this would take minutes
+SCALED = {"honcho": 50, "foreman": 50, "nf": 50}  # they get so many times fewer lines, or this would take minutes
 SCALED_ALONE = 1
 ROUNDS = 5
 WAIT_S = 0.002  # between looks at a file's size
@@ -57,8 +57,8 @@ def measure(bench: Bench) -> Iterator[Row]:
             yield Row(what, "MB/s", pick(flows, 2), more_is_better=True, mark="393" if place == "pipe" else "787")
             yield Row(what, "CPU-s/GB", {k: v for k, v in pick(flows, 1).items() if k != ALONE}, mark="0.94")
     bench.notes.append(
-        f"Throughput: each of {DYNOS} dynos is a `cat` of {full:,} numbered lines of 100 bytes; honcho and foreman get "
-        f"{SCALED['honcho']} times fewer. From the moment all may write to the last line; bytes are the "
+        f"Throughput: each of {DYNOS} dynos is a `cat` of {full:,} numbered lines of 100 bytes; honcho, foreman and nf "
+        f"get {SCALED['honcho']} times fewer. From the moment all may write to the last line; bytes are the "
         "dynos', without prefixes. The floor is four `cat` on one pipe, which tear each other's lines."
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from benchmarks import comparison, svg
-from benchmarks.report import Row
+from benchmarks.report import Row, marked
 
 
 def test_a_cell_is_the_median() -> None:
@@ -34,3 +34,8 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_plot_is_well_formed_whatever_the_names() -> None:
     root = ElementTree.fromstring(svg.bars("a < b & c", "ms", {"procman": 0.0, "<x>": 3.0}))
     assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 3
+
+
+def test_a_peer_that_tears_or_loses_lines_is_marked() -> None:
+    rows = [Row("torn", "lines", {"procman": 0, "honcho": 3}, mark="0"), Row("CRLF", "1 = whole", {"nf": 0.0}, mark="1")]
+    assert [marked(name, rows) for name in ("procman", "honcho", "nf")] == ["procman", "honcho †", "nf †"]
