@@ -10,6 +10,7 @@ from procman.cli.listing import columns, counted, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.settings import Settings, resolve
 from procman.cli.settings_files import SettingsFileError, place_of
+from procman.core.health import Checks
 from procman.formats import advice, duration, envfile
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.formation_arg import ALL

@@ -1,6 +1,6 @@
 """One dyno: its states, its deadline, and the one door through which its state changes.
 
-That door is ``Dyno.enter``; only the cells of ``table.py`` go through it.
+That door is ``Dyno.enter``; only the cells of ``table.py``, in ``cells.py``, go through it.
 """
 
 from collections.abc import Iterable

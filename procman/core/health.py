@@ -36,7 +36,11 @@ class Checks(NamedTuple):
 
     def notified(self) -> bool:
         """Whether the dyno has something to tell."""
-        return any(probe.notify for probe in (self.ready, self.live) if probe)
+        return any(probe.notify for probe in self.probes())
+
+    def probes(self) -> list[Probe]:
+        """All there are."""
+        return [probe for probe in (self.ready, self.live) if probe]
 
 
 def held_to(profile: Profile, checks: Checks | None) -> Profile:
