@@ -73,7 +73,8 @@ def times(ours: float, theirs: float, more_is_better: bool) -> str:
 
 def table(rows: Sequence[Row], managers: Sequence[Manager]) -> str:
     """Markdown: a line a measure, a column a manager."""
-    head = ["measure", "unit", *(marked(manager.name, rows) for manager in managers), ALONE, "procman is better by", "mark"]
+    names = [marked(manager.name, rows) for manager in managers]
+    head = ["measure", "unit", *names, ALONE, "procman is better by", "mark"]
     floor = Manager(ALONE, "-", lambda app: [], False, False)
     peers = [manager.name for manager in managers if manager.name != "procman"]
     body = [

@@ -3,7 +3,9 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from benchmarks import comparison, svg
+import pytest
+
+from benchmarks import comparison, report, svg
 from benchmarks.report import Row, marked
 
 
@@ -39,3 +41,14 @@ def test_a_plot_is_well_formed_whatever_the_names() -> None:
 def test_a_peer_that_tears_or_loses_lines_is_marked() -> None:
     rows = [Row("torn", "lines", {"procman": 0, "honcho": 3}, mark="0"), Row("CRLF", "1 = whole", {"nf": 0.0}, mark="1")]
     assert [marked(name, rows) for name in ("procman", "honcho", "nf")] == ["procman", "honcho †", "nf †"]
+
+
+def test_what_was_learnt_stays_when_the_page_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "PAGE", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(report, "PLOTS", tmp_path / "benchmarks")
+    (tmp_path / "benchmarks.md").write_text("old\n\n## What was learnt\n\nBy hand.\n")
+    report.write([Row("x", "ms", {"procman": 1.0, "honcho": 2.0})], [], [])
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert page.endswith("![x, ms](benchmarks/x-ms.svg)\n\n## What was learnt\n\nBy hand.\n")
+    assert "old" not in page
+    assert (tmp_path / "benchmarks" / "x-ms.svg").exists()
