@@ -39,7 +39,8 @@ def test_a_plot_is_well_formed_whatever_the_names() -> None:
 
 
 def test_a_peer_that_tears_or_loses_lines_is_marked() -> None:
-    rows = [Row("torn", "lines", {"procman": 0, "honcho": 3}, mark="0"), Row("CRLF", "1 = whole", {"nf": 0.0}, mark="1")]
+    torn = Row("torn", "lines", {"procman": 0, "honcho": 3}, mark="0")
+    rows = [torn, Row("CRLF", "1 = whole", {"nf": 0.0}, mark="1")]
     assert [marked(name, rows) for name in ("procman", "honcho", "nf")] == ["procman", "honcho †", "nf †"]
 
 
