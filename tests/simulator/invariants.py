@@ -5,9 +5,10 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from procman.core.dyno import AT_REST, Dyno, State
-from procman.core.effects import Effect, Say
+from procman.core.effects import Effect, Say, Spawn
 from procman.core.engine import Engine
 from procman.core.events import Event, FormationChanged
+from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName
 from procman.core.restart import NEVER
 from procman.core.snapshot import dump, load
@@ -61,12 +62,23 @@ class Invariants:
         effects = self._handle(event, now)
         if dyno is not None:
             self.cool_off_grows(dyno, *known)
+        self.in_order(effects)
         self.history.append((event, now, effects))
         self.world.effects.update(type(effect).__name__ for effect in effects)
         if self.world._tell:
             for effect in effects:
                 self.world.told(f"    {effect}")
         return effects
+
+    def in_order(self, effects: list[Effect]) -> None:
+        """What is started has all that it needs."""
+        for effect in effects:
+            if isinstance(effect, Spawn) and (needs := self.world.profile(effect.dyno).needs):
+                formation = self.engine.formations.get(effect.dyno.generation, {})
+                for name in wanted_dynos({kind: formation.get(kind, 0) for kind in needs}, effect.dyno.generation):
+                    needed = self.engine.dynos.get(name)
+                    if needed is None or needed.state not in (State.UP, State.COMPLETE):
+                        raise Broken(f"{effect.dyno} is started without {name}")
 
     def resumed(self) -> None:
         """The engine knows now what another has known."""
@@ -207,6 +219,8 @@ class Invariants:
         for name, dyno in dynos.items():
             if name in held:
                 check(dyno.state is State.DOWN and name not in alive, f"{said(dyno)} was stopped by hand")
+            elif dyno.state is State.QUEUED:
+                check(self.engine.lacks(dyno) and name not in alive, f"{said(dyno)} waits for nothing")
             elif dyno.is_final():
                 gave_up = dyno.profile.policy.limit is not None or dyno.state is State.COMPLETE
                 check(gave_up and name not in alive, f"{said(dyno)} is given up")
@@ -230,7 +244,8 @@ class Invariants:
         check(set(ends) == kept, f"descriptors are left open: {sorted(set(ends) - kept)}")
         if self.engine.closing and self._closing_at < NEVER:
             grace = max(profile.grace for profile in world.profiles.values())
-            check(kernel.now - self._closing_at <= grace + LAST_S, f"a shutdown of {kernel.now - self._closing_at} s")
+            took = kernel.now - self._closing_at  # one after the other, where they need each other
+            check(took <= 3 * grace + LAST_S, f"a shutdown of {took} s")
         self.every_byte_is_delivered(whole=True)
         self.the_order_of_the_wish_does_not_matter()
         if world.settings.disk:

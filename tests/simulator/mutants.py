@@ -176,6 +176,11 @@ def keeps_former_releases() -> Plants:
     yield Engine, "_change", change
 
 
+def starts_out_of_order() -> Plants:
+    """No dyno waits for what it needs."""
+    yield Engine, "lacks", lambda self, dyno: ""
+
+
 def dies_of_a_full_table() -> Plants:
     """Once: where no aide can be made, a dyno that lives is said not to have started."""
 
@@ -224,7 +229,7 @@ MUTANTS: list[Callable[[], Plants]] = [
     signals_the_reaped, trusts_a_pid, forgets_a_restart, lends_a_port_twice, counts_ports_by_twos, believes_late_news,
     starts_before_the_end, spares_the_stubborn, loses_last_words, says_things_twice, hides_a_gap, never_sees_a_port,
     cools_off_less_and_less, takes_the_first_type_first, goes_by_the_wall, forgets_to_look_again, leaves_strays,
-    adopts_by_number, sweeps_everything, keeps_former_releases,
+    starts_out_of_order, adopts_by_number, sweeps_everything, keeps_former_releases,
     dies_of_a_full_table, goes_by_numbers, tells_the_loop_for_ever,
 ]  # fmt: skip
 

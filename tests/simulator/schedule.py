@@ -10,6 +10,7 @@ POLICIES = ("dev", "heroku", "always", "on-failure", "max=2", "never", "foreman"
 FAILURES = (errno.ENOENT, errno.EACCES, errno.EAGAIN, errno.EMFILE, errno.ENOMEM, errno.E2BIG, errno.ENOEXEC)
 DEATHS = (0, 1, 3, 143, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT)
 GAPS = (0.0, 0.0, 0.001, 0.02, 0.3, 1.1, 3.0, 12.0, 70.0, 700.0)
+NEEDS = ((), (), (), (), (("web", "worker"),), (("worker", "clock"),), (("web", "worker"), ("worker", "clock")))
 FLOODS = (100, 9000, 9000, 70_000)  # bytes
 
 
@@ -46,6 +47,7 @@ class Settings(NamedTuple):
 
     ``room``: bytes in a pipe. ``span``: how many pids there are. ``book``: ports come out of a ``PortBook``.
     ``disk``: bytes of a segment of the log store, 0 without one. ``detached``: dynos outlive a killed supervisor.
+    ``needs``: pairs of types, of which the one is not started before the other is up.
     """
 
     formation: tuple[tuple[str, int], ...]
@@ -58,6 +60,7 @@ class Settings(NamedTuple):
     book: bool = False
     disk: int = 0
     detached: bool = False
+    needs: tuple[tuple[str, str], ...] = ()
 
 
 class Happening(NamedTuple):
@@ -82,7 +85,9 @@ def draw(seed: int) -> Schedule:
     settings = draw_settings(rng)
     scripts = tuple(draw_script(rng) for _ in range(rng.randrange(2, 12)))
     happenings = tuple(draw_happening(rng) for _ in range(rng.randrange(1, 14)))
-    return Schedule(settings._replace(detached=rng.random() < 0.35), scripts, happenings)
+    detached = rng.random() < 0.35
+    needs = rng.choice(NEEDS)
+    return Schedule(settings._replace(detached=detached, needs=needs), scripts, happenings)
 
 
 def draw_formation(rng: random.Random) -> tuple[tuple[str, int], ...]:

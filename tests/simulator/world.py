@@ -114,6 +114,8 @@ class World:
         policies = [limited(2) if name == "max=2" else NAMED[name] for name in self.settings.policies]
         grace = self.settings.grace
         profiles = {kind: profile_of(kind, policy, grace) for kind, policy in zip(TYPES, policies, strict=True)}
+        for kind, need in self.settings.needs:
+            profiles[kind] = profiles[kind]._replace(needs=(need,))
         return {**profiles, "run": profile_of("run", HEROKU, grace)._replace(one_off=True)}
 
     def profile(self, dyno: DynoName) -> Profile:
