@@ -288,7 +288,7 @@ class Happenings:
         kernel.span += 500
         for proc in kernel.living():
             kernel.send(proc, signal.SIGCONT)
-            if proc.pid == proc.root and proc.life.port:
+            if proc.life.first is proc and proc.life.port:
                 world.programs.bind(proc)
         kernel.at(kernel.now + 1.0, self._look_again)
 
@@ -308,4 +308,4 @@ class Happenings:
         elif self._rounds > 2000:
             raise Broken(f"never quiet: {engine.snapshot()}")
         else:
-            kernel.at(due + 1.0, self._look_again)
+            kernel.at(max(due, kernel.now) + 1.0, self._look_again)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from procman.core.dyno import AT_REST, Dyno, State
 from procman.core.effects import Effect, Say, Spawn
 from procman.core.engine import Engine
-from procman.core.events import Event, FormationChanged
+from procman.core.events import Event, FormationChanged, RestartRequested, StartRequested
 from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName
 from procman.core.restart import NEVER
@@ -62,7 +62,8 @@ class Invariants:
         effects = self._handle(event, now)
         if dyno is not None:
             self.cool_off_grows(dyno, *known)
-        self.in_order(effects)
+        if not isinstance(event, (RestartRequested, StartRequested)):  # then whoever asks knows better
+            self.in_order(effects)
         self.history.append((event, now, effects))
         self.world.effects.update(type(effect).__name__ for effect in effects)
         if self.world._tell:

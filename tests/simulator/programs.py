@@ -22,6 +22,7 @@ class Life:
         self.port = port
         self.pipes = pipes
         self.alive: list[Proc] = []
+        self.first: Proc | None = None
 
 
 class Programs:
@@ -52,6 +53,7 @@ class Programs:
         proc = self._kernel.birth(pid, self._kernel.ours)
         token = next(f"{name}={value}" for name, value in env.items() if name == "PROCMAN_RUN")
         proc.env = token.encode() + b"\0"
+        life.first = proc
         self.tell(f"{dyno}#{run} is born as {pid}")
         self._begin(proc, life, script)
         return pid
@@ -69,7 +71,7 @@ class Programs:
         for number, (after, size) in enumerate(script.writes):
             pipe = life.pipes[number % len(life.pipes)]
             kernel.at(now + after, lambda n=number, b=size, p=pipe: self._write(proc, p, n, b))
-        if script.binds is not None and life.port and proc.pid == life.root:
+        if script.binds is not None and life.port and life.first is proc:
             kernel.at(now + script.binds, lambda: self.bind(proc))
         for child in script.offspring:
             kernel.at(now + child.after, lambda each=child: self._fork(proc, each))
