@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from procman.core.model import DynoName
 from procman.supervisor.bounds import Bounds, Confinement
 from procman.supervisor.processes import Command
-from tests.formations import pids
+from tests.formations import pids as pids_now
 from tests.harness import DEADLINE_S
 from tests.test_outliving import detach, end, kill, log, supervisor_of
 from tests.test_upgrade_local import upgrade
@@ -41,6 +42,14 @@ def grow(shop, *sizes: int) -> None:
     """A program that holds so many megabytes, and more at each SIGUSR1."""
     (shop.directory / "grow.py").write_text(f"SIZES = {sizes}\n{GROW}")
     shop.procfile("worker: exec python3 grow.py\n")
+
+
+def pids(shop) -> dict[str, int]:
+    """By dyno, once there is a socket to ask at: a line of a dyno's may come before."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not [*shop.directory.glob(".local/state/procman/apps/*/control.sock")] and time.monotonic() < deadline:
+        select.select([], [], [], 0.01)
+    return pids_now(shop)
 
 
 def groups(name: str) -> list[Path]:
@@ -108,6 +117,7 @@ def test_a_quota_goes_on_when_the_supervisor_is_killed_and_when_it_becomes_anoth
     detach(workshop)
     assert pids(workshop) != kept, "without the quota it is another dyno"
     end(workshop)
+    assert groups(workshop.directory.name) == []
 
 
 def test_limits_are_in_force_for_their_type_before_the_program_runs(workshop):

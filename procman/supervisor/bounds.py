@@ -72,11 +72,13 @@ class Confinement:
             sweep(self._base, [name_of(child.dyno, child.run) for child in self._supervisor.children()])
 
     def close(self) -> None:
-        """The end: nothing runs any more."""
-        if self._base:
+        """The end: nothing runs any more. Groups may also be of an earlier supervisor's, which had quotas."""
+        places = {"unified": "", "memory": "/memory", "pids": "/pids"}
+        paths = {name: f"/sys/fs/cgroup{place}/procman/{self._place}" for name, place in places.items()}
+        if base := self._base or {name: path for name, path in paths.items() if os.path.isdir(path)}:
             from procman.supervisor.cgroups import withdraw  # noqa: PLC0415
 
-            withdraw(self._base)
+            withdraw(base)
 
     def _make_group(self, dyno: DynoName, run: int, quota: int) -> list[str]:
         from procman.supervisor.cgroups import create  # noqa: PLC0415
