@@ -321,6 +321,7 @@ class Supervisor:
         self.post(FormationChanged(plan.formation))
         kept = wanted_dynos(plan.formation)
         stale = [name for name in kept if name in before and name.process_type in plan.changed]
+        stale = [name for name in stale if name in self.engine.dynos]  # the last to end may have ended everything
         runs = {name: self.engine.dynos[name].run + 1 for name in stale}
         self.post(RestartRequested(tuple(stale)))
         return runs
