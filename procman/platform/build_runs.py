@@ -121,7 +121,7 @@ class BuildRun:
         source = os.path.join(self._work, "source")
         await slug_collection.make_room(host)
         await asyncio.to_thread(os.makedirs, source, 0o711)
-        notes = await asyncio.to_thread(bring, source)
+        notes = await self._host.sources.run(bring, source)
         self.write(*(f" ~     {note}" for note in notes))
         env = await host.db.run(lambda tx: config_vars(tx, self.app.id))
         request = self._request(source, env)

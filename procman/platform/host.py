@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from procman.core.records import App, Release
 from procman.platform.layout import Layout
 from procman.platform.logins import Logins
+from procman.platform.threads import Threads
 from procman.runtimes.base import Runtime, Stream
 from procman.store.database import Database
 
@@ -118,6 +119,8 @@ class Host:
         self.now = now
         self.new_id = new_id
         self.logins = Logins()
+        self.passwords = Threads("passwords", 2)  # scrypt is slow on purpose, and anybody may ask for it
+        self.sources = Threads("sources", 4)  # a download may take minutes
         self.on_change: list[Callable[[str, str, App], None]] = []  # (event, action, app): webhooks, router
         self.on_release_end: list[Callable[[App, Release], None]] = []  # it has come up, or will not
         self.on_parting: list[Callable[[App], Awaitable[None]]] = []  # the last moment at which an app has its rows

@@ -1,6 +1,5 @@
 """Users, their keys, and who may touch which app."""
 
-import asyncio
 import hashlib
 import hmac
 import secrets
@@ -87,7 +86,7 @@ async def log_in(host: Host, key: str) -> Login | None:
 async def log_in_by_password(host: Host, email: str, password: str) -> User | None:
     """The user with this password; None for a wrong one, after as long a time."""
     user = await host.db.run(lambda tx: tables.users.get(tx, email=email))
-    right = await asyncio.to_thread(check_password, password, user.password if user else None)
+    right = await host.passwords.run(check_password, password, user.password if user else None)
     return user if right else None
 
 
@@ -98,9 +97,9 @@ async def change_account(
     if new_password is not None:
         if len(new_password) < SHORTEST_PASSWORD:
             raise invalid(f"A password must have {SHORTEST_PASSWORD} characters or more.")
-        if user.password and not await asyncio.to_thread(check_password, password or "", user.password):
+        if user.password and not await host.passwords.run(check_password, password or "", user.password):
             raise unauthorized()
-    hashed = await asyncio.to_thread(hash_password, new_password) if new_password else user.password
+    hashed = await host.passwords.run(hash_password, new_password) if new_password else user.password
 
     def change(tx: Tx) -> User:
         changed = user._replace(name=user.name if name is None else name, password=hashed, updated_at=host.now())

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import shutil
 from collections.abc import Collection, Sequence
 
@@ -14,6 +15,9 @@ from procman.store import tables
 from procman.store.database import Database, Tx
 
 log = logging.getLogger(__name__)
+
+OF_AN_APP = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.git|\.lock)?")  # named for its id
+FOLDERS = ("repos", "cache", "logs")  # besides its home, which a supervisor may still hold
 
 
 class Owners:
@@ -33,7 +37,8 @@ class Owners:
 async def clear_up(host: Host, runtime: Runtime, homes: Sequence[str]) -> None:
     """End what is left of apps that the database does not know: a server was killed while it destroyed them.
 
-    Uploads and keys go too that belong to nobody: one that was cut off may have been of a gigabyte.
+    Their repositories, build caches and logs go with them. Uploads and keys go too that belong to nobody: one that was
+    cut off may have been of a gigabyte.
     """
     known = {app.id for app in await host.db.run(tables.apps.find)}
     for app_id in homes:
@@ -51,6 +56,7 @@ async def clear_up(host: Host, runtime: Runtime, homes: Sequence[str]) -> None:
         found = {host.layout.source(row.id) for row in tables.sources.find(tx)}
         return found | {host.layout.certificate(row.id) for row in tables.endpoints.find(tx)}
 
+    await asyncio.to_thread(remove_strangers, [host.layout.path(folder) for folder in FOLDERS], known)
     kept = await host.db.run(rows)
     await asyncio.to_thread(remove_others, (host.layout.path("sources"), host.layout.path("certificates")), kept)
 
@@ -61,3 +67,12 @@ def remove_others(folders: Sequence[str], kept: Collection[str]) -> None:
         for path in (os.path.join(folder, name) for name in os.listdir(folder)):
             if path not in kept:
                 remove_path(path)
+
+
+def remove_strangers(folders: Sequence[str], known: Collection[str]) -> None:
+    """Remove what is named for an app that is not known. What has any other name is nobody's to judge."""
+    for folder in folders:
+        for name in os.listdir(folder):
+            found = OF_AN_APP.fullmatch(name)
+            if found and found[1] not in known:
+                remove_path(os.path.join(folder, name))
