@@ -115,6 +115,9 @@ class FakeProcesses:
             self._forget(life)
         return [life.child for life in empty]
 
+    def settle(self) -> None:
+        """Nothing was put off."""
+
     def recheck_s(self) -> float:
         return FOREVER
 

@@ -28,7 +28,7 @@ MAY_IMPORT = {
         "core", "formats", "logs", "control", "supervisor", "store", "builds", "runtimes", "platform", "api",
         "rendezvous", "gitpush", "router",
     },
-    "cli": {"core", "formats", "logs", "control", "supervisor", "server", "export"},
+    "cli": {"core", "formats", "logs", "control", "supervisor", "server", "router", "export"},
 }
 EVERYBODY = {"errors", "typed", "unix_http"}
 OUTSIDE = {  # what a room may import from other packages, where that is narrow

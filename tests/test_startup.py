@@ -5,7 +5,7 @@ import sys
 
 HEAVY = {
     "asyncio", "click", "dataclasses", "dotenv", "honcho.export", "inspect", "jinja2", "json", "logging", "pathlib",
-    "ctypes", "contextlib", "hashlib", "shutil", "socket", "ssl", "subprocess", "tomllib", "typing", "watchfiles",
+    "contextlib", "hashlib", "shutil", "socket", "ssl", "subprocess", "tomllib", "typing", "watchfiles",
 }  # fmt: skip
 PROBE = """
 import os, sys

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -87,6 +86,8 @@ class _Verbs(click.Group):
         word = args[0]
         known = (*_VERBS, *REMOTE_VERBS, *ALIASES)
         if word not in known and not word.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
             near = get_close_matches(word, known, 1, 0.65)
             guess = (
                 f"did you mean '{near[0]}'?"

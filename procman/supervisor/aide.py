@@ -7,9 +7,30 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-from procman.typed import Any
+from procman.typed import Any, Protocol
 
 DONE = b"done\n"
+
+
+class Guard(Protocol):
+    """What happens to dynos when the supervisor is killed: they end (``Lifeline``), or are kept (``Holder``)."""
+
+    pid: int
+
+    def start(self) -> None:
+        """Begin, or begin again."""
+
+    def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
+        """A dyno has begun."""
+
+    def drop(self, pid: int) -> None:
+        """Nothing of it is left."""
+
+    def release(self) -> None:
+        """All is done."""
+
+    def pack(self) -> dict[str, Any]:
+        """For another that goes on with it; it has a descriptor, ``pipe``."""
 
 
 class Aide:

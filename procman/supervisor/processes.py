@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from procman.core.model import UNKNOWN, DynoName, Exit
+from procman.supervisor.aide import Guard
 from procman.supervisor.ends import EXIT, OWED, Io, open_ends
 from procman.supervisor.lifeline import Lifeline
 from procman.supervisor.oom import OomCounter
@@ -50,11 +51,12 @@ class Child:
 
     ``command``: what it was started with. ``stdin``: where its input is written, if it has any and no terminal.
     ``pipes``: paths of its log pipes, if it may outlive us. ``inherited``: another supervisor's, and no child of ours.
+    ``astray``: orphans of it may be with anybody, as they began when they did not come to us.
     """
 
     __slots__ = (
-        "began", "command", "dyno", "ended", "inherited", "io", "outputs", "pid", "pipes", "pty", "run", "start",
-        "status", "stdin", "token",
+        "astray", "began", "command", "dyno", "ended", "inherited", "io", "outputs", "pid", "pipes", "pty", "run",
+        "start", "status", "stdin", "token",
     )  # fmt: skip
 
     def __init__(self, dyno: DynoName, run: int, pid: int, outputs: list[tuple[int, str]]) -> None:
@@ -71,29 +73,9 @@ class Child:
         self.stdin: int | None = None
         self.pipes: tuple[str, ...] = ()
         self.inherited: "Inherited | None" = None
+        self.astray = False
         self.status: int | None = None  # as wait(2) told, once it has ended
         self.ended = False  # the root process was reaped; others may live
-
-
-class Guard(Protocol):
-    """What happens to dynos when the supervisor is killed: they end (``Lifeline``), or are kept (``Holder``)."""
-
-    pid: int
-
-    def start(self) -> None:
-        """Begin, or begin again."""
-
-    def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
-        """A dyno has begun."""
-
-    def drop(self, pid: int) -> None:
-        """Nothing of it is left."""
-
-    def release(self) -> None:
-        """All is done."""
-
-    def pack(self) -> dict[str, Any]:
-        """For another that goes on with it; it has a descriptor, ``pipe``."""
 
 
 class Processes(Protocol):
@@ -116,6 +98,9 @@ class Processes(Protocol):
 
     def emptied(self, children: Iterable[Child]) -> list[Child]:
         """Those of which nothing is left; they are forgotten."""
+
+    def settle(self) -> None:
+        """When the first dynos are on their way: do what was put off for them."""
 
     def recheck_s(self) -> float:
         """Seconds after which emptiness must be asked for again without news; infinity where news come."""
@@ -157,8 +142,8 @@ class LocalProcesses:
         self._pipes = pipes
         self.guard: Guard = make_holder(guard) if pipes else Lifeline(f"{token}/".encode(), guard)
         self._heirlooms: list[Child] = []  # inherited, and not empty yet
-        self._reaper = become_subreaper() if guard else False  # see spawn; a replaced program was one already
-        self._first: Child | None = None  # began before orphans came to us: some of its own may be with anybody
+        self._reaper = become_subreaper() if guard else False  # else behind the first dyno: it costs 5 ms
+        self._spawned = False
         self._oom: OomCounter | None = None
 
     def spawn(self, dyno: DynoName, run: int) -> Child:
@@ -196,8 +181,8 @@ class LocalProcesses:
         self._alive[pid] = child
         self.guard.add(pid, child.start, child.pipes)
         self._oom = self._oom or OomCounter()
-        if not self._first:  # behind it, as it costs 3 ms, in which it gets going
-            self._first, self._reaper = child, become_subreaper()
+        if not self._spawned:
+            self._spawned, child.astray, self._reaper = True, True, become_subreaper()
         return child
 
     def go_on(self, child: Child) -> None:
@@ -297,22 +282,24 @@ class LocalProcesses:
         table = snapshot()
         return {child: [process.pid for process in self._members(child, table)] for child in children}
 
+    def settle(self) -> None:
+        """See ``Processes``. Whether the first dyno has orphans of the time before they came to us: most have none."""
+        for child in [child for child in self._alive.values() if child.astray]:
+            table = snapshot()
+            near = {process.pid for process in table.family([os.getpid()])}
+            late = [pid for pid, row in table.rows.items() if row.start >= child.start and pid not in near]
+            child.astray = any(bears_token(pid, child.token) for pid in late)
+
     def recheck_s(self) -> float:
         """See ``Processes``. A subreaper hears of every orphan's end, but not of orphans of another's dynos."""
-        if any(child.ended for child in self._heirlooms):
-            return RECHECK_S
-        if self._first and self._first.ended and self._alive.get(self._first.pid) is self._first:
+        if any(child.ended for child in self._heirlooms) or any(c.ended and c.astray for c in self._alive.values()):
             return RECHECK_S
         return float("inf") if self._reaper else RECHECK_S
 
     def release(self) -> None:
         """See ``Processes``. The last net: descendants that belong to no dyno we could name."""
         me = os.getpid()
-        while strays := [
-            process
-            for process in snapshot().family(own_children() or ())
-            if process.pid not in (me, self.guard.pid)
-        ]:
+        while strays := self._strays():
             for process in strays:
                 signal_process(process, signal.SIGKILL)
             for process in strays:
@@ -322,10 +309,14 @@ class LocalProcesses:
         for _ in self.ended():
             pass  # orphans that had died already
 
+    def _strays(self) -> list[Process]:
+        """Descendants, but for the guard."""
+        roots = [pid for pid in own_children() or () if pid != self.guard.pid]
+        return [process for process in snapshot().family(roots) if process.pid != os.getpid()] if roots else []
+
     def _is_alone(self, child: Child) -> bool:
         """The root has ended and none of our children is a stranger: so nothing of any ended dyno lives."""
-        near = self._reaper and not (child.inherited or child is self._first)
-        children = own_children() if near else None
+        children = own_children() if self._reaper and not (child.inherited or child.astray) else None
         if children is None:
             return False
         mine = self._alive.get(child.pid) is child
@@ -344,11 +335,11 @@ class LocalProcesses:
         taken = self._alive.get(child.pid, child) is not child or (row is not None and row.start != child.start)
         roots = {pid for pid, each in self._alive.items() if not each.ended}  # else its number may be a stray's by now
         near = [pid for parent in (os.getpid(), INIT) for pid in table.children(parent)]
-        within = table.rows if child.inherited or child is self._first else near  # they may be with anybody
-        strays = [pid for pid in within if pid not in roots and table.rows[pid].session != child.pid]
+        within = table.rows if child.inherited or child.astray else near  # orphans may be with anybody
+        gone = taken and (child.ended or child.inherited)  # that number is another's now, unless the token tells
+        strays = [pid for pid in within if pid not in roots and (gone or table.rows[pid].session != child.pid)]
         strays = [pid for pid in strays if bears_token(pid, child.token)]
         strays += (pid for pid in self.grouped(child) if pid in table.rows)
-        gone = taken and (child.ended or child.inherited)  # that number is another's now
         return table.family(strays if gone else [child.pid, *strays])
 
     def _group_as_member(self, child: Child) -> list[Process]:

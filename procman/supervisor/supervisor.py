@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 ECHO_S = 1.0  # so soon after a stop has begun, another signal says the same once more; see ``is_echo``
 TYPED_ECHO_S = 0.1  # the same for Ctrl-C, which a person may press twice in a second and mean it
+FIRST_WORDS_S = 0.005  # what a dyno says at once is shown before we import what only others want of us
 HEAP = 24 << 20  # bytes; see settle_heap
 
 
@@ -148,15 +149,19 @@ class Supervisor:
             self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
         adopt()
         # Whoever made way for us kept signals for us; and whoever started us may have blocked some, SIGCHLD included.
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        # SIGUSR2 waits until there is somebody to heed it.
+        signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGUSR2,))
         if formation is not None:
             self.post(FormationChanged(formation, generation))
+        self._pump.flush()  # the first lines do not wait for what is done and imported now
         if self._children:
             self._reap()  # some may have ended before we came
-        self._pump.flush()  # the first lines do not wait for what is imported now
         self.processes.settle()
         settle_heap()
+        self.loop.turn(FIRST_WORDS_S)
+        self._pump.flush()
         on_started()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         while self._quit is None:
             self._pump.flush()
             for action in self.after_turn:

@@ -231,14 +231,14 @@ def chosen(name: str, told: Given) -> RemoteVerb | None:
     """The server's side of a verb that both have, if it is meant; None for this directory's formation."""
     if SIDES.get(name) is not Side.EITHER:
         return None
-    import os
-
-    from procman.cli.remote.target import app_name
-
     if "app" in told.fields or "remote" in told.fields:
         return BOTH[name]
     if {"socket", "name"} & set(told.fields) or runs_here(told):
         return None
+    import os
+
+    from procman.cli.remote.target import app_name  # and HTTP with it, which takes as long as all the rest of `ps`
+
     return BOTH[name] if app_name(told.fields, os.environ) else None
 
 
