@@ -18,7 +18,8 @@ from tests.served import Served, by_name
 from tests.test_outliving import TWO, detach, end, kill, log, pids, rows
 
 START = (sys.executable, "-m", "procman", "start", "--detach")
-GATED = (sys.executable, "-c", "import os, sys; input(); os.execv(sys.argv[1], sys.argv[1:])", *START)  # a shell adds PWD
+# Not by a shell, which would add PWD.
+GATED = (sys.executable, "-c", "import os, sys; input(); os.execv(sys.argv[1], sys.argv[1:])", *START)
 RACES = 20
 
 
