@@ -297,8 +297,10 @@ class Worker:
             )
 
         await self._host.db.run(commit)
-        self._rollouts.end(app, release, Outcome("succeeded"))
-        await self._switch(plan)
+        try:
+            await self._switch(plan)  # before whoever pushed hears of it, and looks
+        finally:
+            self._rollouts.end(app, release, Outcome("succeeded"))
 
     async def _switch(self, plan: Plan) -> None:
         """The router's step; the old generation goes when its requests are answered, without being waited for."""
