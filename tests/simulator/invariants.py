@@ -238,7 +238,7 @@ class Invariants:
         check(not kernel.children(kernel.ours), "a child is left unreaped")
         check(not kernel.handled, f"signals are not given back: {kernel.handled}")
         ends = [fd for fd, end in world.files.fds.items() if end.kind != "select" and end.of is not world.control]
-        stalled = world.settings.disk and world.scribe.waiting  # the disk, and nobody waited any longer
+        stalled = world.settings.disk and world.scribe._tasks  # the disk, and nobody waited any longer
         kept = {0, 1, 2, world.output.sink.hangup_fd}
         if world.settings.disk:
             kept |= {world.scribe._reader, world.scribe._writer, *(ends if stalled else ())}
