@@ -45,10 +45,9 @@ class Loop:
         """Call back with the time whenever ``deadline()``, asked before each wait, has come."""
         self._deadlines.append((deadline, callback))
 
-    def turn(self, at_most: float = FOREVER) -> None:
-        """Wait once, and call back everything that is due. ``at_most``: seconds to wait."""
+    def turn(self) -> None:
+        """Wait once, and call back everything that is due."""
         due = min((deadline() for deadline, _ in self._deadlines), default=FOREVER)
-        due = min(due, self.now() + at_most)
         timeout = None if due == FOREVER else max(due - self.now(), 0.0)
         for key, _ in self._selector.select(timeout):
             key.data()

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 ECHO_S = 1.0  # so soon after a stop has begun, another signal says the same once more; see ``is_echo``
 TYPED_ECHO_S = 0.1  # the same for Ctrl-C, which a person may press twice in a second and mean it
-FIRST_WORDS_S = 0.005  # what a dyno says at once is shown before we import what only others want of us
 HEAP = 24 << 20  # bytes; see settle_heap
 
 
@@ -158,8 +157,6 @@ class Supervisor:
             self._reap()  # some may have ended before we came
         self.processes.settle()
         settle_heap()
-        self.loop.turn(FIRST_WORDS_S)
-        self._pump.flush()
         on_started()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         while self._quit is None:
