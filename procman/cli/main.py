@@ -10,7 +10,6 @@ from procman.errors import ProcmanError
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    gc.disable()  # what is imported stays: a tenth of the time to the first dyno would go into looking for garbage
     # Until a verb installs its own handlers, Ctrl-C ends the program at once and without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     status = dispatch(sys.argv[1:])
@@ -51,20 +50,18 @@ def _dispatch(argv: list[str]) -> int:
 
         words = join_values(words)
     if words[:1] == ["start"] and (given := read_fast("start", words[1:])) is not None:
+        gc.disable()  # what is imported stays: to look for garbage in it takes a tenth of the time to the first dyno
         from procman.cli.start import start
 
         return start(given)
     if words[:1] == ["forever"]:  # its words are its script's, which click must not read
         from procman.cli.forever.actions import forever
 
-        gc.enable()
         return forever(words[1:])
     if words[:1] == ["supervise"]:  # a server's word, in no help
         from procman.cli.supervise import supervise
 
-        gc.enable()
         return supervise(words[1:])
     from procman.cli.group import run
 
-    gc.enable()
     return run(words)

@@ -208,9 +208,9 @@ def _policy(text: str) -> RestartPolicy:
 def _graces(texts: list[str]) -> dict[str, float]:
     graces = {}
     for item in formation_arg.items(texts):
-        name, equals, time = item.rpartition("=")
         try:
-            graces[formation_arg.parse_type(name) if equals else ALL] = duration.parse(time)
+            kind, time = _typed(item)
+            graces[kind] = duration.parse(time)
         except ValueError as error:
             raise ValueError(f"'{item}': {error}") from None
     return graces
