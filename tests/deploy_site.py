@@ -1,11 +1,9 @@
 """A whole server for tests of deploys: real git over TLS, real builds, dynos and HAProxy; with apps of a few lines."""
 
-import contextlib
 import json
 import os
 import shlex
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -117,9 +115,7 @@ class DeploySite:
 
     def close(self) -> None:
         """End everything, HAProxy too, and remove the folder."""
-        with contextlib.suppress(OSError, ValueError):
-            for line in (self.server.data / "router" / "haproxy.pid").read_text().split():
-                os.kill(int(line), signal.SIGTERM)
+        self.server.end_router()
         self.server.close()
         left = self.shop.processes()
         self.shop.close()

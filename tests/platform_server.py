@@ -162,6 +162,12 @@ class PlatformServer:
                     found.append(int(name))
         return found
 
+    def end_router(self) -> None:
+        """HAProxy, which outlives its server, if there is one."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in (self.data / "router" / "haproxy.pid").read_text().split():
+                os.kill(int(line), signal.SIGTERM)
+
     def close(self) -> None:
         """End everything: who starts others first."""
         if self.running:

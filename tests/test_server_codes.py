@@ -28,9 +28,7 @@ def server(workshop):
     server.start()
     server.create("demo")
     yield server
-    with contextlib.suppress(OSError):
-        for line in (server.data / "router" / "haproxy.pid").read_text().split():
-            os.kill(int(line), signal.SIGTERM)
+    server.end_router()
     server.close()
 
 

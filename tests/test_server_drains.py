@@ -1,10 +1,8 @@
 """Drains and the metrics in an app's log, through a whole server: real dynos, a real router, real receivers."""
 
 import asyncio
-import contextlib
 import os
 import re
-import signal
 import textwrap
 
 import pytest
@@ -28,9 +26,7 @@ def server(workshop):
     server = PlatformServer(workshop, "--router-port", str(free_port()))
     server.router_port = int(server.flags[-1])
     yield server
-    with contextlib.suppress(OSError):
-        for line in (server.data / "router" / "haproxy.pid").read_text().split():
-            os.kill(int(line), signal.SIGTERM)
+    server.end_router()
     server.close()
 
 

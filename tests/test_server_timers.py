@@ -1,6 +1,5 @@
 """H codes of what takes too long, through a whole server whose router has less patience than Heroku's."""
 
-import contextlib
 import os
 import re
 import signal
@@ -31,9 +30,7 @@ def server(workshop):
     server.start()
     server.create("demo")
     yield server
-    with contextlib.suppress(OSError):
-        for line in (server.data / "router" / "haproxy.pid").read_text().split():
-            os.kill(int(line), signal.SIGTERM)
+    server.end_router()
     server.close()
 
 
