@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from procman.router import Router, Server, Settings, Site, Timeouts
 from procman.router.binary import of_wheel
+from procman.router.configuration import MASTER_SOCKET
+from procman.router.runtime_socket import RuntimeSocket
 from tests.harness import free_port
 
 PATIENCE_S = 20.0
@@ -138,6 +140,9 @@ class Town:
                     found.append(int(name))
         return found
 
+    async def looked_at(self) -> None:
+        await looked_at(self.directory)
+
     async def dyno(self, name="web.1", port=0) -> Dyno:
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(WEB), env={"DYNO": name, "PORT": str(port)}, stdout=asyncio.subprocess.PIPE
@@ -170,6 +175,31 @@ class Town:
                         return line
                 self.came.clear()
                 await self.came.wait()
+
+
+async def looked_at(directory: Path) -> None:
+    """Until HAProxy, whose directory this is, has seen for itself that every dyno accepts connections.
+
+    It looks at a new one first when a quarantine would end. If the dyno has stopped listening by then, that finds it
+    out, and no request is ever refused.
+    """
+    place = os.open(directory, os.O_PATH)
+    try:
+        master = RuntimeSocket(place, MASTER_SOCKET)
+        async with asyncio.timeout(PATIENCE_S):
+            while any(state != "L4OK" for state in await looks(master)):
+                await asyncio.sleep(0.02)
+    finally:
+        os.close(place)
+
+
+async def looks(master: RuntimeSocket) -> list[str]:
+    """What came of the last look at each dyno: ``INI``, ``L4OK`` (beginning with ``*`` while it lasts) or a failure."""
+    worker = (await master.processes()).worker
+    assert worker
+    rows = (await master.tell(worker, ["show stat -1 4 -1"])).splitlines()
+    column = rows[0].split(",").index("check_status")
+    return [row.split(",")[column] for row in rows[1:] if row]
 
 
 def site(*servers: Server, **options) -> Site:

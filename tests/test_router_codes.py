@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from procman.router import Server
+from tests.harness import free_port
 from tests.router_harness import HASTY, NAMES, PROGRAMS, Town, run, site, values
 
 KEYS = ["at", "method", "path", "host", "request_id", "fwd", "dyno"]
@@ -184,12 +185,13 @@ def test_a_port_that_does_not_answer_is_a_timeout(tmp_path, haproxy):
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         waiting = [socket.socket() for _ in range(3)]
-        for one in waiting:  # fills the backlog: what comes now is not even refused
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
         try:
             async with Town(tmp_path, haproxy) as town:
                 await town.router.apply([site(Server("web.1", 1, full.getsockname()[1]))])
+                await town.looked_at()
+                for one in waiting:  # fills the backlog: what comes now is not even refused
+                    one.setblocking(False)
+                    one.connect_ex(full.getsockname())
                 assert (await town.get("/timeout")).status == 503
                 check(await town.line("/timeout"), "H19", "error", "Backend connection timeout", "503")
         finally:
@@ -208,18 +210,21 @@ async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 
 def test_a_refused_connection_is_named_and_the_next_request_waits_for_the_dyno(tmp_path, haproxy):
     async def scenario():
-        with socket.socket() as mute:  # bound and not listening: nobody else gets the port
-            mute.bind(("127.0.0.1", 0))
+        with socket.socket() as mute:
+            mute.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            mute.bind(("127.0.0.1", free_port()))
+            mute.listen()
             server = Server("web.1", 1, mute.getsockname()[1])
             async with Town(tmp_path, haproxy, timeouts=HASTY._replace(connect=1.5)) as town:
                 await town.router.apply([site(server)])
+                await town.looked_at()
+                mute.shutdown(socket.SHUT_RDWR)  # still bound: nobody else gets the port
                 assert (await town.get("/first")).status == 503
                 check(await town.line("/first"), "H21", "error", "Backend connection refused", "503")
                 assert (await town.get("/second")).status == 503
                 check(await town.line("/second"), "H99", "error", "Platform error", "503")
                 third = asyncio.create_task(town.get("/third"))
-                mute.close()
-                async with await asyncio.start_server(answer_once, "127.0.0.1", server.port):  # there at once
+                async with await asyncio.start_server(answer_once, sock=mute):  # listens again
                     assert (await third).status == 200
 
     run(scenario())

@@ -1,5 +1,6 @@
 """H codes of what takes too long, through a whole server whose router has less patience than Heroku's."""
 
+import asyncio
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import pytest
 from procman.router.binary import find_binary
 from tests.harness import DEADLINE_S, free_port
 from tests.platform_server import PlatformServer, poll
+from tests.router_harness import looked_at
 from tests.test_server_codes import ODD, get, logged
 
 TIMES = {"connect": 1.5, "first-byte": 0.6, "idle": 0.9, "head": 0.6, "boot": 0.5, "quarantine": 0.1}
@@ -109,6 +111,7 @@ def test_an_app_that_does_not_come_up_is_waited_for_and_named(server):
 def test_a_dyno_that_takes_no_connections_is_named_by_how_it_does_not(server):
     server.deploy("demo", {"web": MOODY})
     poll(lambda: get(server).status_code == 200)
+    asyncio.run(looked_at(server.data / "router"))
     assert get(server, "/deaf").status_code == 200
     assert get(server, "/timeout").status_code == 503
     found = check(server, "/timeout", "H19", "Backend connection timeout")
@@ -120,6 +123,7 @@ def test_a_dyno_that_takes_no_connections_is_named_by_how_it_does_not(server):
 def test_a_dyno_that_refuses_connections_is_named_and_comes_back_by_itself(server):
     server.deploy("demo", {"web": MOODY})
     poll(lambda: get(server).status_code == 200)
+    asyncio.run(looked_at(server.data / "router"))
     assert get(server, "/refuse").status_code == 200
     assert get(server, "/refused").status_code == 503
     found = check(server, "/refused", "H21", "Backend connection refused")
