@@ -39,14 +39,15 @@ def own_ports() -> int:
 class PlatformServer:
     """``more``: flags. Everything that it starts is found by its data directory, and ended by ``close``."""
 
-    def __init__(self, shop: Workshop, *more: str):
+    def __init__(self, shop: Workshop, *more: str, local: bool = True):
         self.shop = shop
         self.data = shop.directory / "data"
         self.port = free_port()
         self.router_port = self.port + 3
         routing = () if "--router-port" in more else ("--no-router",)
         first = ("--first-port", str(own_ports()))
-        self.flags = ("--data", str(self.data), "--port", str(self.port), *first, *routing, *more)
+        reach = ("--allow-local-addresses",) if local else ()
+        self.flags = ("--data", str(self.data), "--port", str(self.port), *first, *routing, *reach, *more)
         self.running: Running | None = None
 
     def start(self, **options) -> Running:

@@ -133,7 +133,7 @@ class Platform:
         self.runtime, self.log, self.rendezvous = FakeRuntime(), FakeLog(), FakeRendezvous()
         self.time = 1_700_000_000.0
         self.host = Host(
-            self.db, self.runtime, self.layout, self.log, Settings(**settings), rendezvous=self.rendezvous,
+            self.db, self.runtime, self.layout, self.log, Settings(**{"allow_local_addresses": True, **settings}), rendezvous=self.rendezvous,
             now=self.now,
         )
         outputs = Outputs(self.layout)

@@ -17,6 +17,7 @@ from procman.builds.request import Limits
 from procman.errors import ProcmanError
 from tests.builds_harness import write_tree
 
+HERE = Limits(local=True)
 ENV = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 ENV |= {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
@@ -118,7 +119,7 @@ def language(pack):
 
 @pytest.mark.parametrize(("ref", "name"), [("", "Two"), ("#old", "One"), ("#v1", "One"), ("#main", "Two")])
 def test_a_buildpack_is_fetched_at_its_ref(url, tmp_path, ref, name):
-    pack = buildpack.obtain(url + ref, str(tmp_path), 1)
+    pack = buildpack.obtain(url + ref, str(tmp_path), 1, HERE)
     assert language(pack) == name
     assert not (tmp_path / "1" / ".git").exists()
 
@@ -126,7 +127,7 @@ def test_a_buildpack_is_fetched_at_its_ref(url, tmp_path, ref, name):
 @pytest.mark.parametrize("length", [40, 9])
 def test_a_commit_whole_or_shortened_is_a_ref_too(url, origin, tmp_path, length):
     commit = git("rev-parse", "old", cwd=origin)
-    assert language(buildpack.obtain(f"{url}#{commit[:length]}", str(tmp_path), 1)) == "One"
+    assert language(buildpack.obtain(f"{url}#{commit[:length]}", str(tmp_path), 1, HERE)) == "One"
 
 
 @pytest.mark.parametrize(
@@ -143,13 +144,13 @@ def test_a_commit_whole_or_shortened_is_a_ref_too(url, origin, tmp_path, length)
 )
 def test_what_cannot_be_fetched_is_a_sentence(url, tmp_path, word, said):
     with pytest.raises(ProcmanError) as refused:
-        buildpack.obtain(word.format(url=url), str(tmp_path), 1)
+        buildpack.obtain(word.format(url=url), str(tmp_path), 1, HERE)
     assert said in refused.value.what
 
 
 def test_a_password_in_the_address_is_never_shown(tmp_path):
     with pytest.raises(ProcmanError) as refused:
-        buildpack.obtain("http://me:hunter22@127.0.0.1:9/x.git", str(tmp_path), 1)
+        buildpack.obtain("http://me:hunter22@127.0.0.1:9/x.git", str(tmp_path), 1, HERE)
     assert "hunter22" not in refused.value.what
     assert "http://127.0.0.1:9/x.git" in refused.value.what
 
@@ -159,7 +160,7 @@ def test_a_tarball_and_a_folder_are_buildpacks_too(origin, tmp_path):
         archive.add(origin / "bin", "pack-1.0/bin")
     os.mkdir(tmp_path / "packs")
     for number, word in enumerate((tmp_path / "pack.tgz", origin)):
-        assert language(buildpack.obtain(str(word), str(tmp_path / "packs"), number)) == "Two"
+        assert language(buildpack.obtain(str(word), str(tmp_path / "packs"), number, HERE)) == "Two"
 
 
 def test_a_tarball_is_fetched_over_http(origin, tmp_path):
@@ -168,9 +169,9 @@ def test_a_tarball_is_fetched_over_http(origin, tmp_path):
     handler = functools.partial(QuietFiles, directory=str(tmp_path))
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address:
         (tmp_path / "packs").mkdir()
-        assert language(buildpack.obtain(f"{address}/pack.tgz", str(tmp_path / "packs"), 1)) == "Two"
+        assert language(buildpack.obtain(f"{address}/pack.tgz", str(tmp_path / "packs"), 1, HERE)) == "Two"
         with pytest.raises(ProcmanError, match="404"):
-            buildpack.obtain(f"{address}/other.tgz", str(tmp_path / "packs"), 2)
+            buildpack.obtain(f"{address}/other.tgz", str(tmp_path / "packs"), 2, HERE)
 
 
 class QuietFiles(http.server.SimpleHTTPRequestHandler):
@@ -181,7 +182,7 @@ class QuietFiles(http.server.SimpleHTTPRequestHandler):
 def test_a_folder_without_scripts_is_no_buildpack(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProcmanError, match="it has no bin/detect"):
-        buildpack.obtain(str(tmp_path / "empty"), str(tmp_path), 1)
+        buildpack.obtain(str(tmp_path / "empty"), str(tmp_path), 1, HERE)
 
 
 def test_a_submodule_is_fetched_over_http_and_counts(origin, tmp_path):
@@ -198,10 +199,10 @@ def test_a_submodule_is_fetched_over_http_and_counts(origin, tmp_path):
         git("commit", "--quiet", "-m", "x", cwd=app)
         commit = git("rev-parse", "HEAD", cwd=app)
         (tmp_path / "tree").mkdir()
-        done = materialise(str(app / ".git"), commit, str(tmp_path / "tree"), {}, Limits())
+        done = materialise(str(app / ".git"), commit, str(tmp_path / "tree"), {}, HERE)
         assert (tmp_path / "tree/vendor/lib/bin/detect").read_text() == "#!/bin/sh\necho Two\n"
         assert not (tmp_path / "tree/vendor/lib/.git").exists()
         assert done.entries == 7  # .gitmodules, a, vendor, vendor/lib; bin and its two scripts
         (tmp_path / "small").mkdir()
         with pytest.raises(ProcmanError, match="more than 2 files"):
-            materialise(str(app / ".git"), commit, str(tmp_path / "small"), {}, Limits(entries=6))
+            materialise(str(app / ".git"), commit, str(tmp_path / "small"), {}, HERE._replace(entries=6))

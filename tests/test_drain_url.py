@@ -8,6 +8,7 @@ from procman.errors import ProcmanError
 from procman.logs.drain_http import answer
 from procman.logs.drain_tcp import TcpReceiver
 from procman.logs.drain_url import Receiver, parse_url
+from procman.reach import Reach
 from tests.receivers import SyslogReceiver, run
 
 
@@ -92,7 +93,7 @@ def test_a_syslog_receiver_that_stays_away_is_looked_for_ever_more_rarely():
         async with gone.listening():
             pass
         to = parse_url(f"syslog://127.0.0.1:{gone.port}")
-        receiver = TcpReceiver(to, None, 5.0, 30.0, 300.0, lambda: now, lambda: None)
+        receiver = TcpReceiver(to, None, 5.0, 30.0, 300.0, lambda: now, lambda: None, Reach(local=True))
         receiver.put([b"6 hello\n"])
         waits = []
         for _ in range(6):

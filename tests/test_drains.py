@@ -9,6 +9,7 @@ import pytest
 
 from procman.logs.drains import Drain, DrainManager
 from procman.logs.shipper import Pace
+from procman.reach import Reach
 from tests.receivers import ROUTER, App, HttpReceiver, SyslogReceiver, make_certificate, run, unframe
 
 TOKEN = "d.0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -29,7 +30,8 @@ def certificate(tmp_path_factory):
 @asynccontextmanager
 async def shipping(app: App, *urls: str, pace: Pace = QUICK, **more):
     """A manager with a drain a URL, d-0 and so on."""
-    manager = DrainManager(lambda app_id: app.log, os.path.dirname(app.log.stores[0]) + "/drains", pace, **more)
+    state = os.path.dirname(app.log.stores[0]) + "/drains"
+    manager = DrainManager(lambda app_id: app.log, state, pace, reach=Reach(local=True), **more)
     manager.set_drains("app", [Drain(f"d-{number}", TOKEN, url) for number, url in enumerate(urls)])
     try:
         yield manager

@@ -15,6 +15,7 @@ from procman.platform.deliveries import Deliverer
 from procman.platform.release_phase import ReleasePhase
 from procman.platform.rollouts import Outcome
 from procman.platform.schedules import Schedules
+from procman.reach import Reach
 from procman.server.apps import clear_up
 from procman.server.listeners import Front
 from procman.store import tables
@@ -157,7 +158,7 @@ def test_a_source_that_trickles_is_given_up(tmp_path, monkeypatch):
         threading.Thread(target=server.serve_forever).start()
         try:
             with pytest.raises(ProcmanError, match="did not come within"):
-                build_sources.fetch(f"http://127.0.0.1:{server.server_port}/", str(tmp_path))
+                build_sources.fetch(f"http://127.0.0.1:{server.server_port}/", str(tmp_path), Reach(local=True))
         finally:
             gone.set()
             server.shutdown()

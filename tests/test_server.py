@@ -264,3 +264,20 @@ def test_no_secret_stands_in_any_command_line(server):
     for path in kept:
         if b"xyzzy-4711" in path.read_bytes():
             assert stat.S_IMODE(os.stat(path).st_mode) == 0o600, path
+
+
+def test_a_server_whose_operator_did_not_say_so_goes_nowhere_on_its_own_host(workshop):
+    server = PlatformServer(workshop, local=False)
+    env = {"PROCMAN_DATA": str(server.data)}
+    try:
+        server.start()
+        server.create("demo")
+        blob = {"source_blob": {"url": f"http://localhost:{server.port}/apps"}}
+        refused = server.call("POST", "/apps/demo/builds", blob, status=422)
+        assert "localhost (127.0.0.1) is this host itself" in refused["message"]
+        said = workshop.call("drains:add", "syslog://127.0.0.1:514", "-a", "demo", env=env)
+        assert said.stderr.startswith("procman: Url is invalid: 127.0.0.1 is this host itself: only a server with")
+    finally:
+        server.close()
+    unit = workshop.call("server", "install", "--print", "--allow-local-addresses").stdout
+    assert " --allow-local-addresses" in unit

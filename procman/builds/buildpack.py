@@ -5,21 +5,22 @@ import re
 import shutil
 import stat
 import subprocess
-import urllib.request
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from procman.builds.archive import source_tarball
+from procman.builds.git_remote import PROTOCOLS, SHORT, Remote, reach_repository
 from procman.builds.report import without_password
 from procman.builds.request import Limits
 from procman.errors import ProcmanError
+from procman.reach import Reach, reason
 
 # Heroku's order begins so, as far as known; static and procfile are ours, and come last.
 BUILTIN = ("ruby", "nodejs", "python", "go", "static", "procfile")
 HERE = os.path.join(os.path.dirname(__file__), "buildpacks")
-PROTOCOLS = ("https", "http", "ssh", "git")
 FETCH_S = 300.0
 BIGGEST = 200 << 20
+NOWHERE = Remote("")  # for what git does by itself
 SCRIPTS = ("detect", "compile", "release")
 
 
@@ -60,7 +61,7 @@ def builtin(name: str, folder: str) -> Buildpack:
     return Buildpack(f"heroku/{name}", f"{folder}/{name}", builtin=True)
 
 
-def obtain(word: str, folder: str, number: int) -> Buildpack:
+def obtain(word: str, folder: str, number: int, limits: Limits) -> Buildpack:
     """Get a buildpack that is not one of ours into ``folder``. Raises ProcmanError."""
     target = f"{folder}/{number}"
     shown = without_password(word)
@@ -72,10 +73,10 @@ def obtain(word: str, folder: str, number: int) -> Buildpack:
         else:
             _unpack(url, target, shown)
     elif urlsplit(url).scheme in ("http", "https") and re.search(r"\.(tgz|tar\.gz)$", urlsplit(url).path):
-        _download(url, f"{target}.tgz", shown)
+        _download(url, f"{target}.tgz", shown, limits.reach)
         _unpack(f"{target}.tgz", target, shown)
     else:
-        _clone(url, ref, target, shown)
+        _clone(url, ref, target, shown, limits.reach)
     found = Buildpack(shown, target)
     for name in SCRIPTS[:2]:
         if found.script(name) is None:
@@ -99,41 +100,45 @@ def _unpack(path: str, target: str, shown: str) -> None:
         raise ProcmanError(f"cannot use the buildpack {shown}: {error}") from None
 
 
-def _download(url: str, path: str, shown: str) -> None:
+def _download(url: str, path: str, shown: str, reach: Reach) -> None:
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as file:  # noqa: S310 - http(s) only
+        with reach.open(url, {}, 60) as answer, open(path, "wb") as file:
             while chunk := answer.read(1 << 18):
                 file.write(chunk)
                 if file.tell() > BIGGEST:
                     raise ProcmanError(f"cannot use the buildpack {shown}: it is larger than {BIGGEST >> 20} MB")
     except (OSError, ValueError) as error:
-        raise ProcmanError(f"cannot fetch the buildpack {shown}: {error}") from None
+        raise ProcmanError(f"cannot fetch the buildpack {shown}: {reason(error) or error}") from None
 
 
-def _clone(url: str, ref: str, target: str, shown: str) -> None:
-    if urlsplit(url).scheme not in PROTOCOLS and not re.fullmatch(r"[\w.-]+@[\w.-]+:[\w./~-]+", url):
+def _clone(url: str, ref: str, target: str, shown: str, reach: Reach) -> None:
+    if urlsplit(url).scheme not in PROTOCOLS and not SHORT.fullmatch(url):
         hint = "https://…/NAME.git, …#REF, a .tgz, or heroku/python"
         raise ProcmanError(f"cannot use the buildpack {shown}: it is no address of a buildpack", hint)
     if ref.startswith("-") or not ref.isprintable():
         raise ProcmanError(f"cannot use the buildpack {shown}: {ref!r} is no branch, tag or commit")
+    try:
+        remote = reach_repository(url, reach)
+    except ProcmanError as error:
+        raise ProcmanError(f"cannot fetch the buildpack {shown}: {error}") from None
     _git("init", "--quiet", target, shown=shown)
-    fetch = ("-C", target, "fetch", "--quiet", "--depth", "1", "--", url)
+    fetch = ("-C", target, *remote.options, "fetch", "--quiet")
     if re.fullmatch(r"[0-9a-f]{7,39}", ref):  # a shortened commit cannot be asked for by name
         every = ("refs/heads/*:refs/remotes/origin/*", "refs/tags/*:refs/tags/*")
-        _git("-C", target, "fetch", "--quiet", "--", url, *every, shown=shown)
+        _git(*fetch, "--", remote.url, *every, shown=shown, remote=remote)
         _git("-C", target, "checkout", "--quiet", ref, shown=shown)
     else:
-        _git(*fetch, ref or "HEAD", shown=shown)
+        _git(*fetch, "--depth", "1", "--", remote.url, ref or "HEAD", shown=shown, remote=remote)
         _git("-C", target, "checkout", "--quiet", "FETCH_HEAD", shown=shown)
     shutil.rmtree(f"{target}/.git", ignore_errors=True)
 
 
-def _git(*words: str, shown: str) -> None:
+def _git(*words: str, shown: str, remote: Remote = NOWHERE) -> None:
     env = {
         **os.environ,
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": ":".join(PROTOCOLS),
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+        "GIT_SSH_COMMAND": remote.ssh,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
     }

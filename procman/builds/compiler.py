@@ -119,7 +119,7 @@ class Compiler:
         words, origin = detection.wished(self.request, settings)
         if not words:
             return [detection.detected(self.packs, self.build_dir, self.env, self.report)]
-        return detection.given(words, origin, self.packs, self.build_dir, self.env, self.report)
+        return detection.given(words, origin, self.packs, self.request.limits, self.report)
 
     def _compile(self, chosen: Chosen) -> Chosen:
         """Detect (if that was not the choice already), compile, and take over what it exports."""

@@ -8,7 +8,7 @@ from procman.builds import buildpack, scripts
 from procman.builds.buildpack import BUILTIN, Buildpack
 from procman.builds.failure import BuildFailed
 from procman.builds.report import Report, listed, without_password
-from procman.builds.request import BuildRequest
+from procman.builds.request import BuildRequest, Limits
 from procman.errors import ProcmanError
 from procman.formats.app_json import AppJson
 
@@ -36,7 +36,7 @@ def wished(request: BuildRequest, app_json: AppJson) -> tuple[tuple[str, ...], s
 
 
 def given(
-    words: tuple[str, ...], origin: str, folder: str, build_dir: str, env: Mapping[str, str], report: Report
+    words: tuple[str, ...], origin: str, folder: str, limits: Limits, report: Report
 ) -> list[Chosen]:
     """Get the buildpacks of a list, in its order; each must fit. Raises BuildFailed."""
     shown = [f"heroku/{name}" if (name := buildpack.name_of(word)) else without_password(word) for word in words]
@@ -52,7 +52,7 @@ def given(
     for number, word in enumerate(words, 1):
         try:
             name = buildpack.name_of(word)
-            pack = buildpack.builtin(name, folder) if name else buildpack.obtain(word, folder, number)
+            pack = buildpack.builtin(name, folder) if name else buildpack.obtain(word, folder, number, limits)
         except ProcmanError as error:
             why = str(error)
             hint = (f"Hint: {error.hint}",) if error.hint else ()

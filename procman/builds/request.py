@@ -5,12 +5,15 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from procman.reach import Reach
+
 MB = 1 << 20
 
 
 class Limits(NamedTuple):
     """What a build may take. ``slug``: bytes of the packed slug; ``warn``: bytes from which a warning is due;
-    ``entries`` and ``tree``: files and bytes of the source (Heroku: limits, slug-compiler).
+    ``entries`` and ``tree``: files and bytes of the source (Heroku: limits, slug-compiler). ``local``: whether URLs of
+    users may lead to this host itself.
     """
 
     seconds: float = 900.0
@@ -18,6 +21,12 @@ class Limits(NamedTuple):
     warn: int = 300 * MB
     entries: int = 200_000
     tree: int = 1024 * MB
+    local: bool = False
+
+    @property
+    def reach(self) -> Reach:
+        """Where buildpacks and submodules may come from."""
+        return Reach(self.local)
 
 
 class BuildRequest(NamedTuple):

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from procman.builds.checkout import Checkout, Entry, materialise, refusal, run
+from procman.builds.git_remote import reach_repository
 from procman.builds.report import without_password
 from procman.builds.request import Limits
+from procman.errors import ProcmanError
 
 MOST = 50
 DEEPEST = 5
@@ -70,14 +72,18 @@ def fetch(module: Submodule, digest: str, folder: str, env: Mapping[str, str], l
     """Fetch the one commit that is asked for and write its files below ``folder``."""
     shown = without_password(module.url)
     check_url(module, shown)
+    lost = f"the submodule {module.path!r} cannot be fetched from {shown}"
+    try:
+        remote = reach_repository(module.url, limits.reach)
+    except ProcmanError as error:
+        raise refusal(f"{lost}: {error}") from None
     target = inside(folder, module.path)
     outside = {name: value for name, value in env.items() if name not in OF_THE_PUSH}
     with tempfile.TemporaryDirectory(prefix="procman-submodule-") as scratch:
         run(("git", "init", "--quiet", "--bare", scratch), outside, scratch)
         words = ("-c", "fetch.fsckObjects=true", "-c", "protocol.file.allow=never", "-c", "http.lowSpeedLimit=1000")
-        slow = ("-c", "http.lowSpeedTime=60", "fetch", "--quiet", "--depth", "1")
-        argv = ("git", "--git-dir", scratch, *words, *slow, "--", module.url, digest)
-        run(argv, outside, scratch, f"the submodule {module.path!r} cannot be fetched from {shown}")
+        slow = ("-c", "http.lowSpeedTime=60", *remote.options, "fetch", "--quiet", "--depth", "1")
+        run(("git", "--git-dir", scratch, *words, *slow, "--", remote.url, digest), outside, scratch, lost)
         return materialise(scratch, digest, target, outside, limits)
 
 

@@ -188,6 +188,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("domain", ("--domain",), "DOMAIN", "Apps are reached at NAME.DOMAIN (default: localhost)."),
         Option("router", ("--router",), None, "Route requests to web dynos by HAProxy, or not.", off=("--no-router",)),
         Option("push_creates", ("--push-creates-apps",), None, "The first push to a name that is free makes the app."),
+        Option("allow_local", ("--allow-local-addresses",), None, "URLs of users may lead to this host itself."),
         Option("build_timeout", ("--build-timeout",), "SECONDS", "How long a build may take (default: 900)."),
         Option("slug_limit", ("--slug-limit",), "MB", "How large a packed slug may be (default: 500)."),
         Option("owner", ("--owner",), "EMAIL", "Whose account the first start makes (default: your name @localhost)."),

@@ -75,6 +75,7 @@ def serve(told: Given) -> int:
         https,
         timeouts(told),
         first_port(told),
+        bool(told.fields.get("allow_local")),
     )
     complain()
     return run(options, emit)

@@ -44,6 +44,8 @@ def flags(told: Given) -> list[str]:
         words.append("--no-router")
     if told.fields.get("push_creates"):
         words.append("--push-creates-apps")
+    if told.fields.get("allow_local"):
+        words.append("--allow-local-addresses")
     for field, flag in (("build_timeout", "--build-timeout"), ("slug_limit", "--slug-limit")):
         if isinstance(told.fields.get(field), str):
             words.append(f"{flag}={told.fields[field]}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from procman.logs.drain_http import HttpReceiver, Post
 from procman.logs.drain_tcp import TcpReceiver
 from procman.logs.shipper import Batch, Pace
+from procman.reach import AddressRefused
 
 Report = Callable[[str], None]  # takes what the app's log should say
 
@@ -90,7 +91,10 @@ class TcpCourier:
 
 
 class Trouble:
-    """Tells the app's log, once until it is over, that a receiver's certificate is not good (Heroku: L14)."""
+    """Tells the app's log, once until it is over, what its owner can mend.
+
+    A certificate that is not good (Heroku: L14), a URL that leads where drains may not.
+    """
 
     def __init__(self, shown: str, report: Report | None) -> None:
         self._shown = shown
@@ -99,9 +103,14 @@ class Trouble:
 
     def tell(self, error: OSError) -> None:
         """What went wrong."""
-        if isinstance(error, ssl.SSLCertVerificationError) and self._report and not self._told:
+        if self._report is None or self._told:
+            return
+        if isinstance(error, ssl.SSLCertVerificationError):
             self._told = True
             self._report(f'Error L14 (certificate validation): error="{error.verify_message}" uri="{self._shown}"')
+        elif isinstance(error, AddressRefused):
+            self._told = True
+            self._report(f"cannot send logs to {self._shown}: {error}")
 
     def over(self) -> None:
         """It works."""

@@ -5,6 +5,7 @@ import ssl
 from typing import NamedTuple
 
 from procman.logs.drain_url import Receiver
+from procman.reach import Reach
 
 HEADER_LINES = 100
 BODY_BYTES = 1 << 16  # of an answer that is read in order to keep the connection
@@ -21,11 +22,12 @@ class Post(NamedTuple):
 class HttpReceiver:
     """One drain's client. ``timeout``: seconds for one attempt, the connection included."""
 
-    def __init__(self, to: Receiver, token: str, tls: ssl.SSLContext | None, timeout: float) -> None:
+    def __init__(self, to: Receiver, token: str, tls: ssl.SSLContext | None, timeout: float, reach: Reach) -> None:
         self._to = to
         self._token = token
         self._tls = tls
         self._timeout = timeout
+        self._reach = reach
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, batch: Post) -> int:
@@ -39,11 +41,15 @@ class HttpReceiver:
                         return await self._try(data, *self._stream)
                     except OSError:  # closed while it was idle, most likely: that is not yet a failure
                         self.close()
-                self._stream = await asyncio.open_connection(self._to.host, self._to.port, ssl=self._tls)
+                self._stream = await self._reach.reached(self._to.host, self._to.port, self._open)
                 return await self._try(data, *self._stream)
         except BaseException:
             self.close()
             raise
+
+    async def _open(self, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        name = self._to.host if self._tls else None
+        return await asyncio.open_connection(address, self._to.port, ssl=self._tls, server_hostname=name)
 
     def close(self) -> None:
         """Leave the connection."""

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from procman.logs.drain_url import Receiver
+from procman.reach import Reach
 
 SILENCE_MS = 60_000  # what is not acknowledged for so long is lost with its connection
 KEPT_BYTES = 8 << 20  # of frames that may have to be sent again: more than a socket's buffer holds
@@ -105,8 +106,10 @@ class TcpReceiver:
         longest_wait: float,
         clock: Callable[[], float],
         on_loss: Callable[[], None],
+        reach: Reach,
     ) -> None:
         self._to = to
+        self._reach = reach
         self._tls = tls
         self._timeout = timeout
         self._first_wait = first_wait
@@ -170,8 +173,13 @@ class TcpReceiver:
         if self._wire:
             self._owe(self._wire.owed)
             self._wire = None
-        loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(lambda: Wire(self._on_loss), self._to.host, self._to.port, ssl=self._tls)
+        return await self._reach.reached(self._to.host, self._to.port, self._open)
+
+    async def _open(self, address: str) -> Wire:
+        loop, name = asyncio.get_running_loop(), self._to.host if self._tls else None
+        _, wire = await loop.create_connection(
+            lambda: Wire(self._on_loss), address, self._to.port, ssl=self._tls, server_hostname=name
+        )
         return wire
 
     def _owe(self, size: int) -> None:

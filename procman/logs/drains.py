@@ -15,6 +15,7 @@ from procman.logs.drain_url import Receiver, parse_url
 from procman.logs.news import AppLog
 from procman.logs.shipper import Courier, Pace, Shipper
 from procman.logs.syslog import Framing
+from procman.reach import Reach
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class DrainManager:
     """Ships the logs of all apps. ``read_stream``: an app's log. ``state_dir``: keeps a small file a drain.
 
     ``ca_file``: the certificates to trust instead of the system's. ``report``: takes an app and what its log should say
-    as ``heroku[logplex]``.
+    as ``heroku[logplex]``. ``reach``: where drains may lead.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class DrainManager:
         pace: Pace | None = None,
         ca_file: str | None = None,
         report: Callable[[str, str], None] | None = None,
+        reach: Reach | None = None,
     ) -> None:
         os.makedirs(state_dir, mode=0o700, exist_ok=True)
         self._read_stream = read_stream
@@ -56,6 +58,7 @@ class DrainManager:
         self._pace = pace or Pace()
         self._ca_file = ca_file
         self._report = report
+        self._reach = reach or Reach()
         self._contexts: dict[bool, ssl.SSLContext] = {}
         self._running: dict[str, dict[str, Running]] = {}  # by app and drain
         self._ending: set[asyncio.Task[None]] = set()
@@ -104,9 +107,10 @@ class DrainManager:
     def _courier(self, to: Receiver, drain: Drain, trouble: Trouble, ring: Callable[[], None]) -> Courier:
         pace, tls = self._pace, self._context(to.insecure) if to.tls else None
         if to.http:
-            return HttpCourier(HttpReceiver(to, drain.token, tls, pace.timeout_s), pace, trouble)
+            return HttpCourier(HttpReceiver(to, drain.token, tls, pace.timeout_s, self._reach), pace, trouble)
         clock = asyncio.get_running_loop().time
-        receiver = TcpReceiver(to, tls, pace.timeout_s, pace.reconnect_s, pace.reconnect_max_s, clock, ring)
+        waits = pace.timeout_s, pace.reconnect_s, pace.reconnect_max_s
+        receiver = TcpReceiver(to, tls, *waits, clock, ring, self._reach)
         return TcpCourier(receiver, trouble)
 
     async def _keep(self, shipper: Shipper, drain: Drain) -> None:

@@ -161,7 +161,8 @@ class BuildRun:
         limits = request.limits
         return request._replace(
             limits=limits._replace(
-                seconds=settings.build_timeout, slug=settings.slug_limit, warn=min(limits.warn, settings.slug_limit)
+                seconds=settings.build_timeout, slug=settings.slug_limit, warn=min(limits.warn, settings.slug_limit),
+                local=settings.allow_local_addresses,
             )
         )
 

@@ -5,8 +5,8 @@ import os
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from procman import __version__
@@ -15,6 +15,7 @@ from procman.errors import ProcmanError
 from procman.platform import sources
 from procman.platform.host import Host
 from procman.platform.refusals import invalid
+from procman.reach import AddressRefused, Reach, reason
 
 TIMEOUT_S = 60.0
 FETCH_S = 600.0  # for all of it: a source that trickles would hold a thread of the server's for ever
@@ -29,16 +30,31 @@ async def from_url(host: Host, url: str, checksum: str | None) -> Callable[[str]
     if wanted is not None and (len(wanted) != 64 or set(wanted) - set("0123456789abcdef")):
         raise invalid("source_blob.checksum must be SHA256: and 64 hexadecimal digits.")
     path = await sources.local_file(host, url)
+    try:
+        if path is None:
+            host.reach.check(urlsplit(url).hostname or "")
+    except AddressRefused as error:
+        raise invalid(f"source_blob.url: {error}.") from None
+    source = Source(url, path, wanted)
     folder = host.layout.path("sources")
-    return lambda tree: bring(url, path, wanted, folder, tree)
+    return lambda tree: bring(source, host.reach, folder, tree)
 
 
-def bring(url: str, path: str | None, checksum: str | None, folder: str, tree: str) -> tuple[str, ...]:
+class Source(NamedTuple):
+    """``path``: where it lies on this host already. ``checksum``: SHA-256 that it must have."""
+
+    url: str
+    path: str | None
+    checksum: str | None
+
+
+def bring(source: Source, reach: Reach, folder: str, tree: str) -> tuple[str, ...]:
     """Fetch what is not here, check it, unpack it. Raises ProcmanError, without the URL: it may hold a secret."""
+    path, checksum = source.path, source.checksum
     fetched = None
     try:
         if path is None:
-            path = fetched = fetch(url, folder)
+            path = fetched = fetch(source.url, folder, reach)
         if checksum is not None and digest(path) != checksum:
             raise ProcmanError("cannot use the source: its checksum is not the one that was given")
         source_tarball(path, tree)
@@ -48,13 +64,13 @@ def bring(url: str, path: str | None, checksum: str | None, folder: str, tree: s
             os.unlink(fetched)
 
 
-def fetch(url: str, folder: str) -> str:
+def fetch(url: str, folder: str, reach: Reach) -> str:
     """Download to a file of its own. Raises ProcmanError."""
-    request = urllib.request.Request(url, headers={"User-Agent": f"procman/{__version__}"})  # noqa: S310 - checked
+    headers = {"User-Agent": f"procman/{__version__}"}
     deadline = time.monotonic() + FETCH_S
     fd, path = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
-        with os.fdopen(fd, "wb") as file, urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with os.fdopen(fd, "wb") as file, reach.open(url, headers, TIMEOUT_S) as answer:
             while chunk := getattr(answer, "read1", answer.read)(CHUNK):
                 file.write(chunk)
                 if file.tell() > sources.MOST_BYTES:
@@ -63,8 +79,8 @@ def fetch(url: str, folder: str) -> str:
                     raise ProcmanError(f"cannot fetch the source: it did not come within {FETCH_S:.0f} s")
     except (OSError, ValueError) as error:
         os.unlink(path)
-        reason = error.code if isinstance(error, urllib.error.HTTPError) else type(error).__name__
-        raise ProcmanError(f"cannot fetch the source: {reason}") from None
+        why = error.code if isinstance(error, urllib.error.HTTPError) else reason(error) or type(error).__name__
+        raise ProcmanError(f"cannot fetch the source: {why}") from None
     except ProcmanError:
         os.unlink(path)
         raise

@@ -5,28 +5,20 @@ threads of its own, so that neither the API nor a deploy ever waits for somebody
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
-import http.client
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
-from procman import __version__
 from procman.core.records import App, Build, Delivery, FormationType, Release, Webhook
 from procman.platform import formation
 from procman.platform.host import Host
-from procman.platform.plans import stamp
+from procman.platform.webhook_calls import Ended, message, post
 from procman.runtimes.base import DynoState
 from procman.store import tables
 from procman.store.database import Tx
 
-TIMEOUT_S = 15.0
 AT_A_TIME = 4
 RETRY_S = (10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)  # the last one again and again
 SYNC_S = 72 * 3600.0  # Heroku: app-webhooks; level sync is tried so long
@@ -35,18 +27,6 @@ log = logging.getLogger(__name__)
 
 Changed = Release | Build | DynoState | list[tuple[FormationType, str]] | App
 Describe = Callable[[App, Changed], Any]
-
-
-class Ended(NamedTuple):
-    """How a try ended: a status, or what went wrong instead."""
-
-    code: int | None
-    error: str | None
-
-    @property
-    def good(self) -> bool:
-        """Any 2xx."""
-        return self.code is not None and 200 <= self.code < 300
 
 
 class Deliverer:
@@ -103,7 +83,7 @@ class Deliverer:
             self._begin(self._post(hook, payload))
 
     async def _post(self, hook: Webhook, payload: Mapping[str, Any]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, post, hook, payload)
+        await asyncio.get_running_loop().run_in_executor(self._threads, post, self._host.reach, hook, payload)
 
     def hear_dynos(self, app_id: str) -> None:
         """Dynos of an app have changed: tell of each that is new, in another state, or gone."""
@@ -186,7 +166,8 @@ class Deliverer:
 
     async def _try(self, row: Delivery, hook: Webhook) -> None:
         try:
-            ended = await asyncio.get_running_loop().run_in_executor(self._threads, post, hook, row.payload)
+            loop = asyncio.get_running_loop()
+            ended = await loop.run_in_executor(self._threads, post, self._host.reach, hook, row.payload)
             await self._host.db.run(lambda tx: self._end(tx, row, hook, ended))
         finally:
             self._busy.discard(hook.id)
@@ -213,54 +194,3 @@ def newest(tx: Tx, event: str, app: App) -> Changed:
     if event == "api:formation":
         return formation.with_commands(tx, app)
     return tables.apps.get(tx, id=app.id) or app
-
-
-def message(
-    event_id: str, event: str, action: str, data: Any, now: float, hook: Webhook, delivery_id: str
-) -> dict[str, Any]:
-    """The body as Heroku sends it (Heroku: app-webhooks-schema)."""
-    return {
-        "id": event_id,
-        "action": action,
-        "created_at": stamp(now),
-        "updated_at": stamp(now),
-        "published_at": stamp(now),
-        "data": data,
-        "previous_data": {},
-        "resource": event.removeprefix("api:"),
-        "sequence": None,
-        "version": "application/vnd.heroku+json; version=3",
-        "webhook_metadata": {
-            "attempt": {"id": delivery_id},
-            "delivery": {"id": delivery_id},
-            "event": {"id": event_id, "include": event},
-            "webhook": {"id": hook.id},
-        },
-    }
-
-
-def signature(secret: str, body: bytes) -> str:
-    """``Heroku-Webhook-Hmac-SHA256``."""
-    return base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
-
-
-def post(hook: Webhook, payload: Mapping[str, Any]) -> Ended:
-    """One try, on this thread. Redirects are not followed; what is answered is not kept."""
-    body = json.dumps(payload, separators=(",", ":")).encode()
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": f"procman/{__version__}",
-        "Heroku-Webhook-Hmac-SHA256": signature(hook.secret, body),
-    }
-    if hook.authorization:
-        headers["Authorization"] = hook.authorization
-    parts = urlsplit(hook.url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-    try:
-        connection.request("POST", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", body, headers)
-        return Ended(connection.getresponse().status, None)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return Ended(None, type(error).__name__)
-    finally:
-        connection.close()

@@ -6,6 +6,7 @@ from procman.core.records import App, Drain, User
 from procman.platform import audit
 from procman.platform.host import Host
 from procman.platform.refusals import invalid, missing
+from procman.reach import AddressRefused, Reach
 from procman.store import tables
 from procman.store.database import Tx
 
@@ -25,7 +26,7 @@ async def shown(host: Host, app: App, word: str) -> Drain:
 
 async def add(host: Host, user: User, app: App, url: str) -> Drain:
     """Copy the app's log to this URL from now on. Raises Refusal."""
-    check(url)
+    check(url, host.reach)
 
     def insert(tx: Tx) -> Drain:
         if tables.drains.get(tx, app_id=app.id, url=url):
@@ -64,7 +65,7 @@ def find(tx: Tx, app: App, word: str) -> Drain:
     raise missing("drain")
 
 
-def check(url: str) -> None:
+def check(url: str, reach: Reach) -> None:
     """Raises Refusal for what logs cannot be sent to."""
     try:
         parts = urlsplit(url)
@@ -73,6 +74,10 @@ def check(url: str) -> None:
         usable = False
     if not usable or not url.isprintable() or " " in url or len(url) > 2000:
         raise invalid(f"Url is invalid: it must begin with {', '.join(f'{name}://' for name in SCHEMES)} and a host.")
+    try:
+        reach.check(parts.hostname or "")
+    except AddressRefused as error:
+        raise invalid(f"Url is invalid: {error}.") from None
 
 
 def place(url: str) -> str:

@@ -99,7 +99,7 @@ class GitAccess:
         user, app = self.push(secret)
         repository = self._host.layout.repository(app.id)
         subject, paths = await asyncio.to_thread(look_at, repository, commit)
-        limits = Limits()
+        limits = Limits(local=self._host.reach.local)
         order = Order(
             lambda folder: materialise(repository, commit.commit, folder, commit.environment, limits).notes,
             commit.commit,

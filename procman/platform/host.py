@@ -9,6 +9,7 @@ from procman.core.records import App, Release
 from procman.platform.layout import Layout
 from procman.platform.logins import Logins
 from procman.platform.threads import Threads
+from procman.reach import Reach
 from procman.runtimes.base import Runtime, Stream
 from procman.store.database import Database
 
@@ -33,6 +34,7 @@ class Settings(NamedTuple):
     last_port: int = 60_000
     first_uid: int | None = None  # None: everything runs as the server's own user
     push_creates_apps: bool = False
+    allow_local_addresses: bool = False  # whether URLs of users may lead to this host itself
     mount: str | None = None  # "/app" where dynos may have file systems of their own
     attach_timeout: float = 30.0
     drain_s: float = 30.0
@@ -114,6 +116,7 @@ class Host:
         self.layout = layout
         self.log = log
         self.settings = settings
+        self.reach = Reach(settings.allow_local_addresses)
         self.traffic: Traffic = traffic or NoTraffic()
         self.rendezvous = rendezvous
         self.now = now

@@ -8,6 +8,7 @@ from procman.core.records import App, Delivery, User, Webhook
 from procman.platform import audit
 from procman.platform.host import Host
 from procman.platform.refusals import invalid, missing
+from procman.reach import AddressRefused, Reach
 from procman.store import tables
 from procman.store.database import Tx
 
@@ -31,7 +32,7 @@ async def shown(host: Host, app: App, word: str) -> Webhook:
 
 async def add(host: Host, user: User, app: App, wish: Mapping[str, object]) -> Webhook:
     """Raises Refusal."""
-    url, include = checked_url(wish.get("url")), checked_include(wish.get("include"))
+    url, include = checked_url(wish.get("url"), host.reach), checked_include(wish.get("include"))
     level = checked_level(wish.get("level"))
     secret = checked_text("secret", wish.get("secret")) or secrets.token_hex(32)
     authorization = checked_text("authorization", wish.get("authorization"))
@@ -51,7 +52,7 @@ async def update(host: Host, user: User, app: App, word: str, wish: Mapping[str,
     """Change what is given. Raises Refusal."""
     changes: dict[str, object] = {}
     if wish.get("url") is not None:
-        changes["url"] = checked_url(wish["url"])
+        changes["url"] = checked_url(wish["url"], host.reach)
     if wish.get("include") is not None:
         changes["include"] = checked_include(wish["include"])
     if wish.get("level") is not None:
@@ -108,7 +109,7 @@ def find(tx: Tx, app: App, word: str) -> Webhook:
     return found
 
 
-def checked_url(url: object) -> str:
+def checked_url(url: object, reach: Reach) -> str:
     """Raises Refusal."""
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
@@ -117,6 +118,10 @@ def checked_url(url: object) -> str:
         usable = False
     if not isinstance(url, str) or not usable or not url.isascii() or not url.isprintable() or " " in url:
         raise invalid("url must be an http or https URL.")
+    try:
+        reach.check(parts.hostname or "")
+    except AddressRefused as error:
+        raise invalid(f"url: {error}.") from None
     return url
 
 

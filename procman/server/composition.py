@@ -82,6 +82,7 @@ class Options(NamedTuple):
     https_port: int | None = None
     router_timeouts: Timeouts = Timeouts()
     first_port: int | None = None
+    allow_local_addresses: bool = False
 
 
 def serve(options: Options, say: Callable[[str], None]) -> int:
@@ -198,6 +199,7 @@ def settings_of(options: Options, uid: int | None) -> Settings:
         mount=mount_point(),
         first_port=options.first_port or usual.first_port,
         push_creates_apps=options.push_creates_apps,
+        allow_local_addresses=options.allow_local_addresses,
         build_timeout=options.build_timeout or usual.build_timeout,
         slug_limit=options.slug_limit or usual.slug_limit,
     )

@@ -71,7 +71,8 @@ class Drains:
     def __init__(self, host: Host, logs: AppLogs, directory: str) -> None:
         self._host = host
         self._manager = DrainManager(
-            logs.of, directory, report=lambda app_id, text: logs.write(app_id, "heroku", "logplex", text)
+            logs.of, directory, report=lambda app_id, text: logs.write(app_id, "heroku", "logplex", text),
+            reach=host.reach,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
