@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,14 @@ def workshop(tmp_path) -> Iterator[Workshop]:
     left = shop.processes()
     shop.close()
     assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def parts(request) -> None:
+    """A program that a test needs and that is missing fails the test: skipped, it would never be missed."""
+    for mark in request.node.iter_markers("needs"):
+        missing = [program for program in mark.args if not shutil.which(program)]
+        assert not missing, f"not installed: {', '.join(missing)} (`make parts` does it)"
 
 
 @pytest.fixture

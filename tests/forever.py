@@ -3,7 +3,6 @@
 import json
 import os
 import select
-import shutil
 import socket
 import subprocess
 import urllib.request
@@ -21,8 +20,8 @@ server.listen(process.env.PORT, () => console.log(`listening on ${process.env.PO
 process.on("SIGTERM", () => { console.log("closing"); server.close(() => process.exit(0)); });
 """
 STEADY = "echo up $$; exec sleep 1000\n"
-npm = pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
-node = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+npm = pytest.mark.needs("npm")
+node = pytest.mark.needs("node")
 
 
 def script(workshop, text: str, name: str = "app.sh") -> str:

@@ -31,7 +31,7 @@ _procman_completion procman
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 PROCFILE = "web: exec sleep 1000\nworker: exec sleep 1000\n"
-needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+needs_bash = pytest.mark.needs("bash")
 
 
 @pytest.fixture
@@ -138,17 +138,16 @@ def test_a_broken_procfile_says_nothing_into_the_prompt(procman):
     assert bash(procman, "procman start ") == []
 
 
+@pytest.mark.needs("bash", "zsh", "fish")
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_scripts_are_what_their_shells_can_read(procman, name, tmp_path):
     script = shell(procman, "procman", "completion", name)
     assert f"_PROCMAN_COMPLETE={name}_complete" in script
-    if not shutil.which(name):
-        pytest.skip(f"no {name}")
     (tmp_path / "script").write_text(script)
     shell(procman, name, "-n", str(tmp_path / "script"))
 
 
-@pytest.mark.skipif(not shutil.which("fish"), reason="no fish")
+@pytest.mark.needs("fish")
 def test_fish_offers_dynos_with_their_states(procman):
     procman.procfile("worker: exec sleep 1000\n")
     assert procman.call("start", "--detach").returncode == 0
@@ -160,7 +159,7 @@ def test_fish_offers_dynos_with_their_states(procman):
     assert procman.call("shutdown").returncode == 0
 
 
-@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh")
+@pytest.mark.needs("zsh")
 def test_zsh_offers_dynos_with_their_states(procman, tmp_path):
     procman.procfile("worker: exec sleep 1000\n")
     assert procman.call("start", "--detach").returncode == 0

@@ -6,7 +6,6 @@ import plistlib
 import pwd
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 
@@ -253,7 +252,7 @@ def test_launchd_reads_the_property_list():
 # -- systemd ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd")
+@pytest.mark.needs("systemd-analyze")
 def test_systemd_finds_nothing_wrong(tmp_path):
     dynos = [process(env=NASTY), process(number=2), process("my_worker", needs=("web",))]
     files = exported("systemd", *dynos, app_root=str(tmp_path))

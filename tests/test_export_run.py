@@ -3,7 +3,6 @@
 import json
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +32,7 @@ EMPTY=
 WORDS = ["a ; b", "# 100%", "it's", "%(here)s"]
 SHELL_WORDS = "'a ; b' '# 100%' \"it's\" '%(here)s'"
 pytestmark = pytest.mark.slow  # runit and supervisord both wait a second before they start what has ended
-needs_runit = pytest.mark.skipif(not shutil.which("runsvdir"), reason="no runit")
+needs_runit = pytest.mark.needs("runsvdir")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import getpass
 import os
 import re
-import shutil
 import stat
 import subprocess
 
@@ -207,7 +206,7 @@ def test_what_could_not_start_is_not_installed(workshop, words, status, said):
     assert not (workshop.directory / ".config").exists()
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+@pytest.mark.needs("systemd-analyze")
 @pytest.mark.parametrize("scope", [["--user"], ["--system", "--run-as", getpass.getuser()]])
 def test_systemd_itself_finds_nothing_wrong_with_a_unit(workshop, tmp_path, scope):
     """Read by systemd, which is not run: every key known, every program there."""

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def test_help_and_manual_say_the_same(capsys):
                 assert f"`{flag}`" in section
 
 
-@pytest.mark.skipif(not shutil.which("man"), reason="no man")
+@pytest.mark.needs("man")
 def test_man_renders_it_without_a_warning():
     done = subprocess.run(
         ["man", "--warnings=all", "--no-justification", "--no-hyphenation", "-P", "cat", "-l", str(PAGE)],
@@ -58,7 +57,7 @@ def test_man_renders_it_without_a_warning():
     assert "procman completion fish > ~/.config/fish/completions/procman.fish" in done.stdout
 
 
-@pytest.mark.skipif(not shutil.which("mandoc"), reason="no mandoc")
+@pytest.mark.needs("mandoc")
 def test_mandoc_finds_nothing_wrong_but_that_no_day_is_given():
     done = subprocess.run(["mandoc", "-T", "lint", str(PAGE)], capture_output=True, text=True, check=False)
     assert [line for line in done.stdout.splitlines() if "missing date" not in line] == []
