@@ -2,13 +2,15 @@
 
 import pytest
 
+from tests.simulator.causes import GAP, GIVEN_UP, LATE_READER, SESSION, STALE_BOOKS
 from tests.simulator.mutants import (
     MUTANTS,
     adopts_by_number,
     goes_by_numbers,
-    keeps_former_releases,
+    goes_on_with_what_was_ending,
     planted,
     signals_the_reaped,
+    trusts_a_session,
 )
 from tests.simulator.schedule import PLAIN, Happening, Schedule, Script, Settings, draw
 from tests.simulator.shrink import shrink, written
@@ -16,18 +18,13 @@ from tests.simulator.world import World, failure_of
 
 SCHEDULES = 2000
 ENOUGH = 150  # schedules in which a bug is found, but for those that need a rare chain of events
-# While there is no supervisor, a dyno ends, and a stranger gets its number.
-GAP = Schedule(
-    Settings((("worker", 1),), ("dev", "dev", "dev"), span=3, detached=True),
-    (Script(ends=1.5),),
-    (Happening(1.0, "supervisor killed", (3,)), Happening(1.0, "strangers", (2, 1000.0)), Happening(3.0, "disk room")),
-)
 # Those take one in some thousands: here is where the first were met.
 RARE = {
     signals_the_reaped: [draw(2818)],
     goes_by_numbers: [draw(11213), draw(12267)],
-    keeps_former_releases: [draw(2960)],
     adopts_by_number: [GAP],
+    trusts_a_session: [SESSION, STALE_BOOKS],
+    goes_on_with_what_was_ending: [GIVEN_UP, draw(2960)],
 }
 
 
@@ -67,12 +64,19 @@ def played(seed: int) -> World:
     return world
 
 
+def test_a_reader_who_reads_on_when_all_has_ended_is_too_late():
+    world = World(LATE_READER)
+    world.play()
+    assert len(b"".join(world.files.out.received)) < 9000
+    assert not world.is_heard_out
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=name_of)
 def test_a_bug_on_purpose_is_found(mutant):
-    schedules = RARE.get(mutant) or map(draw, range(ENOUGH))
+    rare = RARE.get(mutant, ())
     with planted(mutant):
-        assert any(map(failure_of, schedules))
-    assert not any(map(failure_of, RARE.get(mutant, ()))), "without the bug they hold"
+        assert all(map(failure_of, rare)) if rare else any(failure_of(draw(seed)) for seed in range(ENOUGH))
+    assert not any(map(failure_of, rare)), "without the bug they hold"
 
 
 def test_a_schedule_that_fails_is_made_small():

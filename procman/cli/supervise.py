@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from procman.cli.process import guard_descriptors, remember
 from procman.core.engine import Engine
-from procman.core.events import FormationChanged
 from procman.core.formation import list_words
 from procman.errors import ProcmanError, UsageError
 from procman.logs.formats import NoFormat
@@ -155,7 +154,7 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
         else:
             formations = formations_of(app, found)
             newest, formation = formations.popitem()
-            adopt = partial(take_over, app, supervisor, succession, found, formations)
+            adopt = partial(take_over, app, supervisor, succession, found, formations, newest)
             status = supervisor.run(formation, open_control, newest, adopt)
         succession.close()
     finally:
@@ -244,13 +243,13 @@ def take_over(
     succession: Succession,
     found: Ledger,
     older: Mapping[int, Mapping[str, int]],
+    newest: int,
 ) -> None:
     """Go on with what lives on: its dynos, and the formations that older generations had."""
     if found.dynos:
         supervisor.output.say(None, f"Took over {list_words(entry.dyno for entry in found.dynos)}")
     succession.adopt(found, app.ports.port_of)
-    for number, formation in older.items():
-        supervisor.post(FormationChanged(formation, number))
+    succession.restore(older, newest)
 
 
 def hidden(home: str) -> tuple[str, ...]:

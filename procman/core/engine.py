@@ -176,9 +176,7 @@ class Engine:
         if self.closing:
             return []
         effects: list[Effect] = []
-        # An adopted dyno may be of one that was given up before: it was ending when its supervisor was killed.
-        present = {name.generation for name, dyno in self.dynos.items() if dyno.wanted and not dyno.profile.one_off}
-        older = sorted(each for each in present | self.formations.keys() if each < event.generation)
+        older = sorted(each for each in self.formations if each < event.generation)
         for generation in older if event.succeeds else ():
             effects += self._reconcile(generation, {}, now, heir=event)
         return effects + self._reconcile(event.generation, event.formation, now)

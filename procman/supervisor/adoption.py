@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from procman.core.events import FormationChanged
 from procman.core.model import DynoName
 from procman.supervisor import ledger as books
 from procman.supervisor.ends import EXIT, OWED, open_fifo
@@ -93,6 +94,13 @@ class Succession:
             children.append(child)
         dismiss(found)
         return children
+
+    def restore(self, formations: Mapping[int, Mapping[str, int]], newest: int) -> None:
+        """The formations of generations beside the newest. A dyno of any other was ending, and now ends."""
+        dynos = self._supervisor.engine.dynos.values()
+        present = {dyno.name.generation for dyno in dynos if not dyno.profile.one_off}
+        for number in sorted((present | formations.keys()) - {newest}):
+            self._supervisor.post(FormationChanged(formations.get(number, {}), number))
 
     def keep_books(self, do: Callable[[Callable[[], object]], object]) -> None:
         """From now on. ``do``: has something done that may wait for a disk."""

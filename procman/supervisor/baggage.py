@@ -32,6 +32,7 @@ def pack_child(child: Child, streams: list[dict[str, Any]], ending: bool) -> dic
         "stdin": child.stdin,
         "pipes": child.pipes,
         "ended": child.ended,
+        "unnumbered": child.unnumbered,
         "status": child.status,
         "inherited": [inherited.handle, inherited.status] if inherited else None,
         "streams": streams,
@@ -47,6 +48,7 @@ def unpack_child(row: Mapping[str, Any]) -> Child:
     child.token = row["token"].encode("utf-8", "surrogateescape")
     child.pty, child.stdin, child.pipes = row["pty"], row["stdin"], tuple(row["pipes"])
     child.ended, child.status = row["ended"], row["status"]
+    child.unnumbered = row.get("unnumbered", False)  # a program of before did not tell
     if row["inherited"]:
         handle, status = row["inherited"]
         child.inherited = Inherited(child.pid, handle, status)

@@ -51,12 +51,13 @@ class Child:
 
     ``command``: what it was started with. ``stdin``: where its input is written, if it has any and no terminal.
     ``pipes``: paths of its log pipes, if it may outlive us. ``inherited``: another supervisor's, and no child of ours.
-    ``astray``: orphans of it may be with anybody, as they began when they did not come to us.
+    ``astray``: orphans of it may be with anybody, as they began when they did not come to us. ``unnumbered``: it has
+    ended, and since then its number had nobody: whoever has it now is another's.
     """
 
     __slots__ = (
         "astray", "began", "command", "dyno", "ended", "inherited", "io", "outputs", "pid", "pipes", "pty", "run",
-        "start", "status", "stdin", "token",
+        "start", "status", "stdin", "token", "unnumbered",
     )  # fmt: skip
 
     def __init__(self, dyno: DynoName, run: int, pid: int, outputs: list[tuple[int, str]]) -> None:
@@ -74,6 +75,7 @@ class Child:
         self.pipes: tuple[str, ...] = ()
         self.inherited: "Inherited | None" = None
         self.astray = False
+        self.unnumbered = False
         self.status: int | None = None  # as wait(2) told, once it has ended
         self.ended = False  # the root process was reaped; others may live
 
@@ -329,18 +331,11 @@ class LocalProcesses:
 
     def _members(self, child: Child, table: Table) -> list[Process]:
         """Every living process of the dyno."""
+        from procman.supervisor.belonging import members  # noqa: PLC0415 - when it ends, not when it starts
+
         if not table.rows:
             return self._group_as_member(child)
-        row = table.rows.get(child.pid)
-        taken = self._alive.get(child.pid, child) is not child or (row is not None and row.start != child.start)
-        roots = {pid for pid, each in self._alive.items() if not each.ended}  # else its number may be a stray's by now
-        near = [pid for parent in (os.getpid(), INIT) for pid in table.children(parent)]
-        within = table.rows if child.inherited or child.astray else near  # orphans may be with anybody
-        gone = taken and (child.ended or child.inherited)  # that number is another's now, unless the token tells
-        strays = [pid for pid in within if pid not in roots and (gone or table.rows[pid].session != child.pid)]
-        strays = [pid for pid in strays if bears_token(pid, child.token)]
-        strays += (pid for pid in self.grouped(child) if pid in table.rows)
-        return table.family(strays if gone else [child.pid, *strays])
+        return members(child, table, self._alive, self.grouped(child))
 
     def _group_as_member(self, child: Child) -> list[Process]:
         """Without /proc: the process group, if anything is in it, stands for all members."""

@@ -65,6 +65,10 @@ class Table:
         """Direct children."""
         return self._children.get(pid, [])
 
+    def is_used(self, number: int) -> bool:
+        """Whether anybody has it: as a pid, or as the session or group that he is in. A zombie has it too."""
+        return number in self.rows or number in self._led
+
     def family(self, roots: Iterable[int]) -> list[Process]:
         """The living among: the roots, every process of a session or group one of them leads, all descendants."""
         members: set[int] = set()

@@ -312,7 +312,7 @@ class Invariants:
         said = b"".join(self.world.recorder.all)
         if not self._heard:
             check(said.startswith(got), "the output is not what was said")
-        if whole and out.reader == "reads":
+        if whole and self.world.is_heard_out:
             check(said.endswith(got[-len(said) :]) if said else True, "not all that was said was written")
 
     def the_store_is_whole(self, ended: bool) -> None:

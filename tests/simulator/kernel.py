@@ -33,7 +33,7 @@ class Proc:
 
     __slots__ = (
         "blocked", "end", "env", "frozen", "group", "hears", "leaves", "left", "life", "parent", "pending", "pid",
-        "port", "root", "script", "serial", "session", "start", "stopped", "thaw",
+        "pipes", "port", "root", "script", "serial", "session", "start", "stopped", "thaw",
     )  # fmt: skip
 
     def __init__(self, pid: int, parent: int, start: int) -> None:
@@ -42,6 +42,7 @@ class Proc:
         self.group = self.session = self.root = pid
         self.start = self.serial = start
         self.life: tuple | None = None
+        self.pipes = []  # its stdout and its stderr
         self.left = False  # the session of its life's first process
         self.env = b""
         self.end: int | None = None

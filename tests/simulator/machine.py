@@ -8,6 +8,7 @@ from procman.logs import scribe, sink, store
 from procman.supervisor import (
     adoption,
     aide,
+    belonging,
     ends,
     inherited,
     ledger,
@@ -101,6 +102,7 @@ def replacements(system: System, thread: DiskThread) -> dict[Any, dict[str, Any]
         proctable: {**fake, "open": system.open},
         reaping: {"os": system.os},
         aide: {"os": system.os},
+        belonging: {"os": system.os},
         pump: {"os": system.os, "selectors": system.selectors},
         ends: {"os": system.os},
         supervisor: {"signal": system.signal, "settle_heap": lambda: None},

@@ -8,11 +8,12 @@ from unittest.mock import patch
 from procman.core import engine, formation, table
 from procman.core.dyno import Dyno, State
 from procman.core.engine import Engine
-from procman.core.events import Tick
+from procman.core.events import FormationChanged, Tick
 from procman.core.restart import NEVER, RestartPolicy
 from procman.logs.scribe import Scribe
 from procman.logs.store import LogStore
-from procman.supervisor import adoption, aide, inherited, ledger, loop, processes, pump
+from procman.supervisor import adoption, aide, belonging, inherited, ledger, loop, processes, pump
+from procman.supervisor.adoption import Succession
 from procman.supervisor.boot import BootWatch
 from procman.supervisor.inherited import Inherited
 from procman.supervisor.port_book import PortBook
@@ -163,19 +164,6 @@ def sweeps_everything() -> Plants:
     yield adoption, "sweep_others", lambda tokens, kept: true(tokens, ())
 
 
-def keeps_former_releases() -> Plants:
-    """Once: a dyno of a release that had been given up went on for ever if it was taken over while it ended."""
-
-    def change(self: Engine, event: Any, now: float) -> Any:
-        if self.closing:
-            return []
-        older = sorted(each for each in self.formations if each < event.generation) if event.succeeds else ()
-        ends = [effect for each in older for effect in self._reconcile(each, {}, now, heir=event)]
-        return ends + self._reconcile(event.generation, event.formation, now)
-
-    yield Engine, "_change", change
-
-
 def starts_out_of_order() -> Plants:
     """No dyno waits for what it needs."""
     yield Engine, "lacks", lambda self, dyno: ""
@@ -213,6 +201,27 @@ def goes_by_numbers() -> Plants:
     yield LocalProcesses, "_members", members
 
 
+def trusts_a_session() -> Plants:
+    """Once: a session was a dyno's by the number of its root, though that had been free for a while."""
+
+    def has_lost_number(child: Any, found: Any, alive: Any) -> bool:
+        root = found.rows.get(child.pid)
+        taken = alive.get(child.pid, child) is not child or (root is not None and root.start != child.start)
+        return taken and bool(child.ended or child.inherited)
+
+    yield belonging, "has_lost_number", has_lost_number
+
+
+def goes_on_with_what_was_ending() -> Plants:
+    """Once: a dyno of a release that had been given up went on for ever if it was taken over while it ended."""
+
+    def restore(self: Succession, formations: Any, newest: int) -> None:
+        for number, wish in formations.items():
+            self._supervisor.post(FormationChanged(wish, number))
+
+    yield Succession, "restore", restore
+
+
 def tells_the_loop_for_ever() -> Plants:
     """Once: after a stall of the disk, the loop was woken again and again by its own look."""
 
@@ -229,8 +238,8 @@ MUTANTS: list[Callable[[], Plants]] = [
     signals_the_reaped, trusts_a_pid, forgets_a_restart, lends_a_port_twice, counts_ports_by_twos, believes_late_news,
     starts_before_the_end, spares_the_stubborn, loses_last_words, says_things_twice, hides_a_gap, never_sees_a_port,
     cools_off_less_and_less, takes_the_first_type_first, goes_by_the_wall, forgets_to_look_again, leaves_strays,
-    starts_out_of_order, adopts_by_number, sweeps_everything, keeps_former_releases,
-    dies_of_a_full_table, goes_by_numbers, tells_the_loop_for_ever,
+    starts_out_of_order, adopts_by_number, sweeps_everything,
+    dies_of_a_full_table, goes_by_numbers, trusts_a_session, goes_on_with_what_was_ending, tells_the_loop_for_ever,
 ]  # fmt: skip
 
 

@@ -66,8 +66,7 @@ class Outliving:
         self._succession.adopt(self.found, lambda dyno: int(world.command(dyno).env["PORT"]) or None)
         world.kernel.faults["dyno adopted"] += len(self.found.dynos)
         self.found = Ledger()
-        for generation, formation in self._older.items():
-            world.supervisor.post(FormationChanged(formation, generation))
+        self._succession.restore(self._older, world.happenings.newest)
 
     def begin(self, resumed: bool) -> None:
         """Keep books; and as ``Rollouts.resume``: the newest generation is in use, what may live of others ends."""

@@ -62,6 +62,7 @@ class Programs:
         kernel, now = self._kernel, self._kernel.now
         proc.life, proc.script, proc.root = life, script, life.root
         life.alive.append(proc)
+        proc.pipes = life.pipes
         for pipe in life.pipes:
             pipe.writers += 1
         if script.frozen and not kernel.quiet:

@@ -135,6 +135,15 @@ class FakeOs:
         self._kernel.call()
         return facts(self._node(path))
 
+    def readlink(self, path: str) -> str:
+        """Where a descriptor of a process leads: ``/proc/PID/fd/N``. A dyno's all write where its root does."""
+        self._kernel.call()
+        _, _, pid, _, fd = path.split("/")
+        proc = self._kernel.procs.get(int(pid))
+        if proc is None or not proc.pipes:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return proc.pipes[min(int(fd), len(proc.pipes)) - 1].path
+
     def open(self, path: str, flags: int, mode: int = 0) -> int:
         self._kernel.call()
         if path.startswith("/proc/self/fd/"):

@@ -98,6 +98,7 @@ class World:
         self.turns = 0
         self._idle, self._turned_at = 0, 0.0
         self.between = False  # one supervisor and the next
+        self.is_heard_out = False  # whoever reads the output, when the last supervisor had said all
         self.effects: Counter[str] = Counter()
         self._tell = tell
         if tell:
@@ -220,6 +221,8 @@ class World:
         adopt = (lambda: self._go_on(baggage)) if baggage else self._adopt
         begin = (lambda: self.outliving.begin(bool(baggage))) if self.settings.detached else lambda: None
         status = self.supervisor.run(formation, begin, self.happenings.newest, adopt)
+        # Who stalls now is not waited for. If he reads on while the store is closed, on a slow disk, that is too late.
+        self.is_heard_out = self.files.out.reader == "reads"
         if self.settings.detached:
             self.outliving.close()
         if self.settings.disk:

@@ -1,0 +1,67 @@
+"""Which processes are a dyno's when the number of its root may be another's."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from procman.core.model import DynoName
+from procman.supervisor.belonging import has_lost_number, writes_to
+from procman.supervisor.inherited import Inherited
+from procman.supervisor.processes import Child
+from procman.supervisor.proctable import Process, Table
+
+ROOT, START = 100, 7
+ITS_OWN = Process(ROOT, 1, ROOT, ROOT, START, "S")
+ANOTHERS = Process(ROOT, 1, ROOT, ROOT, START + 9, "S")
+LEFT_IN_ITS_SESSION = Process(101, 1, ROOT, ROOT, START + 1, "S")
+LEFT_AS_A_ZOMBIE = LEFT_IN_ITS_SESSION._replace(state="Z")
+ELSEWHERE = Process(102, 1, 102, 102, START + 1, "S")
+
+
+def child(ended: bool = False, inherited: bool = False) -> Child:
+    made = Child(DynoName("web", 1), 1, ROOT, [])
+    made.start, made.ended = START, ended
+    made.inherited = Inherited(ROOT, None, None) if inherited else None
+    return made
+
+
+@pytest.mark.parametrize(
+    ("ended", "inherited", "rows", "lost"),
+    [
+        (False, False, [ITS_OWN], False),
+        (True, False, [LEFT_IN_ITS_SESSION], False),
+        (True, False, [LEFT_AS_A_ZOMBIE], False),
+        (True, False, [ELSEWHERE], True),
+        (True, False, [ANOTHERS], True),
+        (False, True, [ITS_OWN], False),
+        (False, True, [ANOTHERS], True),
+        (False, True, [LEFT_IN_ITS_SESSION], True),  # or has come into another's
+    ],
+)
+def test_a_number_is_lost_once_it_may_be_anybodys(ended, inherited, rows, lost):
+    each = child(ended, inherited)
+    assert has_lost_number(each, Table(rows), {ROOT: each}) is lost
+
+
+def test_a_number_that_was_lost_stays_so():
+    each = child(ended=True)
+    tables = [[LEFT_IN_ITS_SESSION], [], [LEFT_IN_ITS_SESSION]]
+    assert [has_lost_number(each, Table(rows), {ROOT: each}) for rows in tables] == [False, True, True]
+
+
+def test_a_number_that_a_later_dyno_has_is_lost():
+    each, later = child(ended=True), child()
+    assert has_lost_number(each, Table([LEFT_IN_ITS_SESSION]), {ROOT: later})
+
+
+def test_a_process_is_known_by_the_log_pipe_that_it_writes_to(tmp_path: Path):
+    pipe, other = tmp_path / "web.1.1.out", tmp_path / "web.2.1.out"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=end) as process:
+        os.close(end)
+        assert writes_to(process.pid, [str(other), str(pipe)])
+        assert not writes_to(process.pid, [str(other)])
+    assert not writes_to(process.pid, [str(pipe)]), "it has gone"
