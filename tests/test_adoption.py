@@ -272,6 +272,26 @@ def test_a_rollout_in_progress_goes_on(served):
     assert served.end(running) == 0
 
 
+def test_a_generation_that_was_ending_goes_on_to_end(served):
+    served.plan(1)
+    running = served.start()
+    served.call("apply")
+    served.call("switch", generation=1)
+    reluctant = "trap 'trap - TERM; echo not yet' TERM; echo deaf; while :; do sleep 0.05; done"
+    served.apply(2, switch=False, types={"worker": kind(reluctant)}, grace=60.0)
+    served.wait_for_log(r"app\[worker.1\]: deaf")
+    served.begin("abandon", generation=2)
+    served.wait_for_log(r"app\[worker.1\]: not yet")
+    kept = served.rows()["worker.1", 1]["pid"]
+    kill(running)
+    served.plan(1)
+    running = served.start()
+    rows = by_name(served.wait_until(all_gone(2)))
+    assert {name: row["pid"] for name, row in rows.items()} == {("worker.1", 1): kept}
+    assert "Took over worker.1 and worker.1" in served.log()
+    assert served.end(running) == 0
+
+
 def test_a_plan_that_came_meanwhile_is_rolled_out(served):
     served.plan(1)
     running = served.start()
