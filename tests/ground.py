@@ -11,9 +11,8 @@ from procman.core.plan import Plan
 from procman.runtimes.local import LocalRuntime
 from procman.runtimes.local_keeper import Surroundings
 from tests.harness import DEADLINE_S, MARK, free_port
-from tests.served import kind
+from tests.served import APP, plan_of
 
-APP = "app-1"
 PROGRAM = (sys.executable, "-P", "-m", "procman")
 
 
@@ -50,19 +49,7 @@ class Ground:
 
     def plan(self, generation: int = 1, **changes) -> Plan:
         env = {MARK: self.mark, "PY": sys.executable, **changes.pop("env", {})}
-        given = {
-            "app_id": APP,
-            "app_name": "shop",
-            "release_id": f"release-{generation}",
-            "version": generation,
-            "directory": str(self.slug),
-            "types": {"worker": kind()},
-            "ports": (self.base, 20),
-            "steady_s": 0.0,
-            "watch_s": 0.0,
-            "grace": 5.0,
-        }
-        return Plan(generation=generation, env=env, **{**given, **changes})
+        return plan_of(self.slug, self.base, generation, env, **changes)
 
     async def release(self, generation: int = 1, **changes) -> None:
         """As the platform does it."""

@@ -15,6 +15,7 @@ from procman.formats.plan import encode
 from tests.harness import DEADLINE_S, MARK, Running, Workshop, free_port
 
 BASIC = SIZES["Basic"]
+APP = "app-1"
 WAIT = "echo ready; exec sleep 1000"
 
 
@@ -22,12 +23,29 @@ def kind(command: str = WAIT, quantity: int = 1, **more) -> TypePlan:
     return TypePlan(command, quantity, BASIC, **more)
 
 
+def plan_of(directory: Path, base: int, generation: int, env: dict[str, str], **changes) -> Plan:
+    """The plan of the one app that tests of served apps have: a worker that waits, unless ``changes`` say otherwise."""
+    given = {
+        "app_id": APP,
+        "app_name": "shop",
+        "release_id": f"release-{generation}",
+        "version": generation,
+        "directory": str(directory),
+        "types": {"worker": kind()},
+        "ports": (base, 20),
+        "steady_s": 0.0,
+        "watch_s": 0.0,
+        "grace": 5.0,
+    }
+    return Plan(generation=generation, env=env, **{**given, **changes})
+
+
 class Served:
     """One app in a workshop. Its slug is an empty directory unless a test puts something there."""
 
     def __init__(self, shop: Workshop):
         self.shop = shop
-        self.home = shop.directory / "data" / "apps" / "app-1"
+        self.home = shop.directory / "data" / "apps" / APP
         self.slug = shop.directory / "slug"
         self.home.mkdir(parents=True)
         self.slug.mkdir()
@@ -38,19 +56,7 @@ class Served:
         """Write a plan. ``types``: what runs; a worker that waits unless told otherwise."""
         mark = self.shop.mark.decode().partition("=")[2]
         env = {MARK: mark, "CHILDREN": str(self.children), "PY": sys.executable, **changes.pop("env", {})}
-        given = {
-            "app_id": "app-1",
-            "app_name": "shop",
-            "release_id": f"release-{generation}",
-            "version": generation,
-            "directory": str(self.slug),
-            "types": {"worker": kind()},
-            "ports": (self.base, 20),
-            "steady_s": 0.0,
-            "watch_s": 0.0,
-            "grace": 5.0,
-        }
-        plan = Plan(generation=generation, env=env, **{**given, **changes})
+        plan = plan_of(self.slug, self.base, generation, env, **changes)
         (self.home / name).write_bytes(encode(plan))
         return plan
 

@@ -46,9 +46,19 @@ class FakeRuntime:
         self.release_output = b""
         self.release_status = 0
         self.listeners = []
+        self.called = asyncio.Event()
+
+    def note(self, *call):
+        self.calls.append(call)
+        self.called.set()
+
+    async def until_called(self, *call):
+        while call not in self.calls:
+            self.called.clear()
+            await self.called.wait()
 
     async def apply(self, plan, progress=lambda dyno: None):
-        self.calls.append(("apply", plan.generation))
+        self.note("apply", plan.generation)
         before = self.plans.get(plan.app_id)
         if self.gate and (before is None or before.generation != plan.generation):
             await self.gate.wait()
@@ -60,22 +70,22 @@ class FakeRuntime:
             listener(plan.app_id)
 
     async def switch(self, app_id, generation):
-        self.calls.append(("switch", generation))
+        self.note("switch", generation)
 
     async def abandon(self, app_id, generation):
-        self.calls.append(("abandon", generation))
+        self.note("abandon", generation)
 
     async def restart(self, app_id, words):
-        self.calls.append(("restart", tuple(words)))
+        self.note("restart", tuple(words))
 
     async def stop(self, app_id, name):
-        self.calls.append(("stop", name))
+        self.note("stop", name)
 
     async def start_one_off(self, app_id, one_off):
-        self.calls.append(("run", one_off.command))
+        self.note("run", one_off.command)
 
     async def attach_one_off(self, app_id, one_off):
-        self.calls.append(("attach", one_off.command))
+        self.note("attach", one_off.command)
         return FakeStream(self.release_output)
 
     async def wait_one_off(self, app_id, name):
@@ -114,6 +124,30 @@ class FakeLog:
         self.lines.pop(app_id, None)
 
 
+class WatchedDatabase(Database):
+    """The real one; who waits for a change hears of each transaction that ends."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.ended = asyncio.Event()
+
+    async def run(self, work):
+        before = self._connection.total_changes
+        try:
+            return await super().run(work)
+        finally:
+            if self._connection.total_changes != before:
+                self.ended.set()
+
+    async def until(self, look):
+        """What ``look`` finds: asked anew when something was written."""
+        while True:
+            self.ended.clear()
+            if found := await look():
+                return found
+            await self.ended.wait()
+
+
 class FakeRendezvous:
     def __init__(self):
         self.expected = []
@@ -129,12 +163,12 @@ class Platform:
     def __init__(self, directory, **settings):
         self.layout = Layout(str(directory))
         self.layout.make()
-        self.db = Database(self.layout.database)
+        self.db = WatchedDatabase(self.layout.database)
         self.runtime, self.log, self.rendezvous = FakeRuntime(), FakeLog(), FakeRendezvous()
         self.time = 1_700_000_000.0
+        told = Settings(**{"allow_local_addresses": True, **settings})
         self.host = Host(
-            self.db, self.runtime, self.layout, self.log, Settings(**{"allow_local_addresses": True, **settings}), rendezvous=self.rendezvous,
-            now=self.now,
+            self.db, self.runtime, self.layout, self.log, told, rendezvous=self.rendezvous, now=self.now
         )
         outputs = Outputs(self.layout)
         self.host.rollouts, self.host.builds = Rollouts(self.host, outputs), Builds(self.host, outputs)

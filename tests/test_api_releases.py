@@ -149,11 +149,9 @@ def test_a_newer_release_overtakes_one_that_is_being_rolled_out(play):
         app = await make_app(platform, client, web="serve")
         platform.runtime.gate = asyncio.Event()
         await client.patch("/apps/demo/config-vars", json={"A": "1"})
-        while ("apply", 2) not in platform.runtime.calls:
-            await asyncio.sleep(0)
+        await platform.runtime.until_called("apply", 2)
         await client.patch("/apps/demo/config-vars", json={"A": "2"})
-        while ("abandon", 2) not in platform.runtime.calls:
-            await asyncio.sleep(0)
+        await platform.runtime.until_called("abandon", 2)
         platform.runtime.gate.set()
         await platform.host.rollouts.settled(app["id"])
         statuses = [r["status"] for r in (await client.get("/apps/demo/releases")).json()]
@@ -224,7 +222,6 @@ def test_who_waits_for_a_release_of_an_app_that_goes_is_not_left_waiting(play):
         await client.patch("/apps/demo/config-vars", json={"A": "1"})
         release = await platform.db.run(lambda tx: tables.releases.get(tx, app_id=app["id"], version=4))
         waiting = asyncio.create_task(platform.host.rollouts.wait(release))
-        await asyncio.sleep(0)
         assert (await client.delete("/apps/demo")).status_code == 200
         assert (await waiting).status == "failed"
 

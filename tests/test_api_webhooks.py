@@ -59,13 +59,6 @@ async def receiving(*statuses):
         await server.wait_closed()
 
 
-async def until(check):
-    """Poll the database for what the deliverer's transaction is going to write."""
-    while not (found := await check()):
-        await asyncio.sleep(0.005)
-    return found
-
-
 def test_a_change_is_delivered_signed_with_the_secret_that_was_told_once(tmp_path):
     async def scenario(platform, client):
         await make_app(platform, client, web="serve")
@@ -86,7 +79,7 @@ def test_a_change_is_delivered_signed_with_the_secret_that_was_told_once(tmp_pat
             async def delivered():
                 return (await client.get("/apps/demo/webhook-deliveries?eq[status]=succeeded")).json()
 
-            (row,) = await until(delivered)
+            (row,) = await platform.db.until(delivered)
             assert (row["num_attempts"], row["last_attempt"]["code"]) == (1, 204)
             shown = (await client.get(f"/apps/demo/webhook-events/{row['event']['id']}")).json()
             assert shown["payload"] == event
@@ -145,7 +138,7 @@ def test_level_sync_is_tried_again_and_level_notify_is_not(tmp_path):
                 ended = {row["webhook"]["level"]: row for row in rows if row["next_attempt_at"] is None}
                 return ended if len(ended) == 2 else None
 
-            ended = await until(over)
+            ended = await platform.db.until(over)
             assert (ended["sync"]["status"], ended["notify"]["status"]) == ("succeeded", "failed")
             assert (ended["sync"]["num_attempts"], ended["notify"]["num_attempts"]) == (3, 1)
 
@@ -168,7 +161,7 @@ def test_what_a_server_did_not_deliver_the_next_one_does(tmp_path):
                     rows = (await client.get("/apps/demo/webhook-deliveries")).json()
                     return rows if rows and rows[0]["status"] == "retrying" else None
 
-                (row,) = await until(retrying)
+                (row,) = await platform.db.until(retrying)
                 assert row["last_attempt"]["error_class"] == "ConnectionRefusedError"
             platform.time += 3601
             async with listening(platform, 200) as (url, receiver):

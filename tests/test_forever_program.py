@@ -164,7 +164,6 @@ def test_a_shorter_one_after_the_pause(forever, workshop):
 
 
 def test_watch_restarts_on_change_and_not_for_what_is_ignored(forever, workshop):
-    pytest.importorskip("watchfiles")
     script(workshop, STEADY)
     (workshop.directory / ".foreverignore").write_text("# ours\n*.tmpl\n")
     running = forever.run("-w", "--watchIgnore", "cache/**", "-l", "/dev/stdout", "-s", "app.sh")

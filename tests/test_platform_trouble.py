@@ -70,8 +70,7 @@ def test_a_full_disk_does_not_end_the_scheduler(tmp_path, monkeypatch):
         full_once(platform)
         schedules = Schedules(platform.host)
         schedules.start()
-        while ("run", "tick") not in platform.runtime.calls:
-            await asyncio.sleep(0.001)
+        await platform.runtime.until_called("run", "tick")
         await schedules.close()
 
     play(tmp_path, scenario)

@@ -57,8 +57,7 @@ def test_the_scheduler_wakes_when_a_job_is_due_and_when_a_release_changes_them(t
 
             await platform.db.run(put)
             await client.patch("/apps/demo/config-vars", json={"A": "1"})  # a release: it looks again
-        while ("run", "tick") not in platform.runtime.calls:
-            await asyncio.sleep(0.001)
+        await platform.runtime.until_called("run", "tick")
         await schedules.close()
         await platform.close()
 
