@@ -17,7 +17,7 @@ def play(directory, scenario, **settings):
         platform = Platform(directory / "data", **settings)
         try:
             async with platform.client() as client:
-                await asyncio.wait_for(scenario(platform, client), 30)
+                await asyncio.wait_for(scenario(platform, client), 60)
         finally:
             await platform.close()
 

@@ -34,7 +34,7 @@ def play(directory, scenario):
         platform.api = Api(platform.host, ROUTES, read)
         try:
             async with platform.client() as client:
-                await asyncio.wait_for(scenario(platform, client), 20)
+                await asyncio.wait_for(scenario(platform, client), 60)
         finally:
             await platform.close()
             stored.close()

@@ -20,7 +20,7 @@ def play(tmp_path):
             platform = Platform(tmp_path / "data", **settings)
             try:
                 async with platform.client() as client:
-                    await asyncio.wait_for(scenario(platform, client), 20)
+                    await asyncio.wait_for(scenario(platform, client), 60)
             finally:
                 await platform.close()
 

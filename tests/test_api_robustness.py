@@ -27,7 +27,7 @@ class Server:
 
     def ask(self, method, path, body=None, encoded=True, **headers):
         """Status, headers and parsed body of one request."""
-        connection = http.client.HTTPConnection(*self.address, timeout=20)
+        connection = http.client.HTTPConnection(*self.address, timeout=60)
         if encoded and body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
         try:
@@ -55,7 +55,7 @@ class Server:
 
     def raw(self, data, wait=True):
         """Bytes sent as they are, and all that comes back until the server closes."""
-        with socket.create_connection(self.address, timeout=20) as connection:
+        with socket.create_connection(self.address, timeout=60) as connection:
             connection.sendall(data)
             if not wait:
                 return b""
@@ -181,7 +181,7 @@ def test_who_does_not_finish_the_headers_is_hung_up_on(server, sent):
 
 
 def test_a_slow_body_keeps_nobody_else_waiting(server):
-    with socket.create_connection(server.address, timeout=20) as slow:
+    with socket.create_connection(server.address, timeout=60) as slow:
         head = f"POST /apps HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\nContent-Length: 20\r\n\r\n"
         slow.sendall(head.encode() + b'{"na')
         assert server.works()
@@ -225,7 +225,7 @@ def logged(directory):
             yield Server(told["url"], told["key"])
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
             process.stdout.close()
 
 

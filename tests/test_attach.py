@@ -61,7 +61,7 @@ class Seat:
                 break
             self.seen += chunk
         os.close(self.master)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 def started(workshop, program: str):

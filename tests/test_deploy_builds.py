@@ -149,12 +149,12 @@ def test_a_tarball_at_an_address_is_built_as_a_push_is(site):
     assert httpx.put(source["put_url"], content=packed.getvalue(), trust_env=False).is_success
     blob = {"url": source["get_url"], "version": "v1.2"}
     build = site.server.call("POST", "/apps/posted/builds", {"source_blob": blob})
-    output = httpx.get(build["output_stream_url"], timeout=30, trust_env=False).text
+    output = httpx.get(build["output_stream_url"], timeout=60, trust_env=False).text
     assert "-----> Procfile app detected" in output and "Released v3" in output
     assert site.server.call("GET", f"/apps/posted/builds/{build['id']}")["status"] == "succeeded"
     assert site.visit("posted").text == "posted -\n"
     build = site.server.call("POST", "/apps/posted/builds", {"source_blob": {"url": "http://127.0.0.1:1/x"}})
-    output = httpx.get(build["output_stream_url"], timeout=30, trust_env=False).text
+    output = httpx.get(build["output_stream_url"], timeout=60, trust_env=False).text
     assert " !     cannot fetch the source: " in output
     assert site.current("posted") == 3
 
@@ -169,10 +169,10 @@ def test_a_build_is_cancelled_while_it_runs_and_while_it_waits(site, buildpack):
     other = site.server.call("POST", "/apps/cancelled/builds", {"source_blob": {"url": "http://127.0.0.1:1/x"}})
     [build] = [each for each in site.server.call("GET", "/apps/cancelled/builds") if each["id"] != other["id"]]
     assert site.server.call("DELETE", f"/apps/cancelled/builds/{other['id']}")["status"] == "failed"
-    output = httpx.get(other["output_stream_url"], timeout=30, trust_env=False).text
+    output = httpx.get(other["output_stream_url"], timeout=60, trust_env=False).text
     assert output.startswith("-----> Waiting for another deploy to end...\n !     the build was cancelled\n")
     assert site.server.call("DELETE", f"/apps/cancelled/builds/{build['id']}")["status"] == "failed"
-    text, _ = push.communicate(timeout=30)
+    text, _ = push.communicate(timeout=60)
     assert push.returncode == 1 and "cancelled" in text
     site.server.call("DELETE", f"/apps/cancelled/builds/{build['id']}", status=409)
     gate.open()

@@ -286,7 +286,7 @@ def test_honcho_can_use_our_exporters(shop):
     honcho = shutil.which("honcho", path=shop.env["PATH"])
     for name in ("compose", "kubernetes", "launchd"):
         words = [honcho, "export", "-a", "shop", "-c", "release=0", name, f"out/{name}"]
-        subprocess.run(words, cwd=shop.directory, env=shop.env, check=True, capture_output=True, timeout=20)
+        subprocess.run(words, cwd=shop.directory, env=shop.env, check=True, capture_output=True, timeout=60)
     found = yaml.safe_load((shop.directory / "out/compose/compose.yaml").read_text())
     assert found["services"]["web-1"]["environment"]["SECRET"] == "hunter2"
     assert len(tree(shop.directory / "out")) == 1 + 3 + 2

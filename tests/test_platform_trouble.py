@@ -147,7 +147,7 @@ def test_a_source_that_trickles_is_given_up(tmp_path, monkeypatch):
             self.end_headers()
             self.wfile.write(b"x")
             self.wfile.flush()
-            gone.wait(20)
+            gone.wait(60)
 
         def log_message(self, *words):
             pass

@@ -13,7 +13,7 @@ from procman.errors import ProcmanError
 from procman.rendezvous import certificates
 from procman.rendezvous.server import CHUNK, HELLO, SECRET_LIMIT, RendezvousServer, Times
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 QUICK = Times(secret=0.3, gap=0.01, idle=10.0, drain=2.0)
 
 

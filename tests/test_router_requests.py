@@ -230,7 +230,7 @@ def test_dynos_are_chosen_at_random_and_one_that_refuses_is_passed_over(tmp_path
             assert {answer.status for answer in answers} == {200}
             assert {answer.body for answer in answers} == {b"web.2", b"web.3"}
             await town.dyno("web.1", port=servers[0].port)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while (await client.get()).body != b"web.1":
                     pass
 

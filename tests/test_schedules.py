@@ -61,4 +61,4 @@ def test_the_scheduler_wakes_when_a_job_is_due_and_when_a_release_changes_them(t
         await schedules.close()
         await platform.close()
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 60))

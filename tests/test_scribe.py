@@ -12,7 +12,7 @@ from tests.fakes import FakeClock
 
 WEB = Source(DynoName("web", 1), "app", "stdout")
 WORKER = Source(DynoName("worker", 1), "app", "stdout")
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Disk:

@@ -47,7 +47,7 @@ def test_metrics_are_for_admins_and_an_apps_own_numbers_for_whoever_may_use_it(t
         await again.close()
         await platform.close()
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_errors_that_a_supervisor_tells_of_are_counted(tmp_path):
@@ -66,7 +66,7 @@ def test_errors_that_a_supervisor_tells_of_are_counted(tmp_path):
         assert numbers.metrics.apps[app["id"]].codes["R14"] == 1
         await platform.close()
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/apps/demo/metrics"])
