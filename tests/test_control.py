@@ -114,7 +114,7 @@ def test_a_thousand_idle_clients_are_harmless(workshop, many_descriptors, limit)
     killed = time.monotonic()
     os.kill(row["pid"], signal.SIGKILL)
     app.running.wait_for(r"\| ready")
-    assert time.monotonic() - killed < 1
+    assert time.monotonic() - killed < 5  # 0.1 s here
     assert app.call("restart", dynos=["worker"])["ok"]
     assert app.call("scale", formation={"worker": "+2"})["ok"]
     assert [row["state"] for row in app.rows().values()] == ["up"] * 3
