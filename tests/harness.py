@@ -1,10 +1,12 @@
 """A real procman in a directory of its own: started, watched by its lines, signalled, and never left behind."""
 
+import functools
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +14,11 @@ from pathlib import Path
 
 DEADLINE_S = 60.0  # a test that waits longer has failed; none waits for time to pass
 MARK = "PROCMAN_TEST"
+# Each test process has ports of its own, by its territory, up to those that the kernel gives to anybody. The first few
+# are far apart: who needs more than its share is in nobody's way.
+TERRITORIES = (0, 4, 2, 6, 1, 5, 3, 7)
+FIRST_PORT, PORTS = 10_000, 500
+FIRST_APP_PORT, APP_PORTS = 14_000, 2_250
 
 
 class Running:
@@ -191,22 +198,36 @@ class Workshop:
                 continue
 
 
+@functools.cache
+def territory() -> tuple[int, socket.socket]:
+    """One that no other test process of this host has, and the claim to it, held until this process ends."""
+    claim = socket.socket(socket.AF_UNIX)
+    for number in TERRITORIES:
+        try:
+            claim.bind(f"\0procman-tests-{number}")  # a name of the kernel's, so never stale
+        except OSError:
+            continue
+        return number, claim
+    return TERRITORIES[-1], claim  # the ninth process at a time, and those after it, share
+
+
 def free_port() -> int:
-    """A base port whose neighbours are likely free too; each test worker draws from its own range.
+    """A base port whose neighbours are likely free too.
 
-    Round and round below 20,000: above are the ports of served apps, and then those that the kernel gives to anybody.
+    Round and round in the territory.
     """
-    import socket
-
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    low = 10_000 + worker % 2 * 5_000
-    first = low + os.getpid() % 100 * 20  # another run of the tests begins elsewhere
+    first = FIRST_PORT + territory()[0] * PORTS
     while True:
         at = getattr(free_port, "at", first) + 20
-        free_port.at = at if at < low + 4_900 else low  # type: ignore[attr-defined]
+        free_port.at = at if at < first + PORTS else first  # type: ignore[attr-defined]
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", free_port.at))  # type: ignore[attr-defined]
                 return free_port.at  # type: ignore[attr-defined, no-any-return]
             except OSError:
                 continue
+
+
+def app_ports() -> int:
+    """Where the ports of the apps begin that this test process serves."""
+    return FIRST_APP_PORT + territory()[0] * APP_PORTS

@@ -4,7 +4,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -13,27 +12,10 @@ import httpx
 
 from procman.supervisor import cgroups
 from tests.api_cases import tarball
-from tests.harness import DEADLINE_S, MARK, Running, Workshop, free_port
+from tests.harness import DEADLINE_S, MARK, Running, Workshop, app_ports, free_port
 
-SLOTS = 8  # so many test processes at a time have ports of their own, below those that the kernel gives to anybody
 WAIT = "echo ready; exec sleep 1000"
 WEB = 'exec "$PY" -u -m http.server --bind 127.0.0.1 "$PORT"'
-
-
-def own_ports() -> int:
-    """Where the ports of this test process's apps begin: no two such processes of this host begin at the same."""
-    if not hasattr(own_ports, "first"):
-        slot = 0
-        claim = socket.socket(socket.AF_UNIX)
-        while slot < SLOTS:
-            try:
-                claim.bind(f"\0procman-tests-{slot}")  # held until this process ends; the kernel's, so never stale
-                break
-            except OSError:
-                slot += 1
-        own_ports.claim = claim  # type: ignore[attr-defined]
-        own_ports.first = 20_000 + slot % SLOTS * 1_500  # type: ignore[attr-defined]
-    return own_ports.first  # type: ignore[attr-defined, no-any-return]
 
 
 class PlatformServer:
@@ -45,7 +27,7 @@ class PlatformServer:
         self.port = free_port()
         self.router_port = self.port + 3
         routing = () if "--router-port" in more else ("--no-router",)
-        first = ("--first-port", str(own_ports()))
+        first = ("--first-port", str(app_ports()))
         reach = ("--allow-local-addresses",) if local else ()
         self.flags = ("--data", str(self.data), "--port", str(self.port), *first, *routing, *reach, *more)
         self.running: Running | None = None
