@@ -11,10 +11,11 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from tests.api_cases import tarball
-from tests.harness import DEADLINE_S, Workshop
+from tests.harness import DEADLINE_S, Workshop, free_port
 from tests.heroku_client import Client
 from tests.platform_server import WAIT, WEB, PlatformServer, poll
 
@@ -26,7 +27,7 @@ _homes = itertools.count()
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     shop = Workshop(tmp_path_factory.mktemp("heroku"), f"{os.getpid()}-heroku")
-    server = PlatformServer(shop)
+    server = PlatformServer(shop, "--router-port", str(free_port()))
     try:
         server.start()
         server.create("demo")
@@ -34,6 +35,7 @@ def server(tmp_path_factory):
         server.call("POST", "/users", {"email": "ann@example.com", "password": PASSWORD})
         yield server
     finally:
+        server.end_router()
         server.close()
 
 
@@ -211,6 +213,23 @@ def test_login_in_a_browser_ends_the_clients_wait(server):
         login.until("Logged in as ann@example.com")
         assert login.ended() == 0
     assert client.run("sessions", "--json").out.count('"id"') == 1
+
+
+def test_open_shows_the_apps_page_in_the_browser_of_the_user(server):
+    client = client_of(server)
+    told, browser = client.home / "told", client.home / "browser"
+    os.mkfifo(told)
+    browser.write_text(f'#!/bin/sh\necho "$1" > {told}\n')
+    browser.chmod(0o755)
+    client.env["BROWSER"] = str(browser)
+    with open(os.open(told, os.O_RDONLY | os.O_NONBLOCK)) as shown:
+        said = client.run("open", "hello", "-a", "demo")
+        assert select.select([shown], [], [], DEADLINE_S)[0]
+        url = urllib.parse.urlsplit(shown.readline().strip())
+    assert (said.status, said.out) == (0, f"Opening {url.geturl()}...")
+    assert url.geturl() == server.call("GET", "/apps/demo")["web_url"] + "hello"
+    page = httpx.get(f"http://127.0.0.1:{url.port}{url.path}", headers={"Host": url.netloc}, trust_env=False)
+    assert (page.status_code, page.content) == (200, b"#!/bin/sh\necho hello $1\n")
 
 
 def test_a_source_is_built_and_released(server):
