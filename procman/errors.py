@@ -20,3 +20,11 @@ class UsageError(ProcmanError):
 
     def __init__(self, what: str, hint: str | None = None) -> None:
         super().__init__(what, hint, exit_code=2)
+
+
+class TryLater(ProcmanError):
+    """What was tried too often. ``seconds``: until it may be tried again."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(what)
+        self.seconds = seconds

@@ -25,7 +25,7 @@ class Threaded:
         self.up = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
-        assert self.up.wait(20)
+        assert self.up.wait(60)
 
     def run(self):
         async def serve():
@@ -44,7 +44,7 @@ class Threaded:
 
     def close(self):
         self.server.should_exit = True
-        self.thread.join(20)
+        self.thread.join(60)
 
 
 class GitServer:
@@ -66,7 +66,7 @@ class GitServer:
         self.inner = Threaded(self.internal, uds=str(self.socket))
         self.outer = Threaded(Git(self), host="127.0.0.1", port=0)
 
-    async def authorize(self, app_name, key, write):
+    async def authorize(self, app_name, key, write, ends):
         if key != KEY:
             return None
         if app_name != "demo":

@@ -13,8 +13,14 @@ async def show(call: Call) -> Answer:
 
 async def update(call: Call) -> Answer:
     """``PATCH /account``: ``name``; ``new_password`` with the old ``password``, if there is one."""
-    said = (call.text(key, required=False) for key in ("name", "password", "new_password"))
-    return Answer(serialize.account(await users.change_account(call.host, call.user, *said)))
+    name, password, new = (call.text(key, required=False) for key in ("name", "password", "new_password"))
+    who = call.caller, call.user.email.lower()
+    if new is not None:
+        call.host.attempts.begin(*who)
+    user = await users.change_account(call.host, call.user, name, password, new)
+    if new is not None:
+        call.host.attempts.right(*who)
+    return Answer(serialize.account(user))
 
 
 async def features(call: Call) -> Answer:

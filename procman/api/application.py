@@ -1,6 +1,7 @@
 """The ASGI application: from a request to a handler's answer, every refusal in Heroku's shape."""
 
 import logging
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import unquote
@@ -11,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from procman.api.call import Call, Download, Page, Reply, Right, Route, Stream
 from procman.api.credentials import key_of
-from procman.errors import ProcmanError
+from procman.errors import ProcmanError, TryLater
 from procman.logs.news import AppLog
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, forbidden
@@ -50,6 +51,8 @@ class Api:
         except Refusal as refusal:
             response = refused(refusal)
         except ProcmanError as error:  # what runs dynos cannot do it now; its words are for people
+        except TryLater as error:
+            response = refused_for_now(error)
             response = refused(Refusal("service_unavailable", str(error)))
         except ClientDisconnect:
             return
@@ -63,7 +66,7 @@ class Api:
         route, params = self._find(request.method, raw_segments(request.scope))
         call = Call(self._host, request, params, self._logs)
         if route.right is not Right.ANYBODY:
-            call.login = await self._log_in(request)
+            call.login = await self._log_in(call)
         if "app" in params and route.right is not Right.ANYBODY:
             call.of_app(await self._host.db.run(lambda tx: find_app(tx, call.user, params["app"])))
         check_right(route.right, call)
@@ -90,8 +93,9 @@ class Api:
             raise Refusal("method_not_allowed", f"{method} is not possible here.")
         raise Refusal("not_found", "The requested API endpoint was not found. Are you using the right HTTP verb?")
 
-    async def _log_in(self, request: Request) -> Login:
-        login = await log_in(self._host, key_of(request.headers.get("authorization", "")))
+    async def _log_in(self, call: Call) -> Login:
+        key = key_of(call.request.headers.get("authorization", ""))
+        login = await log_in(self._host, key)
         if login is None:
             raise unauthorized()
         return login
@@ -102,6 +106,8 @@ def request_id(request: Request) -> str:
     told = request.headers.get("request-id", "").rpartition(",")[2].strip()
     return told if 0 < len(told) <= 64 and told.replace("-", "").isalnum() else str(uuid.uuid4())
 
+            if key:
+                self._host.attempts.wrong_key(call.caller)
 
 def raw_segments(scope: Scope) -> tuple[str, ...]:
     """The path's segments, each decoded by itself. Raises Refusal."""
@@ -160,5 +166,13 @@ def rendered(answer: Reply) -> Response:
         return HTMLResponse(answer.html, answer.status, {**PAGE_HEADERS, **answer.headers})
     if isinstance(answer, Download):
         return FileResponse(answer.path, media_type="application/octet-stream")
+def refused_for_now(error: TryLater) -> Response:
+    """429, and for how long."""
+    seconds = math.ceil(error.seconds)
+    response = refused(Refusal("rate_limit", f"{error.what.capitalize()}. Try again in {seconds} seconds."))
+    response.headers.update({"Retry-After": str(seconds), "RateLimit-Remaining": "0"})
+    return response
+
+
     headers = {"Cache-Control": "no-store", "RateLimit-Remaining": "4500", **answer.headers}
     return JSONResponse(answer.body, answer.status, dict(headers))

@@ -5,7 +5,7 @@ from procman.api.call import Answer, Call, Right, Route
 from procman.api.credentials import basic, key_of
 from procman.core.records import Authorization, User
 from procman.platform import authorizations, users
-from procman.platform.refusals import Refusal, invalid
+from procman.platform.refusals import invalid
 
 
 async def index(call: Call) -> Answer:
@@ -33,17 +33,15 @@ async def create(call: Call) -> Answer:
 
 
 async def by_password(call: Call, email: str, password: str) -> User:
-    """Raises Refusal; after several wrong ones it does not even look."""
-    logins = call.host.logins
-    if not email or not logins.may_try(email.lower()):
-        if email:
-            raise Refusal("rate_limit", "Too many failed logins for this account. Try again in ten minutes.")
+    """Raises Refusal; TryLater after several wrong ones, without even looking."""
+    if not email:
         raise users.unauthorized()
-    logins.failed(email.lower())  # until it is known to be right: many at once are many
+    caller = call.caller
+    call.host.attempts.begin(caller, email.lower())
     user = await users.log_in_by_password(call.host, email, password)
     if user is None:
         raise users.unauthorized()
-    logins.succeeded(email.lower())
+    call.host.attempts.right(caller, email.lower())
     return user
 
 

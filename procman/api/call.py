@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from procman.core.records import App, User
 from procman.logs.news import AppLog
+from procman.platform.callers import caller_of
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, invalid
 from procman.platform.users import Login
@@ -54,6 +55,11 @@ class Call:
         """Who calls, and by which key; only for routes that need somebody."""
         assert self.login is not None
         return self.login
+
+    @property
+    def caller(self) -> str:
+        """Who calls, before he has proved to be anybody: to count by."""
+        return caller_of(self.request.scope.get("client"), self.request.scope.get("server"))
 
     @property
     def app(self) -> App:

@@ -2,10 +2,12 @@
 
 import hmac
 import html
+import math
 from urllib.parse import parse_qs
 
 from procman.api.authorizations import by_password
 from procman.api.call import Answer, Call, Page, Right, Route
+from procman.errors import TryLater
 from procman.platform import authorizations, users
 from procman.platform.logins import Pending
 from procman.platform.refusals import Refusal
@@ -63,6 +65,10 @@ async def finish(call: Call) -> Page:
             user = login.user
     except Refusal as refusal:
         return form(pending, refusal.message, email, refusal.status)
+    except TryLater as error:
+        seconds = math.ceil(error.seconds)
+        shown = form(pending, f"{error.what.capitalize()}. Try again in {seconds} seconds.", email, 429)
+        return shown._replace(headers={**shown.headers, "Retry-After": str(seconds)})
     _, key = await authorizations.create(call.host, user, pending.description, str(int(SESSION_S)), session=True)
     call.host.logins.finish(pending, key)
     return page("<h1>Logged in</h1><p>You can close this page and return to the terminal.</p>")

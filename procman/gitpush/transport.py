@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import math
 import os
 import zlib
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from procman.errors import ProcmanError
+from procman.errors import ProcmanError, TryLater
 from procman.gitpush.repository import branches, git_environment, make_repository, pack, point_head
 from procman.gitpush.updates import BRANCHES
 
@@ -36,11 +37,17 @@ class Grant(NamedTuple):
     secret: str
 
 
+Ends = tuple[tuple[str, int] | None, tuple[str, int] | None]
+
+
 class Access(Protocol):
     """Who may push to which app."""
 
-    async def authorize(self, app_name: str, key: str, write: bool) -> Grant | None:
-        """None: the key is nobody's. Raises LookupError when the caller has no such app."""
+    async def authorize(self, app_name: str, key: str, write: bool, ends: Ends) -> Grant | None:
+        """None: the key is nobody's. Raises LookupError when the caller has no such app, TryLater.
+
+        ``ends``: of the connection, the client's and ours.
+        """
 
     def forget(self, grant: Grant) -> None:
         """The push is over."""
@@ -70,9 +77,12 @@ class Git:
         if request.method != ("GET" if rest == "info/refs" else "POST"):
             return PlainTextResponse("Method not allowed\n", 405)
         try:
-            grant = await self._access.authorize(name, key_of(request), service == "git-receive-pack")
+            ends = request.scope.get("client"), request.scope.get("server")
+            grant = await self._access.authorize(name, key_of(request), service == "git-receive-pack", ends)
         except LookupError as error:
             return PlainTextResponse(f"{error}\n", 404)
+        except TryLater as error:
+            return PlainTextResponse(f"{error}\n", 429, {"Retry-After": str(math.ceil(error.seconds))})
         if grant is None:
             return PlainTextResponse("Invalid credentials provided.\n", 401, {"WWW-Authenticate": 'Basic realm="git"'})
         program = service.removeprefix("git-")

@@ -12,6 +12,7 @@ from procman.builds.checkout import materialise
 from procman.core.records import App, User
 from procman.platform import apps
 from procman.platform.builds import Builds, Order
+from procman.platform.callers import Ends, caller_of
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, missing
 from procman.platform.users import find_app, log_in
@@ -53,10 +54,12 @@ class GitAccess:
         self._builds = builds
         self._pushes: dict[str, Push] = {}
 
-    async def authorize(self, app_name: str, key: str, write: bool) -> Grant | None:
+    async def authorize(self, app_name: str, key: str, write: bool, ends: Ends) -> Grant | None:
         """See ``gitpush.transport.Access``."""
         login = await log_in(self._host, key)
         if login is None:
+            if key:
+                self._host.attempts.wrong_key(caller_of(*ends))
             return None
 
         def find(tx: Tx) -> App:

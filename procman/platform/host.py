@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from procman.core.records import App, Release
+from procman.platform.attempts import Attempts
 from procman.platform.layout import Layout
 from procman.platform.logins import Logins
 from procman.platform.threads import Threads
@@ -122,6 +123,7 @@ class Host:
         self.now = now
         self.new_id = new_id
         self.logins = Logins()
+        self.attempts = Attempts()
         self.passwords = Threads("passwords", 2)  # scrypt is slow on purpose, and anybody may ask for it
         self.sources = Threads("sources", 4)  # a download may take minutes
         self.on_change: list[Callable[[str, str, App], None]] = []  # (event, action, app): webhooks, router

@@ -1,4 +1,4 @@
-"""Logins: from a password, or in a browser while the client waits; and how often one may guess."""
+"""Logins in a browser, while the client waits."""
 
 import asyncio
 import hmac
@@ -9,9 +9,6 @@ from collections.abc import Callable
 
 WAIT_S = 600.0  # the client gives up after ten minutes
 MOST_PENDING = 200
-MOST_FAILURES = 10
-FORGET_S = 600.0
-MOST_REMEMBERED = 10_000
 
 
 class Pending:
@@ -28,12 +25,11 @@ class Pending:
 
 
 class Logins:
-    """Those in progress, and failures lately; both forgotten with the server."""
+    """Those in progress; forgotten with the server."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._pending: OrderedDict[str, Pending] = OrderedDict()
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def begin(self, description: str) -> Pending:
         """A client wants to log in."""
@@ -69,22 +65,3 @@ class Logins:
         self._pending.pop(login_id, None)
         key, pending.key = pending.key, None
         return key
-
-    def may_try(self, who: str) -> bool:
-        """Whether this e-mail or address has not failed too often."""
-        count, since = self._failures.get(who, (0, 0.0))
-        return count < MOST_FAILURES or self._now() - since > FORGET_S
-
-    def failed(self, *whos: str) -> None:
-        """Wrong password."""
-        for who in whos:
-            count, since = self._failures.pop(who, (0, 0.0))
-            fresh = self._now() - since > FORGET_S
-            self._failures[who] = (1, self._now()) if fresh else (count + 1, since)
-            if len(self._failures) > MOST_REMEMBERED:
-                self._failures.popitem(last=False)
-
-    def succeeded(self, *whos: str) -> None:
-        """Right password: start over."""
-        for who in whos:
-            self._failures.pop(who, None)
