@@ -153,11 +153,21 @@ def pointers(folder: str, entries: Sequence[Entry]) -> tuple[str, ...]:
     return (f"{found[0]!r}{more}: Git LFS pointers, not the files. Git LFS is not supported (nor on Heroku).",)
 
 
-def run(argv: Sequence[str], env: Mapping[str, str], cwd: str, what: str = "git refuses it") -> None:
+def run(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str,
+    what: str = "git refuses it",
+    timeout: float | None = None,
+) -> None:
     """Run a git command to its end. Raises ProcmanError with the first line of what it said."""
-    done = subprocess.run(
-        argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022
-    )
+    try:
+        done = subprocess.run(
+            argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=False, umask=0o022,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise refusal(f"{what}: it did not come within {timeout:.0f} s") from None
     if done.returncode != 0:
         raise refusal(f"{what}: {first_line(done.stderr)}")
 

@@ -16,6 +16,7 @@ from procman.errors import ProcmanError
 
 MOST = 50
 DEEPEST = 5
+FETCH_S = 300.0  # for one; git itself gives up only what comes slower than 1 kB/s
 DEPTH = "PROCMAN_SUBMODULE_DEPTH"
 OF_THE_PUSH = {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_DIR"}
 
@@ -83,7 +84,7 @@ def fetch(module: Submodule, digest: str, folder: str, env: Mapping[str, str], l
         run(("git", "init", "--quiet", "--bare", scratch), outside, scratch)
         words = ("-c", "fetch.fsckObjects=true", "-c", "protocol.file.allow=never", "-c", "http.lowSpeedLimit=1000")
         slow = ("-c", "http.lowSpeedTime=60", *remote.options, "fetch", "--quiet", "--depth", "1")
-        run(("git", "--git-dir", scratch, *words, *slow, "--", remote.url, digest), outside, scratch, lost)
+        run(("git", "--git-dir", scratch, *words, *slow, "--", remote.url, digest), outside, scratch, lost, FETCH_S)
         return materialise(scratch, digest, target, outside, limits)
 
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from procman.builds import BuildRequest, BuildResult, read_result, write_request
 from procman.builds.masker import Masker
@@ -76,7 +76,8 @@ class BuildRun:
             for path in ((layout.deploy_lock(self.app.id),) if lock else ()) + (layout.build_lock(self.app.id),):
                 await self._take_turn(path, held)
             self.write(*before)
-            result = await self._build(bring, held[-1])
+            threads = self._host.checkouts if pushed else self._host.sources
+            result = await self._build(lambda folder: threads.run_for(self._user.id, bring, folder), held[-1])
             self._built = True
             if result.ok:
                 ended = await deploys.release(self._host, self._user, self.app, self.build, self, result)
@@ -115,13 +116,13 @@ class BuildRun:
                 continue
             raise ProcmanError(CANCELLED)
 
-    async def _build(self, bring: Callable[[str], Sequence[str]], lock: int) -> BuildResult:
+    async def _build(self, bring: Callable[[str], Awaitable[Sequence[str]]], lock: int) -> BuildResult:
         """Fetch the source and run the builder, its output masked on the way. The builder holds the lock, too."""
         host = self._host
         source = os.path.join(self._work, "source")
         await slug_collection.make_room(host)
         await asyncio.to_thread(os.makedirs, source, 0o711)
-        notes = await self._host.sources.run(bring, source)
+        notes = await bring(source)
         self.write(*(f" ~     {note}" for note in notes))
         env = await host.db.run(lambda tx: config_vars(tx, self.app.id))
         request = self._request(source, env)

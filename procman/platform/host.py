@@ -125,7 +125,8 @@ class Host:
         self.logins = Logins()
         self.attempts = Attempts()
         self.passwords = Threads("passwords", 2)  # scrypt is slow on purpose, and anybody may ask for it
-        self.sources = Threads("sources", 4)  # a download may take minutes
+        self.sources = Threads("sources", 16, 2)  # a download may take minutes; of a user's at most so many at a time
+        self.checkouts = Threads("checkouts", 4, 2)  # a push's files are here already, and wait for no download
         self.on_change: list[Callable[[str, str, App], None]] = []  # (event, action, app): webhooks, router
         self.on_release_end: list[Callable[[App, Release], None]] = []  # it has come up, or will not
         self.on_parting: list[Callable[[App], Awaitable[None]]] = []  # the last moment at which an app has its rows

@@ -4,17 +4,28 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Threads:
-    """At most ``most`` at a time; they begin with the first piece of work."""
+    """At most ``most`` at a time; they begin with the first piece of work. ``share``: the most that a customer has."""
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(self, name: str, most: int, share: int | None = None) -> None:
         self._pool = ThreadPoolExecutor(most, name)
+        self._share = share or most
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # while somebody is in it
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it in a thread of these, when one is free."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    async def run_for(self, customer: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, in the customer's share: whoever has filled his own waits for himself, and nobody else for him."""
+        share = self._shares.get(customer)
+        if share is None:
+            share = self._shares[customer] = asyncio.Semaphore(self._share)
+        async with share:
+            return await self.run(work, *args, **kwargs)

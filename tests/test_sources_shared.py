@@ -1,0 +1,76 @@
+"""Downloads that take their time hold up neither pushes nor other people's downloads."""
+
+import asyncio
+import threading
+
+from procman.core.records import User
+from procman.errors import ProcmanError
+from procman.platform.builds import Order
+from procman.platform.threads import Threads
+from procman.store import tables
+from tests.api_cases import make_app, play
+
+
+class Gate:
+    """Sources that come when the gate is opened; ``begun``: whose came so far."""
+
+    def __init__(self):
+        self.opened = threading.Event()
+        self.begun = asyncio.Queue()
+        self.loop = asyncio.get_running_loop()
+
+    def order(self, name, pushed=False, slow=True):
+        def bring(folder):
+            self.loop.call_soon_threadsafe(self.begun.put_nowait, name)
+            if slow:
+                assert self.opened.wait(20)
+            raise ProcmanError(f"cannot use the source of {name}")
+
+        return Order(bring, None, pushed=pushed)
+
+
+def test_a_push_and_another_user_wait_for_nobody_elses_slow_downloads(tmp_path):
+    async def scenario(platform, client):
+        gate, runs = Gate(), []
+        eve = platform.user("eve@example.com", admin=True)[0]
+        ann = platform.user("ann@example.com", admin=True)[0]
+        for name in ("slow-1", "slow-2", "slow-3", "pushed", "quick"):
+            await make_app(platform, client, name)
+        apps = {app.name: app for app in await platform.db.run(tables.apps.find)}
+
+        async def begin(user: User, name: str, **more):
+            _, run = await platform.host.builds.start(user, apps[name], gate.order(name, **more))
+            runs.append(run)
+            return run
+
+        try:
+            for name in ("slow-1", "slow-2", "slow-3"):
+                await begin(eve, name)
+            assert {await gate.begun.get(), await gate.begun.get()} == {"slow-1", "slow-2"}
+            pushed = await begin(eve, "pushed", pushed=True, slow=False)
+            assert not (await pushed.done).ok
+            quick = await begin(ann, "quick", slow=False)
+            assert not (await quick.done).ok
+            assert [gate.begun.get_nowait(), gate.begun.get_nowait()] == ["pushed", "quick"]
+            assert gate.begun.empty()  # the third waits for the first two of the same user
+        finally:
+            gate.opened.set()
+        await asyncio.gather(*(run.done for run in runs))
+        assert gate.begun.get_nowait() == "slow-3"
+
+    play(tmp_path, scenario)
+
+
+def test_whoever_gives_up_waiting_leaves_his_share_to_the_next():
+    async def scenario():
+        threads, opened = Threads("test", 4, 1), threading.Event()
+        first = asyncio.create_task(threads.run_for("eve", opened.wait, 20))
+        second = asyncio.create_task(threads.run_for("eve", opened.wait, 20))
+        assert await threads.run_for("ann", lambda: "ann") == "ann"
+        second.cancel()
+        third = asyncio.create_task(threads.run_for("eve", lambda: "eve"))
+        opened.set()
+        assert await first
+        assert await third == "eve"
+
+    asyncio.run(scenario())
