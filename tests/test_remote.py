@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from procman.cli.main import dispatch
+from procman.cli.options import VERBS
 from procman.cli.remote.verbs import ALIASES, BOTH, REMOTE_VERBS, SIDES, Side
 from procman.core.records import Slug
 from procman.store import tables
@@ -177,6 +178,7 @@ def test_a_stranger_and_a_missing_server_are_told_so(cli, shared):
 def test_every_verb_has_a_side_and_only_shared_ones_may_mean_either():
     assert {name for name, side in SIDES.items() if side is Side.SERVER} == {*REMOTE_VERBS, *ALIASES}
     assert {name for name, side in SIDES.items() if side is Side.EITHER} == set(BOTH)
+    assert {name for name, side in SIDES.items() if side is not Side.SERVER} == set(VERBS)
 
 
 def test_every_verb_to_a_server_is_in_the_docs():

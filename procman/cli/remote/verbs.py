@@ -221,7 +221,9 @@ BOTH: Mapping[str, RemoteVerb] = {  # verbs that this directory's formation has 
 }
 SIDES: Mapping[str, Side] = {
     **dict.fromkeys(("start", "check", "env", "kill", "reload", "shutdown", "attach", "explain", "list"), Side.HERE),
-    **dict.fromkeys(("install", "forever"), Side.HERE),
+    **dict.fromkeys(("install", "export", "forever", "upgrade", "completion", "help", "version"), Side.HERE),
+    # a server, as a program of this host, and the way to one elsewhere:
+    **dict.fromkeys(("server", "connect", "backup", "restore", "doctor"), Side.HERE),
     **dict.fromkeys(BOTH, Side.EITHER),
     **dict.fromkeys((*REMOTE_VERBS, *ALIASES), Side.SERVER),
 }
