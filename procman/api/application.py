@@ -14,6 +14,7 @@ from procman.api.call import Call, Download, Page, Reply, Right, Route, Stream
 from procman.api.credentials import key_of
 from procman.errors import ProcmanError, TryLater
 from procman.logs.news import AppLog
+from procman.platform import trouble
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, forbidden
 from procman.platform.users import Login, find_app, log_in, unauthorized
@@ -50,17 +51,25 @@ class Api:
             response = await self._serve(request)
         except Refusal as refusal:
             response = refused(refusal)
-        except ProcmanError as error:  # what runs dynos cannot do it now; its words are for people
         except TryLater as error:
             response = refused_for_now(error)
+        except ProcmanError as error:  # what runs dynos cannot do it now; its words are for people
             response = refused(Refusal("service_unavailable", str(error)))
         except ClientDisconnect:
             return
-        except Exception:
-            log.exception("request=%s method=%s", identity, request.method)
-            response = refused(Refusal("internal_server_error", f"Internal server error (request {identity})."))
+        except Exception as error:
+            response = refused(self._failed(error, identity, request.method))
         response.headers["Request-Id"] = identity
         await response(scope, receive, send)
+
+    def _failed(self, error: Exception, identity: str, method: str) -> Refusal:
+        """What is said of it, here and in the server's own log: of a full disk what anybody can understand."""
+        if trouble.is_hosts(error):
+            words = trouble.words_of(error, self._host.layout.data)
+            log.warning("request=%s method=%s error=%s", identity, method, words)
+            return Refusal("service_unavailable", f"Cannot do this now: {words}.")
+        log.error("request=%s method=%s", identity, method, exc_info=error)
+        return Refusal("internal_server_error", f"Internal server error (request {identity}).")
 
     async def _serve(self, request: Request) -> Response:
         route, params = self._find(request.method, raw_segments(request.scope))
@@ -97,6 +106,8 @@ class Api:
         key = key_of(call.request.headers.get("authorization", ""))
         login = await log_in(self._host, key)
         if login is None:
+            if key:
+                self._host.attempts.wrong_key(call.caller)
             raise unauthorized()
         return login
 
@@ -106,8 +117,6 @@ def request_id(request: Request) -> str:
     told = request.headers.get("request-id", "").rpartition(",")[2].strip()
     return told if 0 < len(told) <= 64 and told.replace("-", "").isalnum() else str(uuid.uuid4())
 
-            if key:
-                self._host.attempts.wrong_key(call.caller)
 
 def raw_segments(scope: Scope) -> tuple[str, ...]:
     """The path's segments, each decoded by itself. Raises Refusal."""
@@ -157,6 +166,14 @@ def refused(refusal: Refusal) -> Response:
     return JSONResponse(body, refusal.status, headers)
 
 
+def refused_for_now(error: TryLater) -> Response:
+    """429, and for how long."""
+    seconds = math.ceil(error.seconds)
+    response = refused(Refusal("rate_limit", f"{error.what.capitalize()}. Try again in {seconds} seconds."))
+    response.headers.update({"Retry-After": str(seconds), "RateLimit-Remaining": "0"})
+    return response
+
+
 def rendered(answer: Reply) -> Response:
     """As Starlette sends it."""
     if isinstance(answer, Stream):
@@ -166,13 +183,5 @@ def rendered(answer: Reply) -> Response:
         return HTMLResponse(answer.html, answer.status, {**PAGE_HEADERS, **answer.headers})
     if isinstance(answer, Download):
         return FileResponse(answer.path, media_type="application/octet-stream")
-def refused_for_now(error: TryLater) -> Response:
-    """429, and for how long."""
-    seconds = math.ceil(error.seconds)
-    response = refused(Refusal("rate_limit", f"{error.what.capitalize()}. Try again in {seconds} seconds."))
-    response.headers.update({"Retry-After": str(seconds), "RateLimit-Remaining": "0"})
-    return response
-
-
     headers = {"Cache-Control": "no-store", "RateLimit-Remaining": "4500", **answer.headers}
     return JSONResponse(answer.body, answer.status, dict(headers))

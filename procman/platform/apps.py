@@ -117,7 +117,11 @@ async def set_maintenance(host: Host, user: User, app: App, on: bool) -> App:
 
 
 async def destroy(host: Host, user: User, app: App) -> None:
-    """End everything of an app and forget it: dynos first, then the rows, then files."""
+    """End everything of an app and forget it: dynos first, then the rows, then files.
+
+    A database that takes nothing, as its disk is full, says so before anything has ended.
+    """
+    await host.db.run(lambda tx: audit.note(host, tx, user, app, "destroy app"))
     await host.builds.drop(app)
     await host.rollouts.drop(app.id)
     await host.runtime.remove(app.id)
@@ -129,7 +133,6 @@ async def destroy(host: Host, user: User, app: App) -> None:
         uploads = [source.id for source in tables.sources.find(tx, app_id=app.id)]
         outputs = [str(build.source.get("output", "")) for build in tables.builds.find(tx, app_id=app.id)]
         outputs += [release.output for release in tables.releases.find(tx, app_id=app.id) if release.output]
-        audit.note(host, tx, user, app, "destroy app")
         tables.builds.delete(tx, app_id=app.id)
         tables.releases.delete(tx, app_id=app.id)
         tables.apps.delete(tx, id=app.id)

@@ -130,8 +130,8 @@ class Deliverer:
         try:
             if await host.db.run(insert):
                 self._news.set()
-        except Exception:  # what is told of a change must never undo it
-            log.exception("app=%s event=%s", app.id, event)
+        except Exception as error:  # what is told of a change must never undo it
+            log.warning("app=%s event=%s error=%s", app.id, event, error, exc_info=not isinstance(error, sqlite3.Error))
 
     async def _work(self) -> None:
         for app in await self._host.db.run(tables.apps.find):  # what ran before this server is no news
@@ -168,10 +168,20 @@ class Deliverer:
         try:
             loop = asyncio.get_running_loop()
             ended = await loop.run_in_executor(self._threads, post, self._host.reach, hook, row.payload)
-            await self._host.db.run(lambda tx: self._end(tx, row, hook, ended))
+            while not await self._write_down(row, hook, ended):
+                await asyncio.sleep(self._retry_s[0])
         finally:
             self._busy.discard(hook.id)
             self._news.set()
+
+    async def _write_down(self, row: Delivery, hook: Webhook, ended: Ended) -> bool:
+        """Whether that could be done. Until it is, the receiver is not told again what it has been told."""
+        try:
+            await self._host.db.run(lambda tx: self._end(tx, row, hook, ended))
+        except sqlite3.Error as error:
+            log.warning("webhooks: %s", error)
+            return False
+        return True
 
     def _end(self, tx: Tx, row: Delivery, hook: Webhook, ended: Ended) -> None:
         """Write down how a try ended, and when the next one is due, if there is one."""

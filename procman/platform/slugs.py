@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
@@ -116,7 +117,12 @@ async def put(host: Host, slug: Slug, chunks: AsyncIterator[bytes]) -> Blob:
             tx, slug.id, state="ready", size=blob.size, checksum=blob.checksum, updated_at=host.now()
         )
 
-    await host.db.run(ready)
+    try:
+        await host.db.run(ready)
+    except sqlite3.Error:  # the disk is full, perhaps: the upload can be repeated
+        await asyncio.to_thread(shutil.rmtree, tree, True)
+        os.unlink(packed)
+        raise
     return blob
 
 

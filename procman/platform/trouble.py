@@ -8,11 +8,19 @@ from procman.platform.refusals import Refusal
 from procman.platform.slug_collection import free_bytes
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+SCARCE = (*FULL, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EROFS)
 
 
 def is_known(error: Exception) -> bool:
     """Whether it is somebody's doing, or the disk's, and no mistake of ours."""
     return isinstance(error, ProcmanError | Refusal) or is_full(error)
+
+
+def is_hosts(error: Exception) -> bool:
+    """Whether the host could not do it, and may be able to later: no room, no descriptors, no processes, a bad disk."""
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR  # that would be a mistake of ours
+    return isinstance(error, OSError) and error.errno in SCARCE
 
 
 def is_full(error: Exception) -> bool:
@@ -28,7 +36,11 @@ def words_of(error: Exception, folder: str) -> str:
         return error.message
     if is_full(error):
         return f"the disk is full: {free_megabytes(folder)} are free where {folder} lies"
-    if isinstance(error, ProcmanError | OSError):
+    if isinstance(error, sqlite3.OperationalError):
+        return f"the database cannot be used: {error}"
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
+    if isinstance(error, ProcmanError):
         return str(error)
     return f"internal error ({type(error).__name__})"
 

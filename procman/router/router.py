@@ -101,7 +101,7 @@ class Router:
             self._traffic.forget(before.routes.keys() - after.routes.keys())
             try:
                 shape = await self._write()
-            except ProcmanError:
+            except (ProcmanError, OSError):  # HAProxy was told nothing of it: the disk is full, perhaps
                 self._arrangement, self._maps = before, old_maps
                 raise
             commands = [
@@ -194,7 +194,7 @@ class Router:
             files.write("certificates.list", self._certificates)
         shape = self._describe()
         text = build(self.settings, self._arrangement, Secrets(files.cookie_key()), shape).encode()
-        if shape != self._shape:
+        if shape != self._shape and files.read(CONFIGURATION) != text:  # what stands there was checked
             files.write("candidate.cfg", text)
             await self._process.check("candidate.cfg")
         files.write(CONFIGURATION, text)
@@ -283,7 +283,7 @@ class Router:
                     await self._process.start(self._shape)
                     await self._process.watch(self._on_end)
                     return
-                except (ProcmanError, NotAnswering) as error:
+                except (ProcmanError, NotAnswering, OSError) as error:
                     log.error("%s", error)  # noqa: TRY400 - the traceback says nothing more
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -301,7 +301,7 @@ class Router:
         while any(slot.leaving for slot in self._arrangement.slots.values()):
             await asyncio.sleep(TIDY_S)
             async with self._lock:
-                with contextlib.suppress(NotAnswering):
+                with contextlib.suppress(NotAnswering, OSError):  # what no file tells of is told of by the next one
                     await self._forget_gone()
 
     async def _forget_gone(self) -> None:

@@ -28,8 +28,9 @@ class DataLock:
                 f"cannot serve {data}: a server does already ({words or 'it is just starting'})",
                 "procman server --data DIR --port N, for another one",
             )
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"pid {os.getpid()}\n".encode(), 0)
+        ours = f"pid {os.getpid()}\n".encode()
+        os.pwrite(self._fd, ours, 0)  # over what stands there, for which a full disk has room
+        os.ftruncate(self._fd, len(ours))
 
     def close(self) -> None:
         """Let go."""
