@@ -10,8 +10,9 @@ from pathlib import Path
 import uvicorn
 from starlette.responses import StreamingResponse
 
+from procman.core.grant import Grant
 from procman.gitpush.repository import write_hooks
-from procman.gitpush.transport import Git, Grant
+from procman.gitpush.transport import Git
 
 KEY = "key-of-dev"
 

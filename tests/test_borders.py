@@ -32,6 +32,7 @@ MAY_IMPORT = {
 }
 EVERYBODY = {"errors", "typed", "unix_http"}
 BESIDE = {  # files beside the rooms that are for some of them
+    "files": {"logs", "supervisor", "builds", "platform", "gitpush", "router", "cli", "server"},
     "reach": {"logs", "builds", "platform"},
 }
 OUTSIDE = {  # what a room may import from other packages, where that is narrow

@@ -15,7 +15,8 @@ from procman.builds.apart import AGAIN, STOPS, compile_apart
 from procman.builds.compiler import ended
 from procman.builds.masker import Masker
 from procman.builds.report import Report, size
-from procman.builds.request import BuildRequest, BuildResult, decode_result, encode_result, result_path, write_private
+from procman.builds.request import BuildRequest, BuildResult, decode_result, encode_result, result_path
+from procman.files import write_private
 
 GRACE_S = 20.0  # for a compiler that was told to stop
 MOST_RESULT = 8 << 20

@@ -1,10 +1,10 @@
 """What a build is asked for and what came of it: two values, each with a form as a JSON file."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from procman.files import write_private
 from procman.reach import Reach
 
 MB = 1 << 20
@@ -130,14 +130,3 @@ def read_result(work: str) -> BuildResult:
             return decode_result(file.read())
     except (OSError, ValueError):
         return BuildResult(False, failure="the build was ended from outside", reason="internal")
-
-
-def write_private(path: str, data: bytes) -> None:
-    """Write a file of mode 0600 whole or not at all."""
-    part = f"{path}.part"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    os.rename(part, path)

@@ -13,6 +13,7 @@ from procman.cli.listing import emit
 from procman.cli.options import Given
 from procman.cli.server_env import lines, variables
 from procman.errors import ProcmanError, UsageError
+from procman.files import write_private
 from procman.server.addresses import Addresses
 
 NAMES = ("HEROKU_HOST", "HEROKU_GIT_HOST", "HEROKU_API_KEY")
@@ -86,9 +87,7 @@ class Tunnel:
     def save(self, name: str, data: bytes) -> str:
         """Keep a file that came from there; its path."""
         path = os.path.join(self._folder, name)
-        with open(f"{path}.new", "wb") as file:
-            file.write(data)
-        os.replace(f"{path}.new", path)
+        write_private(path, data, lasting=False)
         return path
 
     def close(self) -> None:

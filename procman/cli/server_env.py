@@ -8,6 +8,7 @@ from zlib import crc32
 
 from procman.cli.listing import emit
 from procman.errors import ProcmanError
+from procman.files import write_private
 from procman.server.addresses import ADDRESSES, Addresses
 
 NO_SERVER = 3
@@ -84,9 +85,7 @@ def trusted(authority: str, before: str) -> str:
         for name in (authority, before):
             with open(name, "rb") as file:
                 texts.append(file.read().rstrip(b"\n") + b"\n")
-        with open(f"{together}.new", "wb") as file:
-            file.writelines(texts)
-        os.replace(f"{together}.new", together)
+        write_private(together, b"".join(texts), 0o644)
     except OSError as error:
         raise ProcmanError(f"cannot join {before} and {authority}: {error.strerror}") from None
     return together

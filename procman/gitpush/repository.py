@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 
 from procman.errors import ProcmanError
+from procman.files import write_private
 
 INPUT_LIMIT = 1 << 30  # bytes of one push's pack (Heroku: limits, 1 GB of checkout)
 CONFIG: Mapping[str, str] = {
@@ -89,11 +90,7 @@ def write_config(repository: str, hooks: str) -> None:
                 return
     except FileNotFoundError:
         pass
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(f"{path}.new", path)
+    write_private(path, text.encode())
 
 
 def write_hooks(folder: str) -> None:
@@ -101,10 +98,13 @@ def write_hooks(folder: str) -> None:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, "pre-receive")
     script = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m procman.gitpush.hook\n"
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write(script)
-        os.fchmod(file.fileno(), 0o700)
-    os.replace(f"{path}.new", path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == script:  # a full disk keeps no server from its start
+                return
+    except FileNotFoundError:
+        pass
+    write_private(path, script.encode(), 0o700)
 
 
 def point_head(repository: str, branch: str) -> None:

@@ -8,12 +8,13 @@ import math
 import os
 import zlib
 from collections.abc import AsyncIterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from procman.core.grant import Ends, Grant
 from procman.errors import ProcmanError, TryLater
 from procman.gitpush.repository import branches, git_environment, make_repository, pack, point_head
 from procman.gitpush.updates import BRANCHES
@@ -24,20 +25,6 @@ KILLED = b"\x03git was killed on the server: push again\n"  # sideband 3: the cl
 FATAL = b"%04x%b0000" % (len(KILLED) + 4, KILLED)
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache", "Expires": "0"}
 log = logging.getLogger(__name__)
-
-
-class Grant(NamedTuple):
-    """What a caller may do. ``secret``: names his push to the server."""
-
-    app_name: str
-    repository: str
-    lock: str
-    hooks: str
-    socket: str
-    secret: str
-
-
-Ends = tuple[tuple[str, int] | None, tuple[str, int] | None]
 
 
 class Access(Protocol):

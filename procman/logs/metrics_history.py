@@ -3,6 +3,7 @@
 import json
 import os
 
+from procman.files import write_private
 from procman.logs.metrics import Metrics, Row
 
 LARGEST = 4 << 20  # bytes; a day's rows have a tenth of that
@@ -13,7 +14,7 @@ def save(directory: str, metrics: Metrics, now: float) -> None:
     os.makedirs(directory, mode=0o700, exist_ok=True)
     for app_id in metrics.apps:
         rows = metrics.app(app_id, now).history  # closes the slots that are over
-        write(os.path.join(directory, f"{app_id}.json"), json.dumps([list(row) for row in rows]).encode())
+        write_private(os.path.join(directory, f"{app_id}.json"), json.dumps([list(row) for row in rows]).encode())
 
 
 def load(directory: str, metrics: Metrics, now: float) -> None:
@@ -54,12 +55,3 @@ def read(path: str) -> list[Row]:
     return rows if good else []
 
 
-def write(path: str, data: bytes) -> None:
-    """Temporary file, fsync, rename."""
-    new = f"{path}.new"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    os.replace(new, path)

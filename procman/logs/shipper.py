@@ -13,6 +13,7 @@ import time
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
+from procman.files import write_private
 from procman.logs import merge
 from procman.logs.formats import stamp
 from procman.logs.merge import MergedFollower, Piece, decode, encode
@@ -152,13 +153,7 @@ class Shipper:
     def _save(self) -> None:
         """No fsync: after a power cut lines may come again. So they may if the disk does not take the place."""
         kept = {"place": encode(self._place), "dropped": self._dropped, "since": self._since.decode()}
-        new = self._path + ".new"
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                os.write(fd, json.dumps(kept).encode())
-            finally:
-                os.close(fd)
-            os.replace(new, self._path)
+            write_private(self._path, json.dumps(kept).encode(), lasting=False)
         except OSError:
             return

@@ -7,8 +7,8 @@ for each ssh login, tells them apart (Linux).
 import struct
 from ipaddress import IPv6Address, ip_address
 
-Place = tuple[str, int]
-Ends = tuple[Place | None, Place | None]  # of a connection: the client's, and ours
+from procman.core.grant import Place
+
 SOCKET = "socket"
 FAMILIES = ("tcp", "tcp6")
 

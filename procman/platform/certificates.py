@@ -12,8 +12,8 @@ import tempfile
 from typing import Any, NamedTuple
 
 from procman.core.records import App, Endpoint, User
+from procman.files import write_private
 from procman.platform import audit
-from procman.platform.files import write_secret
 from procman.platform.host import Host
 from procman.platform.layout import Layout
 from procman.platform.refusals import Refusal, invalid, missing
@@ -115,7 +115,7 @@ def file_of(layout: Layout, endpoint_id: str) -> str:
 
 def write(layout: Layout, endpoint_id: str, chain: str, key: str) -> None:
     """Atomically, readable by the server alone."""
-    write_secret(file_of(layout, endpoint_id), f"{chain.strip()}\n{key.strip()}\n".encode())
+    write_private(file_of(layout, endpoint_id), f"{chain.strip()}\n{key.strip()}\n".encode())
 
 
 def check(chain: str, key: str) -> Facts:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from procman.builds import Limits
 from procman.builds.checkout import materialise
+from procman.core.grant import Ends, Grant
 from procman.core.records import App, User
 from procman.platform import apps
 from procman.platform.builds import Builds, Order
-from procman.platform.callers import Ends, caller_of
+from procman.platform.callers import caller_of
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, missing
 from procman.platform.users import find_app, log_in
@@ -33,17 +34,6 @@ class Commit(NamedTuple):
     previous: str
     branch: str
     environment: dict[str, str]
-
-
-class Grant(NamedTuple):
-    """See ``gitpush.transport.Grant``: the two rooms do not know each other."""
-
-    app_name: str
-    repository: str
-    lock: str
-    hooks: str
-    socket: str
-    secret: str
 
 
 class GitAccess:

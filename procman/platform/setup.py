@@ -5,7 +5,7 @@ import pwd
 
 from procman.core.records import User
 from procman.errors import ProcmanError
-from procman.platform.files import read_secret, write_secret
+from procman.files import read_secret, write_private
 from procman.platform.host import Host
 from procman.platform.users import digest, insert_key, insert_user
 from procman.store import tables
@@ -35,7 +35,7 @@ def ensure_owner(host: Host, email: str | None = None) -> tuple[User, bool]:
     owner, made, fresh = host.db.call(ensure)
     if fresh:
         try:
-            write_secret(path, fresh.encode() + b"\n")
+            write_private(path, fresh.encode() + b"\n")
         except OSError as error:
             raise ProcmanError(f"cannot write the owner's key {path}: {error.strerror}") from None
     return owner, made

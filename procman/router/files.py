@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterable
 
 from procman.errors import ProcmanError
+from procman.files import write_private
 from procman.router.configuration import CERTIFICATES
 from procman.router.sites import Certificate
 
@@ -37,10 +38,7 @@ class Files:
         """
         if self.read(name) == data:
             return
-        fd = os.open(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.replace(f"{name}.new", name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        write_private(name, data, lasting=False, dir_fd=self.fd)
 
     def cookie_key(self) -> str:
         """What session affinity's cookies are made from: the same for ever, or clients lose their dynos."""

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 import procman
 from procman.api import pushes
@@ -22,10 +22,11 @@ from procman.api.application import Api
 from procman.api.routes import ROUTES
 from procman.api.webhooks import describe
 from procman.gitpush.repository import sweep, write_hooks
-from procman.gitpush.transport import Access, Git
+from procman.errors import ProcmanError
+from procman.files import read_secret, write_private
+from procman.gitpush.transport import Git
 from procman.platform.builds import Builds
 from procman.platform.deliveries import Deliverer
-from procman.platform.files import write_secret
 from procman.platform.git_access import GitAccess
 from procman.platform.host import Host, Settings
 from procman.platform.layout import Layout
@@ -136,7 +137,7 @@ def compose(options: Options, layout: Layout, db: Database, say: Callable[[str],
     host.numbers = numbers = Numbers(host, layout.path("metrics"))
     if options.router_port:
         host.traffic = RouterTraffic(host, router_of(options, layout, logs, numbers), settings.ports_per_app)
-    git = Git(cast("Access", host.git_access))
+    git = Git(host.git_access)
     front = Front(Api(host, (*ROUTES, *pushes.ROUTES), logs.of), git)
     return Parts(host, runtime, logs, numbers, rendezvous, context, front)
 
@@ -209,7 +210,9 @@ def write_addresses(options: Options, layout: Layout) -> None:
     """For ``procman server env``."""
     plain, tls, rendezvous = options.ports
     addresses = Addresses(f"http://{HOST}:{plain}", f"{HOST}:{tls}", f"{HOST}:{rendezvous}", options.router_port)
-    write_secret(layout.path(ADDRESSES), json.dumps(addresses._asdict()).encode())
+    text = json.dumps(addresses._asdict())
+    if read_secret(layout.path(ADDRESSES)) != text:  # a full disk keeps no server from its start
+        write_private(layout.path(ADDRESSES), text.encode())
 
 
 def router_of(options: Options, layout: Layout, logs: AppLogs, numbers: Numbers) -> Router:

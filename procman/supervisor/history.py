@@ -45,12 +45,8 @@ class History:
                 yield life
 
     def _halve(self) -> None:
+        from procman.files import write_private  # noqa: PLC0415 - once in a long life
+
         with open(self._path, "rb") as file:
             data = file.read()
-        aside = f"{self._path}.new"
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(data[data.find(b"\n", len(data) // 2) + 1 :])
-            file.flush()
-            os.fsync(fd)
-        os.replace(aside, self._path)
+        write_private(self._path, data[data.find(b"\n", len(data) // 2) + 1 :])

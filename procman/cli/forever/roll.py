@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from procman.cli.forever.program import Program
 from procman.errors import ProcmanError
+from procman.files import write_private
 from procman.supervisor.home import AlreadyRunning, Home, apps_dir, homes
 
 PREFIX = "forever-"
@@ -168,8 +169,4 @@ def locked(directory: str) -> Iterator[None]:
 
 def write(path: str, text: str, mode: int = 0o600) -> None:
     """Put a file in place in one step."""
-    aside = f"{path}.{os.getpid()}"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(aside, path)
+    write_private(path, text.encode(), mode, lasting=False)
