@@ -1,33 +1,85 @@
-"""``python -m benchmarks``: install, measure, print, and write docs/benchmarks.md when everything was measured."""
+"""Install, measure, print; a whole run also writes docs/benchmarks.md, its plots and benchmarks/report.json."""
 
 import argparse
+import os
 import signal
 import sys
-import tempfile
 import time
+import traceback
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks import comparison, correctness, crowd, first_line, idle, integrity, kill_row, restart, throughput
+from benchmarks import (
+    asking,
+    comparison,
+    correctness,
+    crowd,
+    few,
+    first_line,
+    idle,
+    installation,
+    integrity,
+    kill_row,
+    latency,
+    report,
+    restart,
+    stopped_reader,
+    throughput,
+)
 from benchmarks.bench import Bench
-from benchmarks.installation import install
-from benchmarks.peers import known
-from benchmarks.report import Row, circumstances, table, warn, write
+from benchmarks.circumstances import circumstances
+from benchmarks.peers import Manager, readers
+from benchmarks.rows import OURS, Row, warn
+from benchmarks.services import own_ways
 
-MEASURES = {
-    "first_line": first_line.measure,
-    "throughput": throughput.measure,
-    "integrity": integrity.measure,
-    "correctness": correctness.measure,
-    "restart": restart.measure,
-    "kill_row": kill_row.measure,
-    "crowd": crowd.measure,
-    "idle": idle.measure,
+SECTIONS = {
+    "Start": {"first_line": first_line.measure},
+    "Logs": {
+        "throughput": throughput.measure,
+        "latency": latency.measure,
+        "stopped_reader": stopped_reader.measure,
+    },
+    report.LINES: {"integrity": integrity.measure, "correctness": correctness.measure},
+    "Stop, and memory": {"few": few.measure},
+    "Restart": {"restart": restart.measure, "kill_row": kill_row.measure},
+    "500 dynos": {"crowd": crowd.measure},
+    "Idle": {"idle": idle.measure},
+    "Control": {"asking": asking.measure},
 }
+MEASURES = {name: (section, run) for section, own in SECTIONS.items() for name, run in own.items()}
 SHORT = ("first_line", "restart")
 
 
+class Measured(NamedTuple):
+    """What came of some measures."""
+
+    rows: list[Row]
+    failed: list[str]
+
+
 def main() -> int:
-    """Returns 1 if a measure failed."""
+    """Returns 1 if a measure failed, or, with ``--check``, if procman has lost ground."""
+    given = arguments()
+    load = os.getloadavg()[0]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # every `with` ends what it started
+    places = installation.found(given.bin.absolute()) if given.bin else installation.install()
+    everybody = [*readers(places), *own_ways(places)]
+    managers = taking_part(everybody, given.peers)
+    bench = Bench(managers, str(places.procman / "python"), given.effort, [])
+    rows, failed = measured(bench, given.measures or list(MEASURES))
+    missing = [manager.name for manager in managers if not manager.present]
+    run = report.Run(circumstances(managers, load), rows, bench.notes, failed, missing)
+    print(report.text(run, {}))
+    if given.check:
+        return int(checked(rows, given.short) or bool(failed))
+    if not given.measures and not given.peers and given.effort == 1:
+        comparison.dump(run)
+        report.write(run)
+    return int(bool(failed))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(MEASURES))
     parser.add_argument("--bin", type=Path, help="measure the programs in this folder instead of installing them")
@@ -37,44 +89,40 @@ def main() -> int:
     parser.add_argument("--peers", default="", help="only these beside procman: honcho,foreman,…")
     given = parser.parse_args()
     if given.short:
-        given.effort, given.measures = 0.1, given.measures or list(SHORT)
+        given.effort, given.measures = 0.2, given.measures or list(SHORT)
     if unknown := set(given.measures) - set(MEASURES):
         parser.error(f"no measure {', '.join(sorted(unknown))}: there is {', '.join(MEASURES)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # every `with` ends what it started
-    with tempfile.TemporaryDirectory(prefix="procman-bench-venv-") as folder:
-        bin_folder = given.bin.absolute() if given.bin else install(Path(folder))
-        peers = known(bin_folder)
-        wanted = {"procman", *given.peers.split(",")} if given.peers else {peer.name for peer in peers}
-        taking_part = [peer for peer in peers if peer.name in wanted]
-        bench = Bench(taking_part, str(bin_folder / "python"), given.effort, [])
-        return run(bench, given.measures, given.check, given.short)
+    return given
 
 
-def run(bench: Bench, names: list[str], check: bool = False, short: bool = False) -> int:
-    """Measure, print and keep."""
-    for manager in bench.managers:
-        if not manager.present:
-            warn(f"MISSING PEER: {manager.name} is not installed, its column is empty")
-    rows: list[Row] = []
-    failed = False
-    for name in names or MEASURES:
+def taking_part(everybody: list[Manager], peers: str) -> list[Manager]:
+    """procman, and its peers or those of them that are named."""
+    wanted = {OURS, *peers.split(",")} if peers else {manager.name for manager in everybody}
+    return [manager for manager in everybody if manager.name in wanted]
+
+
+def measured(bench: Bench, names: list[str]) -> Measured:
+    """Every measure; one that fails keeps the rows that it had, and stops no other."""
+    found = Measured([], [])
+    for name in names:
         began = time.monotonic()
+        section, measure = MEASURES[name]
         try:
-            rows += MEASURES[name](bench)
-        except (OSError, EOFError) as error:  # TimeoutError is an OSError
-            failed = True
-            warn(f"{name} FAILED: {error}")
+            for row in measure(bench):
+                found.rows.append(row._replace(section=section))
+        except Exception as error:  # whatever it is, what the others found is kept
+            traceback.print_exc()
+            found.failed.append(f"{name} ({type(error).__name__}: {error})")
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    print(circumstances(bench.managers), table(rows, bench.managers), *bench.notes, sep="\n")
-    if check:
-        lost = comparison.losses(rows, comparison.load())
-        for sentence in lost:
-            warn(f"SLOWER: {sentence}")
-        return int(failed or (bool(lost) and not short))
-    if not names and not failed and bench.effort == 1 and len(bench.managers) == len(known(Path())):
-        comparison.dump(rows, circumstances(bench.managers))
-        write(rows, bench.managers, bench.notes)
-    return int(failed)
+    return found
+
+
+def checked(rows: list[Row], short: bool) -> bool:
+    """Say what was lost since the last report; whether that is a failure."""
+    lost = comparison.losses(rows, comparison.load())
+    for sentence in lost:
+        warn(f"SLOWER: {sentence}")
+    return bool(lost) and not short
 
 
 if __name__ == "__main__":

@@ -3,41 +3,49 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
-from benchmarks.report import Row
+from benchmarks.report import Run
+from benchmarks.rows import OURS, Mark, Row, number
 
 REPORT = Path(__file__).parent / "report.json"
-TOLERATED = 0.25  # of a ratio may be lost
+TOLERATED = 0.25  # of a row's ratios may be lost
 
 
 def ratios(row: Row) -> dict[str, float]:
     """How many times better procman is than each other column; none where either is zero or missing."""
-    ours = row.value("procman")
-    others = {name: row.value(name) for name in row.values if name != "procman"}
+    ours = row.value(OURS)
+    others = {name: row.value(name) for name in row.values if name != OURS}
     if not ours:
         return {}
     return {name: ours / their if row.more_is_better else their / ours for name, their in others.items() if their}
 
 
-def losses(now: Sequence[Row], before: Sequence[Row]) -> list[str]:
-    """A sentence for each ratio that lost more than is tolerated, among the rows that both runs have."""
+def losses(now: Sequence[Row], before: Sequence[Row], tolerated: float = TOLERATED) -> list[str]:
+    """A sentence for each row that lost more than is tolerated, among those that both runs have.
+
+    A row's loss is the median over its columns: one peer that had a bad moment, then or now, decides nothing.
+    """
     old = {(row.measure, row.unit): ratios(row) for row in before}
-    return [
-        f"{row.measure} ({row.unit}): {value:.3g} x {name}, was {was:.3g} x"
-        for row in now
-        for name, value in ratios(row).items()
-        if (was := old.get((row.measure, row.unit), {}).get(name)) and value < was * (1 - TOLERATED)
-    ]
+    found = []
+    for row in now:
+        was, is_now = old.get((row.measure, row.unit), {}), ratios(row)
+        both = sorted(was.keys() & is_now.keys())
+        if both and (kept := median(is_now[name] / was[name] for name in both)) < 1 - tolerated:
+            detail = ", ".join(f"{number(is_now[name])} x {name}, was {number(was[name])}" for name in both)
+            found.append(f"{row.measure} ({row.unit}): {kept:.0%} of what it was ({detail})")
+    return found
 
 
 def load(path: Path = REPORT) -> list[Row]:
     """The committed rows; none if there is no report yet."""
     if not path.exists():
         return []
-    return [Row(**row) for row in json.loads(path.read_text())["rows"]]
+    rows = json.loads(path.read_text())["rows"]
+    return [Row(**{**row, "marks": tuple(Mark(*mark) for mark in row["marks"])}) for row in rows]
 
 
-def dump(rows: Sequence[Row], said: str, path: Path = REPORT) -> None:
-    """Keep a run, with what was said of its circumstances."""
-    kept = [{**row._asdict(), "values": dict(row.values)} for row in rows]
-    path.write_text(json.dumps({"circumstances": said, "rows": kept}, indent=1) + "\n")
+def dump(run: Run, path: Path = REPORT) -> None:
+    """Keep a run."""
+    kept = {**run._asdict(), "rows": [row._asdict() for row in run.rows]}
+    path.write_text(json.dumps(kept, indent=1) + "\n")

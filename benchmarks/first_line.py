@@ -1,39 +1,42 @@
-"""How soon a one-line Procfile's first line is on stdout: what every `start` costs before anything happens."""
+"""How soon a Procfile's first line is on stdout: what every `start` costs before anything happens."""
 
 import os
 import subprocess
 import time
 from collections.abc import Iterator
 
-from benchmarks.bench import Bench
+from benchmarks.apps import App
+from benchmarks.bench import Bench, pick
 from benchmarks.formation import Formation
 from benchmarks.lines import drain
 from benchmarks.peers import Manager
-from benchmarks.report import ALONE, Row
+from benchmarks.rows import FLOOR, Mark, Row
 
-ROUNDS = 21
+ROUNDS = 15
+TYPES = 10
 GREETING = b"hello from the dyno"
+MARKS = (Mark(0.6, "honcho"), Mark(2.5, FLOOR))
+BARE = "python -c pass"
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """The manager's first line of any kind, and the dyno's; beside a bare interpreter that prints."""
-    anything: dict[str, list[float]] = {}
-    dyno: dict[str, list[float]] = {}
-    for _ in bench.times(ROUNDS):
-        for manager in bench.prefixing:
-            first, greeting = seconds_to_lines(manager)
-            anything.setdefault(manager.name, []).append(first * 1000)
-            dyno.setdefault(manager.name, []).append(greeting * 1000)
-        dyno.setdefault(ALONE, []).append(bare(bench.python) * 1000)
-    yield Row("first line on stdout", "ms", {**anything, ALONE: dyno[ALONE]}, mark="sooner than honcho; 14")
-    yield Row("first line of the dyno", "ms", dyno, mark="sooner than honcho")
-    bench.notes.append("First line: the floor is a bare `python -c 'print()'`, from spawn to its line.")
+    """The manager's first line of any kind, and the dyno's; beside a bare interpreter."""
+    floor = Manager(FLOOR, "-", lambda _: [bench.python, "-c", "pass"])
+    for types in (1, TYPES):
+        found = bench.turns([*bench.prefixing, floor], ROUNDS, lambda manager, types=types: lines(manager, types))
+        of = f"{types} process types" if types > 1 else "1 process type"
+        yield Row(f"{of}: first line of any kind", "ms", pick(found, 0), marks=MARKS, floor=BARE)
+        yield Row(f"{of}: first line of a dyno", "ms", pick(found, 1), marks=MARKS, floor=BARE)
 
 
-def seconds_to_lines(manager: Manager) -> tuple[float, float]:
-    """From the manager's spawn to its first byte, and to the dyno's line."""
+def lines(manager: Manager, types: int) -> tuple[float, float]:
+    """Milliseconds from the manager's spawn to its first byte, and to a dyno's line."""
+    if manager.name == FLOOR:
+        took = bare(manager)
+        return took, took
     reader, writer = os.pipe()
-    with Formation(manager, f"echo {GREETING.decode()}; exec sleep 3600", stdout=writer) as formation:
+    command = f"echo {GREETING.decode()}; exec sleep 3600"
+    with Formation(manager, command, types, stdout=writer, apart=types > 1) as formation:
         os.close(writer)
         seen = os.read(reader, 65_536)
         first = time.perf_counter() - formation.started
@@ -44,15 +47,11 @@ def seconds_to_lines(manager: Manager) -> tuple[float, float]:
             seen += chunk
         greeted = time.perf_counter() - formation.started
         drain(reader)
-    return first, greeted
+    return first * 1000, greeted * 1000
 
 
-def bare(python: str) -> float:
-    """The same for an interpreter that only prints."""
+def bare(manager: Manager) -> float:
+    """Milliseconds of an interpreter that does nothing, from spawn to end."""
     began = time.perf_counter()
-    with subprocess.Popen([python, "-c", "print('hello')"], stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        took = time.perf_counter() - began
-        process.communicate()
-        return took
+    subprocess.run(manager.argv(App.nowhere()), check=True)
+    return (time.perf_counter() - began) * 1000

@@ -11,15 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.kernel import descendants
-from benchmarks.peers import App, Manager
+from benchmarks.apps import App, environment
+from benchmarks.kernel import Ending, descendants
+from benchmarks.peers import Manager
+from benchmarks.terminal import Terminal
 from procman.supervisor.proctable import Process, signal_process, snapshot
 
 ROLL = "roll"
 GATE = "gate"
 WAIT_FOR_GATE = f"echo $$ >{ROLL}; : <{GATE}"  # a dyno that reports, then waits until the gate is opened
 PRESENT = f"echo $$ >{ROLL}; exec sleep 3600"  # a dyno that reports its pid, then sleeps under the same pid
-PATIENCE_S = 60.0  # for a formation to come up
+PATIENCE_S = 30.0  # for a formation to come up
 SETTLE_S = 0.3  # for the last dyno to get from its report to the gate, and the manager to be at rest
 STOP_S = 20.0  # for one to stop; the peers' own limit is 5 s
 
@@ -27,16 +29,25 @@ STOP_S = 20.0  # for one to stop; the peers' own limit is 5 s
 class Formation:
     """Starts ``manager`` on ``count`` dynos of ``command``; at the end none of its processes is left.
 
-    ``stdout``: a descriptor for the manager's output (default: nowhere). ``strays``: how many processes the
-    manager itself left behind.
+    ``stdout``: a descriptor for the manager's output (default: nowhere). ``apart``, ``restart``: see ``App``.
+    ``strays``: how many processes the manager itself left behind.
     """
 
-    def __init__(self, manager: Manager, command: str = PRESENT, count: int = 1, stdout: int | None = None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="procman-bench-")
+    def __init__(
+        self,
+        manager: Manager,
+        command: str = PRESENT,
+        count: int = 1,
+        stdout: int | None = None,
+        apart: bool = False,
+        restart: bool = False,
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="procman-bench-", ignore_cleanup_errors=True)
         self.root = Path(self._folder.name)
         for name in (f">{ROLL}", f"<{GATE}"):
             command = command.replace(name, f"{name[0]}{self.root}/{name[1:]}")
-        self._app = App(self.root, command, count)
+        self.app = App(self.root, command, count, apart, restart)
+        self.environment = environment(self.root)
         self._manager = manager
         self._stdout = subprocess.DEVNULL if stdout is None else stdout
         os.mkfifo(self.root / ROLL)
@@ -45,18 +56,21 @@ class Formation:
         self._roll = os.open(self.root / ROLL, os.O_RDWR)
         self._heard = b""
         self._complaints = os.open(self.root / "stderr", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+        self._terminal = Terminal() if manager.terminal else None
         self.strays = 0
 
     def __enter__(self) -> Self:
-        self._app.write()
+        self.app.write()
+        argv = self._manager.argv(self.app)
+        terminal = self._terminal.descriptor if self._terminal else None
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            self._manager.argv(self._app),
+            argv,
             cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=self._stdout,
+            stdin=terminal or subprocess.DEVNULL,
+            stdout=terminal or self._stdout,
             stderr=self._complaints,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "XDG_STATE_HOME": str(self.root / "state")},
+            env=self.environment,
             start_new_session=True,
         )
         self.pid = self.process.pid
@@ -68,6 +82,8 @@ class Formation:
         os.close(self._complaints)
         if self._gate is not None:
             os.close(self._gate)
+        if self._terminal:
+            self._terminal.close()
         self._folder.cleanup()  # with procman's log store, which XDG_STATE_HOME has put there
 
     def births(self, count: int) -> list[int]:
@@ -82,7 +98,7 @@ class Formation:
 
     def open_gate(self) -> float:
         """Let all dynos go that wait for it; the moment."""
-        self.births(self._app.count)
+        self.births(self.app.count)
         time.sleep(SETTLE_S)
         now = time.perf_counter()
         self._gate = os.open(self.root / GATE, os.O_WRONLY)
@@ -94,26 +110,27 @@ class Formation:
         return said[-1] if said else "it said nothing"
 
     def stop(self) -> float:
-        """End the manager as a user would, with SIGTERM; seconds until it had gone. Then end whatever is left."""
+        """End the manager as a user would; seconds until it and all that it ran had gone. Then end whatever is left."""
         if self.process.returncode is not None:
             return 0.0
-        known = {(process.pid, process.start) for process in descendants(self.pid)}
-        began = time.perf_counter()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
+        family = descendants(self.pid)
+        known = {(process.pid, process.start) for process in family}
+        with Ending([self.pid, *(process.pid for process in family)]) as ending:
+            began = time.perf_counter()
+            self.process.send_signal(self._manager.stop)
+            ended = ending.wait(self.pid, STOP_S)
+        if ended is None:
             print(f"{self._manager.name} did not stop within {STOP_S:.0f} s", file=sys.stderr)
             self.process.kill()
-            self.process.wait()
-        took = time.perf_counter() - began
+            ended = time.perf_counter()
+        self.process.wait()
         left = self._left(known)
         self.strays = len(left)
         while left:  # again: a shell that loops starts one more before its own turn comes
             for process in left:
                 signal_process(process, signal.SIGKILL)
             left = self._left(known)
-        return took
+        return ended - began
 
     def _left(self, known: set[tuple[int, int]]) -> list[Process]:
         """Who still lives of those known, or in the manager's session."""

@@ -1,31 +1,38 @@
-"""How often a manager wakes up while nothing happens: the battery's view."""
+"""How often managers wake up while nothing happens, and what that costs: the battery's view."""
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from benchmarks.bench import Bench
 from benchmarks.formation import Formation
-from benchmarks.kernel import cpu_seconds, manager_pids, wake_ups
-from benchmarks.peers import Manager
-from benchmarks.report import Row
+from benchmarks.kernel import cpu_ns, manager_pids, wake_ups
+from benchmarks.rows import OURS, Mark, Row
 
-DYNOS = 4
-SECONDS = 10.0
-SETTLE_S = 1.0
+DYNOS = 100
+SECONDS = 60
+SETTLE_S = 5.0
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Voluntary context switches of the manager, its threads and its helpers."""
-    found = {manager.name: idle(manager) for manager in bench.present}
-    yield Row("wake-ups when idle", "per second", {name: value[0] for name, value in found.items()}, mark="0")
-
-
-def idle(manager: Manager) -> tuple[float, float]:
-    """Wake-ups and CPU seconds, per second."""
-    with Formation(manager, count=DYNOS) as formation:
-        formation.births(DYNOS)
+    """Voluntary context switches and CPU of the managers, their threads and their helpers; of all at the same time."""
+    dynos, seconds = max(bench.count(DYNOS), 10), max(bench.count(SECONDS), 3)
+    pids: dict[str, list[int]] = {}
+    with ExitStack() as stack:
+        for manager in bench.able(dynos):
+            formation = stack.enter_context(Formation(manager, count=dynos))
+            try:
+                formation.births(dynos)
+                pids[manager.name] = manager_pids(formation.pid)
+            except TimeoutError as error:
+                if manager.name == OURS:
+                    raise
+                bench.note(f"{manager.name} was left out: {error}")
         time.sleep(SETTLE_S)
-        pids = manager_pids(formation.pid)
-        before, cpu = wake_ups(pids), cpu_seconds(pids)
-        time.sleep(SECONDS)
-        return (wake_ups(pids) - before) / SECONDS, (cpu_seconds(pids) - cpu) / SECONDS
+        before = {name: (wake_ups(found), cpu_ns(found)) for name, found in pids.items()}
+        time.sleep(seconds)
+        woken = {name: float(wake_ups(found) - before[name][0]) for name, found in pids.items()}
+        burnt = {name: (cpu_ns(found) - before[name][1]) / 1e6 for name, found in pids.items()}
+    yield Row(f"{dynos} dynos, {seconds} s: wake-ups", "times", woken, marks=(Mark(0),))
+    yield Row(f"{dynos} dynos, {seconds} s: CPU", "ms", burnt, marks=(Mark(0),))
+    bench.notes.append("Idle: voluntary context switches and CPU of managers and their helpers, at the same time.")

@@ -1,13 +1,17 @@
 """What the kernel tells about a manager's processes: memory, CPU, descriptors, switches, zombies."""
 
 import os
+import select
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 from procman.supervisor.proctable import Process, command_of, snapshot
 
 DYNO_PROGRAMS = frozenset({"sleep", "cat", "sh", "bash", "dash"})  # what dynos are here; managers are none of it
 TICKS = os.sysconf("SC_CLK_TCK")
+GRACE_S = 1.0  # for the dynos of a manager that has gone before them
 
 
 def descendants(pid: int) -> list[Process]:
@@ -68,6 +72,15 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return total / TICKS
 
 
+def cpu_ns(pids: Iterable[int]) -> int:
+    """Nanoseconds of CPU, of all threads that live: finer than the ticks of ``cpu_seconds``."""
+    return sum(
+        int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
+        for pid in pids
+        for thread in listing(f"/proc/{pid}/task")
+    )
+
+
 def wake_ups(pids: Iterable[int]) -> int:
     """Times that any of their threads went to sleep of its own will, so far."""
     return sum(
@@ -88,3 +101,40 @@ def listing(path: str) -> list[str]:
         return os.listdir(path)
     except OSError:
         return []
+
+
+class Ending:
+    """Processes whose ends are waited for, by pidfd."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids: dict[int, int] = {}
+        self._poll = select.poll()
+        for pid in pids:
+            try:
+                handle = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            self._pids[handle] = pid
+            self._poll.register(handle, select.POLLIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._pids:
+            os.close(handle)
+
+    def wait(self, first: int, limit_s: float) -> float | None:
+        """The moment at which the last has gone; who outlives ``first`` by a second does not count. None: too late."""
+        deadline = time.perf_counter() + limit_s
+        waited_for, now = dict(self._pids), time.perf_counter()
+        while waited_for:
+            ended = self._poll.poll(max(deadline - time.perf_counter(), 0) * 1000)
+            if not ended:
+                return now if first not in waited_for.values() else None
+            now = time.perf_counter()
+            for handle, _ in ended:
+                self._poll.unregister(handle)
+                if waited_for.pop(handle) == first:
+                    deadline = min(deadline, now + GRACE_S)
+        return now

@@ -9,7 +9,9 @@ from pathlib import Path
 
 LINE_BYTES = 100
 END = b"~"  # in a dyno's last line and nowhere else
-NAME = re.compile(rb"(?:\d\d:\d\d:\d\d )?(\S+) +([|*]) ")
+CLOCK = rb"(?:\d?\d:\d\d:\d\d (?:[AP]M )?)?"
+NAME = re.compile(CLOCK + rb"\[?worker\.?(\d+)\]? *([|*]?) *")  # and blanks: no dyno's line begins with one
+NEWS = re.compile(CLOCK + rb"(?:(?:system|procman|forego) *[|*]|\[(?:OKAY|WARN|DONE)\])")  # what a manager says itself
 TAKE = 1 << 20  # bytes of one read
 
 
@@ -59,7 +61,7 @@ class Verdict:
 
     def __init__(self, expected: bytes, dynos: int) -> None:
         self._expected = expected
-        self._at = {f"worker.{number}".encode(): 0 for number in range(1, dynos + 1)}
+        self._at = {str(number).encode(): 0 for number in range(1, dynos + 1)}
         self._rest = b""
         self.ended = 0
         self.torn = 0  # lines that are not what their dyno wrote next
@@ -73,8 +75,10 @@ class Verdict:
             found = NAME.match(line)
             name = found[1] if found else b""
             position = at.get(name)
-            if position is None or found is None or found[2] == b"*":
-                self._other(line, name)
+            if NEWS.match(line) or (found and found[2] == b"*"):
+                continue
+            if position is None or found is None:
+                self._tear(line)
             elif line[found.end() :] == expected[position : position + LINE_BYTES - 1]:
                 at[name] = position + LINE_BYTES
             else:
@@ -83,10 +87,6 @@ class Verdict:
     def missing(self) -> int:
         """Lines that never came."""
         return sum(len(self._expected) - position for position in self._at.values()) // LINE_BYTES
-
-    def _other(self, line: bytes, name: bytes) -> None:
-        if name not in (b"system", b"procman") and b" * " not in line and b"worker." not in line[:30]:
-            self._tear(line)
 
     def _unexpected(self, line: bytes, text: bytes, name: bytes) -> None:
         if text == END:

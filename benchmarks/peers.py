@@ -1,53 +1,35 @@
-"""The managers under test: how each is told to run N dynos of one command."""
+"""The managers under test: how each is told to run dynos. Those that read a Procfile are here."""
 
-import shlex
+import json
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-NPM_PEERS = Path(__file__).resolve().parent.parent / ".bench"
-SUPERVISORD_CONF = """\
-[supervisord]
-nodaemon=true
-logfile=/dev/null
-logfile_maxbytes=0
-pidfile={root}/supervisord.pid
-minfds=4096
-[program:worker]
-command=/bin/sh {root}/dyno
-numprocs={count}
-process_name=%(process_num)d
-autorestart=true
-startsecs=0
-redirect_stderr=true
-stdout_logfile=NONE
-"""
+from benchmarks.apps import App
 
-
-class App(NamedTuple):
-    """What is run: ``count`` dynos of type ``worker``, each the shell text ``command``, in the folder ``root``."""
-
-    root: Path
-    command: str
-    count: int = 1
-
-    def write(self) -> None:
-        """The Procfile, and the same for supervisord."""
-        (self.root / "Procfile").write_text(f"worker: {self.command}\n")
-        (self.root / "dyno").write_text(self.command)
-        (self.root / "supervisord.conf").write_text(SUPERVISORD_CONF.format(root=self.root, count=self.count))
+Arguments = Callable[[App], list[str]]
 
 
 class Manager(NamedTuple):
-    """A process manager. ``restarts``: brings back what died; ``prefixes``: shows dynos' lines with their name."""
+    """A process manager, and how it is told what to run.
+
+    ``version``: empty when it is not installed. ``restarts``: brings back what ended, if ``App.restart`` says so.
+    ``prefixes``: shows dynos' lines with their name. ``most``: dynos that it is asked for at most. ``terminal``:
+    runs nowhere else. ``ask``: the command that lists what runs.
+    """
 
     name: str
-    version: str  # empty: not installed
-    argv: Callable[[App], list[str]]
-    restarts: bool
-    prefixes: bool
+    version: str
+    argv: Arguments
+    restarts: bool = False
+    prefixes: bool = False
+    most: int = 500
+    terminal: bool = False
+    stop: signal.Signals = signal.SIGTERM
+    ask: Arguments | None = None
 
     @property
     def present(self) -> bool:
@@ -55,67 +37,75 @@ class Manager(NamedTuple):
         return bool(self.version)
 
 
-def known(bin_folder: Path) -> list[Manager]:
-    """All managers that are compared; the absent ones too, to be reported."""
-    procman, honcho = bin_folder / "procman", bin_folder / "honcho"
-    supervisord = bin_folder / "supervisord"
-    nf = NPM_PEERS / "node_modules" / ".bin" / "nf"
-    foreman = shutil.which("foreman") or ""
+class Places(NamedTuple):
+    """Where programs are: procman's, those from PyPI, and the modules from npm."""
 
-    def procman_argv(app: App) -> list[str]:
-        many = ["-m", f"worker={app.count}"] if app.count > 1 else []
-        return [str(procman), "start", *many]
+    procman: Path
+    peers: Path
+    npm: Path
 
-    def foreman_argv(app: App) -> list[str]:
-        return [foreman, "start", "-m", f"worker={app.count}"]
 
+def readers(places: Places) -> list[Manager]:
+    """procman, and whoever else reads a Procfile."""
+    procman, honcho, nf = places.procman / "procman", places.peers / "honcho", places.npm / ".bin" / "nf"
     return [
-        Manager("procman", version_of(procman, "--version"), procman_argv, True, True),
         Manager(
-            "honcho",
-            version_of(honcho, "version"),
-            lambda app: [str(honcho), "start", "-c", f"worker={app.count}"],
-            False,
-            True,
+            "procman",
+            version_of(procman, "--version"),
+            counted(procman, "-m", restart=("--restart", "always")),
+            restarts=True,
+            prefixes=True,
+            ask=lambda _: [str(procman), "ps"],
         ),
-        Manager("foreman", version_of(foreman, "--version"), foreman_argv, False, True),
-        Manager("nf", version_of(nf, "--version"), lambda app: [str(nf), "start", f"worker={app.count}"], False, True),
-        Manager(
-            "supervisord",
-            version_of(supervisord, "--version"),
-            lambda app: [str(supervisord), "-n", "-c", str(app.root / "supervisord.conf")],
-            True,
-            False,
-        ),
+        Manager("honcho", version_of(honcho, "version"), counted(honcho, "-c"), prefixes=True),
+        Manager("foreman", on_path("foreman", "--version"), counted("foreman", "-m"), prefixes=True),
+        Manager("nf", npm_version(places.npm, "foreman"), counted(nf), prefixes=True),
+        Manager("hivemind", on_path("hivemind", "--version"), each("hivemind"), prefixes=True),
+        Manager("overmind", on_path("overmind", "--version"), each("overmind", "start", "-N", "-f"), prefixes=True),
+        Manager("goreman", on_path("goreman", "version"), each("goreman", "-set-ports=false", "-f"), prefixes=True),
+        Manager("forego", on_path("forego", "version"), counted("forego", "-c", restart=("-r",)), True, True),
     ]
 
 
-def restarting(managers: list[Manager]) -> list[Manager]:
-    """Those that bring a dyno back at once; procman is told to, without cool-off."""
-    return [
-        manager._replace(argv=lambda app, argv=manager.argv: [*argv(app), "--restart", "always"])
-        if manager.name == "procman"
-        else manager
-        for manager in managers
-        if manager.restarts
-    ]
-
-
-def shell_loop() -> Manager:
-    """The floor of a restart: a shell that starts the dyno again and again."""
+def counted(program: str | Path, *flag: str, restart: tuple[str, ...] = ()) -> Arguments:
+    """``PROGRAM start FLAG worker=4``: several dynos of one type."""
 
     def argv(app: App) -> list[str]:
-        dyno = shlex.quote(str(app.root / "dyno"))
-        one = f"while :; do /bin/sh {dyno}; done"
-        return ["/bin/sh", "-c", " & ".join(f"({one})" for _ in range(app.count)) + " & wait"]
+        many = [] if app.apart else [*flag, f"worker={app.count}"]
+        return [str(program), "start", *many, *(restart if app.restart else ())]
 
-    return Manager("floor", "sh", argv, True, False)
+    return argv
+
+
+def each(program: str, *words: str) -> Arguments:
+    """A Procfile with a type a dyno, where a type has but one."""
+    verb = ["start"] if program == "goreman" else []
+    return lambda app: [program, *words, str(app.root / "Procfile.each"), *verb]
+
+
+def on_path(program: str, flag: str) -> str:
+    """The version of what Debian, or somebody, has put on the path."""
+    return version_of(shutil.which(program) or "", flag)
 
 
 def version_of(program: str | Path, flag: str) -> str:
     """The last word of what it says of itself; empty when it is not there."""
     if not program or not Path(program).exists():
         return ""
-    said = subprocess.run([program, flag], check=False, capture_output=True, text=True)
+    said = subprocess.run([program, flag], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     words = (said.stdout or said.stderr).split()
     return words[-1] if words and not said.returncode else ""
+
+
+def debian_version(package: str) -> str:
+    """Of a package whose programs do not tell; empty when it is not installed."""
+    if not shutil.which("dpkg-query"):
+        return ""
+    query = ["dpkg-query", "--show", "--showformat", "${Version}", package]
+    return subprocess.run(query, check=False, capture_output=True, text=True).stdout
+
+
+def npm_version(modules: Path, package: str) -> str:
+    """What an installed package says of itself: some npm programs start a daemon when they are asked."""
+    file = modules / package / "package.json"
+    return str(json.loads(file.read_text())["version"]) if file.exists() else ""

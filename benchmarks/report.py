@@ -1,148 +1,113 @@
-"""Rows of measurements, the table of them, and the file that keeps it."""
+"""The page that shows a run: where it was measured, a table and plots of each section, and what did not work."""
 
-import os
-import platform
 import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
-from benchmarks import svg
-from benchmarks.peers import Manager
+from benchmarks import svg, tables
+from benchmarks.rows import FLOOR, OURS, YES_OR_NO, Row, met, tears
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, PLOTS = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks"
-LEARNT = "## What was learnt"  # from here on the page is written by hand, and kept
-MISSING, UNABLE = "MISSING", "-"
-ALONE = "floor"  # the column of what no manager can beat: a bare interpreter, a shell loop, `cat`
+HEAD = """\
+# Measured beside the peers
+
+Made by `make bench`; do not edit. What was learnt, and where the time goes: [by hand](benchmarks/learnt.md).
+The numbers of all rounds: [report.json](../benchmarks/report.json).
+
+Cells are medians of rounds in which the managers take turns. `floor`: the same without any manager. `-`: cannot do it.
+†: loses, tears or changes lines, see [lines kept whole](#{lines}). A mark is what procman shall reach.
+"""
+LINES = "Lines kept whole"
+SPEED = ("4 dynos, lines to a pipe", "MB/s")  # shown beside how well lines are kept
 
 
-class Row(NamedTuple):
-    """One measure. ``values``: by manager's name. ``mark``: what procman shall reach, in words."""
+class Run(NamedTuple):
+    """What a run came to. ``failed``: measures that did not end; ``missing``: peers that are not there."""
 
-    measure: str
-    unit: str
-    values: Mapping[str, float | Sequence[float]]
-    more_is_better: bool = False
-    mark: str = ""
-
-    def value(self, name: str) -> float | None:
-        """The median, if there is any."""
-        found = self.values.get(name)
-        if found is None:
-            return None
-        return float(found) if isinstance(found, (int, float)) else median(found) if found else None
+    circumstances: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    failed: Sequence[str] = ()
+    missing: Sequence[str] = ()
 
 
-def cell(row: Row, manager: Manager) -> str:
-    """A number of three digits, or why there is none."""
-    value = row.value(manager.name)
-    if value is None:
-        return UNABLE if manager.present else MISSING
-    return number(value)
+def write(run: Run, page: Path = PAGE, plots: Path = PLOTS) -> None:
+    """Replace the page and its plots; what is written by hand beside them stays."""
+    plots.mkdir(exist_ok=True)
+    for old in plots.glob("*.svg"):
+        old.unlink()
+    temporary = page.with_suffix(".tmp")
+    temporary.write_text(text(run, draw(run.rows, plots)))
+    temporary.replace(page)
 
 
-def number(value: float) -> str:
-    """Three significant digits, without exponent."""
-    if value == 0 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+def text(run: Run, drawn: dict[str, str]) -> str:
+    """The page; ``drawn``: file names of the plots by section."""
+    parts = [HEAD.format(lines=anchor(LINES)), run.circumstances, verdict(run)]
+    for section in sections(run.rows):
+        parts.append(f"## {section}\n\n{table(run.rows, section)}")
+        if section in drawn:
+            parts.append(f"![{section}](benchmarks/{drawn[section]})")
+    if run.notes:
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in run.notes))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def ratio(row: Row, peers: Iterable[str]) -> str:
-    """How many times better procman is than honcho, its model, and than the best peer if that is another."""
-    ours = row.value("procman")
-    theirs = {name: value for name in peers if (value := row.value(name)) is not None}
-    if ours is None or not theirs:
-        return ""
-    best = max(theirs, key=lambda name: theirs[name] if row.more_is_better else -theirs[name])
-    named = [name for name in dict.fromkeys(("honcho", best)) if name in theirs]
-    return ", ".join(times(ours, theirs[name], row.more_is_better) + f" {name}" for name in named)
+def verdict(run: Run) -> str:
+    """How many marks were met, and what is not in the tables."""
+    tearing = tears(run.rows)
+    judged = {f"{row.measure} ({row.unit})": found for row in run.rows if (found := met(row, tearing)) is not None}
+    missed = [name for name, found in judged.items() if not found]
+    said = [f"procman met {len(judged) - len(missed)} of {len(judged)} marks."]
+    if missed:
+        said.append(f"Not met: {'; '.join(missed)}.")
+    if run.missing:
+        said.append(f"Not installed, and so not measured: {', '.join(run.missing)}.")
+    if run.failed:
+        said.append(f"**Failed: {'; '.join(run.failed)}.**")
+    return "\n".join(said)
 
 
-def times(ours: float, theirs: float, more_is_better: bool) -> str:
-    """ "2.5 x", or "=" where both have none."""
-    above, below = (ours, theirs) if more_is_better else (theirs, ours)
-    if below:
-        return f"{number(above / below)} x"
-    return "∞ x" if above else "="
+def sections(rows: Sequence[Row]) -> list[str]:
+    """In their order."""
+    return list(dict.fromkeys(row.section for row in rows))
 
 
-def table(rows: Sequence[Row], managers: Sequence[Manager]) -> str:
-    """Markdown: a line a measure, a column a manager."""
-    names = [marked(manager.name, rows) for manager in managers]
-    head = ["measure", "unit", *names, ALONE, "procman is better by", "mark"]
-    floor = Manager(ALONE, "-", lambda app: [], False, False)
-    peers = [manager.name for manager in managers if manager.name != "procman"]
-    body = [
-        [
-            row.measure,
-            row.unit,
-            *(cell(row, manager) for manager in managers),
-            cell(row, floor),
-            ratio(row, peers),
-            row.mark,
-        ]
-        for row in rows
-    ]
-    widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
-        for line in [head, rule, *body]
-    )
+def table(rows: Sequence[Row], section: str) -> str:
+    """Of one section."""
+    own = [row for row in rows if row.section == section]
+    if section == LINES:
+        return tables.matrix(own, [row for row in rows if (row.measure, row.unit) == SPEED])
+    return tables.measures(own, tears(rows), marked(rows))
 
 
-def marked(name: str, rows: Sequence[Row]) -> str:
-    """A manager's name, with a dagger if a row says that it loses, tears or changes lines."""
-    bad = any(row.mark in ("0", "1") and row.unit == "lines" and row.value(name) for row in rows)
-    bad = bad or any(row.unit.startswith("1 = ") and row.value(name) == 0 for row in rows)
-    return f"{name} †" if bad else name
+def marked(rows: Sequence[Row]) -> set[str]:
+    """Who loses, tears or changes lines, in whichever way."""
+    return tears(rows) | {
+        name for row in rows if row.unit == YES_OR_NO for name in row.values if row.value(name) == 0
+    }
 
 
-def circumstances(managers: Sequence[Manager]) -> str:
-    """When, on what kind of machine, which versions; nothing that names the machine."""
-    versions = ", ".join(f"{manager.name} {manager.version or 'MISSING'}" for manager in managers)
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores ({platform.machine()}), "
-        f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}; {versions}."
-    )
+def draw(rows: Sequence[Row], folder: Path) -> dict[str, str]:
+    """A sheet a section, of the rows that have something to compare; the names of the files."""
+    drawn = {}
+    for section in sections(rows):
+        own = [row for row in rows if row.section == section and row.unit not in (YES_OR_NO, "lines")]
+        panels = [svg.Panel(f"{row.measure}, {row.unit}", found) for row in own if len(found := medians(row)) > 1]
+        if panels:
+            drawn[section] = f"{anchor(section)}.svg"
+            (folder / drawn[section]).write_text(svg.sheet(panels))
+    return drawn
 
 
-def write(rows: Sequence[Row], managers: Sequence[Manager], notes: Sequence[str]) -> None:
-    """Replace docs/benchmarks.md and its plots; what is written by hand at its end stays."""
-    listed = "\n".join(f"- {note}" for note in notes)
-    old = PAGE.read_text() if PAGE.exists() else ""
-    kept = old[old.index(LEARNT) :] if LEARNT in old else f"{LEARNT}\n"
-    text = (
-        "# Measured beside the peers\n\nMade by `make bench` (`python -m benchmarks`); do not edit above "
-        "\"What was learnt\". Cells are medians, managers take turns within each measure.\n"
-        f"`{UNABLE}`: cannot do this; `{MISSING}`: not installed when this was measured; "
-        f"`{ALONE}`: the same without any manager; †: loses, tears or changes lines.\n\n"
-        f"{circumstances(managers)}\n\n{table(rows, managers)}\n\n{listed}\n\n{plots(rows)}\n\n{kept}"
-    )
-    temporary = PAGE.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.replace(PAGE)
+def medians(row: Row) -> dict[str, float]:
+    """Ours first, the floor last."""
+    order = [OURS, *row.peers(), FLOOR]
+    return {name: value for name in order if (value := row.value(name)) is not None}
 
 
-def plots(rows: Sequence[Row]) -> str:
-    """Draw every row that has something to compare; the Markdown that shows them."""
-    PLOTS.mkdir(exist_ok=True)
-    shown = []
-    for row in rows:
-        values = {name: value for name in row.values if (value := row.value(name)) is not None}
-        if len(values) < 2 or not any(values.values()):
-            continue
-        name = re.sub(r"[^a-z0-9]+", "-", f"{row.measure} {row.unit}".lower()).strip("-")
-        (PLOTS / f"{name}.svg").write_text(svg.bars(row.measure, row.unit, values))
-        shown.append(f"![{row.measure}, {row.unit}](benchmarks/{name}.svg)")
-    return "\n".join(shown)
-
-
-def warn(text: str) -> None:
-    """Say it where it is seen."""
-    print(f"!!! {text}", file=sys.stderr, flush=True)
+def anchor(heading: str) -> str:
+    """As links have it."""
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
