@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import ssl
 import sys
 from collections.abc import Callable
@@ -21,9 +22,9 @@ from procman.api import pushes
 from procman.api.application import Api
 from procman.api.routes import ROUTES
 from procman.api.webhooks import describe
-from procman.gitpush.repository import sweep, write_hooks
 from procman.errors import ProcmanError
 from procman.files import read_secret, write_private
+from procman.gitpush.repository import sweep, write_hooks
 from procman.gitpush.transport import Git
 from procman.platform.builds import Builds
 from procman.platform.deliveries import Deliverer
@@ -34,6 +35,7 @@ from procman.platform.outputs import Outputs
 from procman.platform.rollouts import Rollouts
 from procman.platform.schedules import Schedules
 from procman.platform.setup import ensure_owner
+from procman.platform.trouble import words_of
 from procman.rendezvous import certificates
 from procman.rendezvous.server import RendezvousServer
 from procman.router import Router
@@ -98,6 +100,8 @@ def serve(options: Options, say: Callable[[str], None]) -> int:
         db = Database(layout.database)
         try:
             asyncio.run(run(options, layout, sockets, db, say))
+        except (OSError, sqlite3.OperationalError) as error:
+            raise ProcmanError(f"cannot serve: {words_of(error, options.data)}", "procman doctor") from error
         finally:
             db.close()
     finally:
