@@ -115,6 +115,9 @@ class FakeProcesses:
             self._forget(life)
         return [life.child for life in empty]
 
+    def clear(self, child: Child) -> None:
+        """There are no files."""
+
     def settle(self) -> None:
         """Nothing was put off."""
 

@@ -36,9 +36,17 @@ class Bench:
         owed = self.witness.owed(self.path)
         owed.end(begun)
         chunk = self.witness.look(self.fd)
-        owed.begin(len(chunk), self.store.place())
+        owed.begin(chunk, self.store.place())
         owed.close()
         return chunk
+
+    def write(self, begun: bytes = b"") -> None:
+        """And then all of it, which is noted, but for the line that it begins."""
+        self.look(begun)
+        self.store.append(WEB, begun + CHUNK[: -len(b"fo")], 0.0)
+        owed = self.witness.owed(self.path)
+        owed.written(b"fo")
+        owed.close()
 
     def next_one(self) -> bytes:
         """What the next supervisor has to write: the line that was begun, and what is in the pipe."""
@@ -77,6 +85,28 @@ def test_killed_behind_the_write_only_the_begun_line_is_left(bench):
     assert bench.next_one() == b"fo"
 
 
+def test_killed_between_the_write_and_the_taking_it_is_taken(bench):
+    bench.write(b"ze")
+    assert bench.next_one() == b"fo"
+
+
+def test_killed_behind_the_taking_nothing_more_is_taken(bench):
+    bench.write()
+    bench.witness.take(bench.fd, len(CHUNK))
+    os.write(bench.dyno, b"ur\nfive\nanything\n")
+    assert bench.next_one() == b"four\nfive\nanything\n"
+
+
+def test_the_next_one_may_be_killed_just_as_well(bench):
+    """Between its own taking and all that it does then."""
+    bench.look(b"ze")
+    bench.store.append(WEB, b"zeone\ntwo\n", 0.0)
+    owed = bench.witness.owed(bench.path)
+    assert bench.witness.settle(owed, bench.fd, WEB) == b""
+    owed.close()
+    assert bench.next_one() == b"three\nfo"
+
+
 def test_killed_within_the_write_the_rest_is_left(bench):
     bench.look()
     bench.store.append(WEB, b"one\ntwo\n", 0.0)
@@ -113,8 +143,12 @@ def test_a_begun_line_too_long_for_the_note_is_not_kept(tmp_path):
     owed.end(b"x" * SIZE)
     assert owed.read().rest == b""
     owed.end(b"x" * 1000)
-    owed.begin(5, (3, 7))
-    assert owed.read() == (5, (3, 7), b"x" * 1000)
+    owed.begin(b"chunk", (3, 7))
+    assert owed.read()[:4] == (5, (3, 7), b"x" * 1000, False)
+    owed.written(b"y" * 10)
+    assert owed.read()[:4] == (5, (3, 7), b"y" * 10, True)
+    owed.taken()
+    assert owed.read()[:4] == (0, (0, 0), b"y" * 10, False)
     owed.close()
 
 

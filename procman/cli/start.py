@@ -88,7 +88,7 @@ def anchored(given: Given) -> Given:
 
 def clear_up(app: LocalApp, home: Home, last: dict[str, str]) -> tuple[str, "Outliving | None"]:
     """End what a killed supervisor left, and say how much that was; or go on with it, if we are detached as it was."""
-    if not app.settings.detach and not os.path.exists(home.ledger):
+    if not app.settings.detach and "holder" not in last and not os.path.exists(home.ledger):
         return sweep(last), None
     from procman.cli import outliving  # and JSON with it: not for a formation in a terminal
 

@@ -14,6 +14,7 @@ from procman.supervisor.home import Home
 from procman.supervisor.ledger import Bookkeeper, Entry, Ledger
 from procman.supervisor.processes import Child, LocalProcesses
 from procman.supervisor.proctable import Process, signal_process
+from procman.supervisor.remains import Remains
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import sweep_others, token_of
 
@@ -21,7 +22,8 @@ More = Callable[[Child], Mapping[str, Any]]
 
 
 def find(home: Home, last: Mapping[str, str], wanted: Callable[[Entry], bool]) -> tuple[Ledger, str]:
-    """What the last supervisor left to adopt; everything else of it is ended, of which the words tell.
+    """What the last supervisor left to adopt; everything else of it is ended, of which the words tell, and the log has
+    what that wrote.
 
     ``last``: the facts that it wrote, if it was killed. ``wanted``: whether a dyno can be gone on with.
     """
@@ -29,7 +31,10 @@ def find(home: Home, last: Mapping[str, str], wanted: Callable[[Entry], bool]) -
     found = found._replace(dynos=tuple(filter(wanted, found.dynos)))
     tokens = {*found.tokens, *([token_of(last)] if last else ())}
     kept = [entry.token.encode("utf-8", "surrogateescape") for entry in found.dynos]
+    remains = Remains(home, found.pipes()) if last else None
     words = sweep_others(tokens, kept) if tokens else ""
+    if remains:
+        remains.tell()
     found = found._replace(others=tuple(named_in(last.get("holder", ""))))
     if not found.dynos:
         dismiss(found)
@@ -87,7 +92,7 @@ class Succession:
         children = []
         for entry in found.dynos:
             child = entry.child()
-            child.outputs = outputs_of(entry)
+            child.outputs = outputs_of(entry, child.inherited is not None and child.inherited.handle is not None)
             child.command = self._processes.command(entry.dyno)
             self._processes.inherit(child)
             self._supervisor.inherit(child, entry.age(), entry.up, port_of(entry.dyno))
@@ -126,11 +131,11 @@ class Succession:
         return Ledger(tuple(entries), books.tokens_of(self._token, children), holder, self.facts())
 
 
-def outputs_of(entry: Entry) -> list[tuple[int, str]]:
-    """Our ends of a dyno's log pipes. One that somebody deleted is still open in the dyno itself."""
+def outputs_of(entry: Entry, lives: bool) -> list[tuple[int, str]]:
+    """Our ends of a dyno's log pipes. One that somebody deleted is still open in the dyno itself, if it lives."""
     found = []
     for fd, path, stream in zip((1, 2), entry.pipes, ("stdout", "stderr"), strict=False):
-        for place in (path, f"/proc/{entry.pid}/fd/{fd}"):
+        for place in (path, f"/proc/{entry.pid}/fd/{fd}") if lives else (path,):
             try:
                 if stat.S_ISFIFO(os.stat(place).st_mode):
                     found.append((open_fifo(place), stream))

@@ -20,6 +20,12 @@ class Guard(Protocol):
     def start(self) -> None:
         """Begin, or begin again."""
 
+    def hold(self, pipes: Sequence[str]) -> None:
+        """A dyno is about to write into these log pipes."""
+
+    def let_go(self, pipes: Sequence[str]) -> None:
+        """It never came to that."""
+
     def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
         """A dyno has begun."""
 
@@ -51,6 +57,10 @@ class Aide:
         """How the other end is told that a dyno has begun, one line."""
         raise NotImplementedError
 
+    def connect(self) -> tuple[int, int]:
+        """Both ends of what the other end is told by: its own first."""
+        return os.pipe()
+
     def pack(self) -> dict[str, Any]:
         """For another that goes on with it."""
         if not self.pid:
@@ -66,7 +76,7 @@ class Aide:
             os.close(self._pipe)
         self.pid, self._pipe = 0, -1
         try:
-            reader, self._pipe = os.pipe()
+            reader, self._pipe = self.connect()
         except OSError:
             return
         try:
@@ -87,8 +97,14 @@ class Aide:
         for line in self._told.values():
             self._tell(line)
 
+    def hold(self, pipes: Sequence[str]) -> None:
+        """See ``Guard``. Only to who keeps pipes it means anything."""
+
+    def let_go(self, pipes: Sequence[str]) -> None:
+        """See ``Guard``."""
+
     def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
-        """A dyno has begun. ``start``: its start time; ``pipes``: its log pipes, without blanks or newlines."""
+        """A dyno has begun. ``start``: its start time; ``pipes``: paths of its log pipes."""
         self._told[pid] = self.word(pid, start, pipes)
         if self.pid:
             self._tell(self._told[pid])
@@ -117,7 +133,7 @@ class Aide:
 
     def _tell(self, line: str) -> None:
         try:
-            os.write(self._pipe, line.encode())
+            os.write(self._pipe, os.fsencode(line))
         except OSError:
             return  # it was killed; SIGCHLD brings the news and start() makes another
 

@@ -10,6 +10,7 @@ from procman.typed import NamedTuple
 
 PIPE_BYTES = 256 << 10
 EXIT = ".exit"  # behind the path of a dyno's first pipe: how it ended, as wait(2) has it
+STREAMS = {"out": "stdout", "err": "stderr"}  # how log pipes end, and what is in them
 OWED = ".owed"  # behind the path of a pipe: what was read of it and may not be written (``owed``)
 
 Action = tuple[int, ...] | tuple[int, int, str, int, int]  # as posix_spawn takes them

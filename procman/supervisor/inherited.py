@@ -4,7 +4,7 @@ import os
 import select
 
 from procman.supervisor.holder import read_status, status_of
-from procman.supervisor.proctable import bears_token, read_process
+from procman.supervisor.proctable import environ_of, read_process
 
 
 class Inherited:
@@ -34,7 +34,7 @@ class Inherited:
 
 
 def find(pid: int, start: int, token: bytes, noted: str) -> Inherited:
-    """The very process that is meant, by its start time and by the token in its environment; or its end.
+    """The very process that is meant, by its start time, and unless it bears another's token; or its end.
 
     ``noted``: the file in which its end is told, if somebody saw it.
     """
@@ -47,10 +47,19 @@ def find(pid: int, start: int, token: bytes, noted: str) -> Inherited:
         if not row.alive:
             os.close(handle)
             return Inherited(pid, None, read_status(pid))
-        if bears_token(pid, token):
+        if not is_anothers(environ_of(pid), token):
             return Inherited(pid, handle)
     os.close(handle)
     return Inherited(pid, None, read_note(noted))
+
+
+def is_anothers(environ: bytes, token: bytes) -> bool:
+    """Whether an environment is that of somebody else's dyno.
+
+    It may have no token at all: for a moment, while one program becomes another, and for good, where one
+    has written its title over it.
+    """
+    return token not in environ and token.partition(b"=")[0] + b"=" in environ
 
 
 def is_readable(fd: int) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from procman.supervisor.aide import DONE, Aide, leave_all_but
-from procman.supervisor.proctable import Process, bears_token, read_process, signal_process, snapshot
+from procman.supervisor.proctable import BLANK_S, Process, environs_in, read_process, signal_process, snapshot
 from procman.typed import Any
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
@@ -68,7 +68,8 @@ def end_all(sessions: Mapping[int, int], token: bytes, grace: float = GRACE_S) -
             except OSError:
                 continue
         return len(sessions)
-    return end_those(lambda: members(sessions, token), grace)
+    deadline = time.monotonic() + BLANK_S
+    return end_those(lambda: members(sessions, token, deadline), grace)
 
 
 def end_those(find: Callable[[], list[Process]], grace: float = GRACE_S) -> int:
@@ -88,13 +89,16 @@ def end_those(find: Callable[[], list[Process]], grace: float = GRACE_S) -> int:
     return len(found)
 
 
-def members(sessions: Mapping[int, int], token: bytes) -> list[Process]:
-    """Living processes of these sessions, or bearing the token, and their descendants; never ourselves."""
+def members(sessions: Mapping[int, int], token: bytes, deadline: float) -> list[Process]:
+    """Living processes of these sessions, or bearing the token, and their descendants; never ourselves.
+
+    ``deadline``: see ``environs_in``.
+    """
     table = snapshot()
     rows = table.rows
     # A session's number is not reused while a member lives; a living leader must be the very one.
     roots = [pid for pid, start in sessions.items() if pid not in rows or rows[pid].start == start]
-    roots += [pid for pid in rows if bears_token(pid, token)]
+    roots += [pid for pid, environ in environs_in(table, deadline).items() if token in environ]
     return [process for process in table.family(roots) if process.pid != os.getpid()]
 
 

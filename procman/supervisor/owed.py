@@ -2,8 +2,11 @@
 
 A chunk is looked at without being taken (tee(2)), handed to the log, and taken only when it is written. What is in
 between stands in a small file that is mapped into memory, so that to note it costs no more than an assignment: how many
-bytes of the pipe it is about, where the log ended before, and the line that was begun before. With that the next
-supervisor can tell how much of the chunk was written: the lines of this dyno that stand behind that place.
+bytes of the pipe it is about, how they end, where the log ended before, and the line that was begun before. With that
+the next supervisor can tell how much of the chunk was written: the lines of this dyno that stand behind that place.
+
+When all of it is written, that is noted, and it is taken. Which of the two a kill came between, the pipe itself tells:
+what is still to be taken ends as it did.
 """
 
 import ctypes
@@ -12,13 +15,17 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
+from zlib import crc32
 
 from procman.logs.formats import Source, stamp
 from procman.logs.sink import widen_pipe
 from procman.logs.store import segment_path, segments
 from procman.supervisor.ends import OWED
 
-HEAD = struct.Struct("=QQQQ")  # bytes of the pipe, place in the log (segment and offset), bytes of the begun line
+# Bytes of the pipe, place in the log (segment and offset), bytes of the begun line, whether all is written, and how the
+# chunk ends.
+HEAD = struct.Struct("=QQQQ?I")
+ENDING = 4096  # bytes of a chunk by which it is known again
 SIZE = 64 << 10  # of the file; of a longer begun line nothing is kept
 STAMP = len(stamp(0.0))
 TAIL = 8 << 20  # bytes, more than the longest line
@@ -26,13 +33,16 @@ NONBLOCK = 2  # fcntl.h: SPLICE_F_NONBLOCK
 
 
 class Debt(NamedTuple):
-    """``size`` bytes of the pipe may be written, all or in part, behind ``place`` in the log. ``rest``: the line that
-    was begun before them.
+    """``size`` bytes of the pipe may be written, all or in part, behind ``place`` in the log; if they are
+    ``written``, all that is open is whether they were taken. ``rest``: the line that was begun before them, or by them
+    if they are written. ``ending``: see ``ending_of``.
     """
 
     size: int
     place: tuple[int, int]
     rest: bytes
+    written: bool = False
+    ending: int = 0
 
 
 class Owed:
@@ -48,20 +58,34 @@ class Owed:
 
     def read(self) -> Debt:
         """As it was left."""
-        size, segment, offset, length = HEAD.unpack_from(self._map)
-        return Debt(size, (segment, offset), self._map[HEAD.size : HEAD.size + min(length, SIZE - HEAD.size)])
+        size, segment, offset, length, written, ending = HEAD.unpack_from(self._map)
+        rest = self._map[HEAD.size : HEAD.size + min(length, SIZE - HEAD.size)]
+        return Debt(size, (segment, offset), rest, written, ending)
 
-    def begin(self, size: int, place: tuple[int, int]) -> None:
-        """So much is looked at and will be written behind this place; the begun line stays as it is."""
-        _, _, _, length = HEAD.unpack_from(self._map)
-        HEAD.pack_into(self._map, 0, size, *place, length)
+    def begin(self, chunk: bytes, place: tuple[int, int]) -> None:
+        """This is looked at and will be written behind this place; the begun line stays as it is."""
+        _, _, _, length, _, _ = HEAD.unpack_from(self._map)
+        HEAD.pack_into(self._map, 0, len(chunk), *place, length, False, ending_of(chunk))
+
+    def written(self, rest: bytes) -> None:
+        """All of that is written, but for the line that it began, and will now be taken."""
+        size, segment, offset, _, _, ending = HEAD.unpack_from(self._map)
+        HEAD.pack_into(self._map, 0, size, segment, offset, self._keep(rest), True, ending)
+
+    def taken(self) -> None:
+        """That is done."""
+        _, _, _, length, _, _ = HEAD.unpack_from(self._map)
+        HEAD.pack_into(self._map, 0, 0, 0, 0, length, False, 0)
 
     def end(self, rest: bytes) -> None:
-        """All of that is written, but for the line that it began."""
+        """Nothing is owed, but for the line that was begun."""
+        HEAD.pack_into(self._map, 0, 0, 0, 0, self._keep(rest), False, 0)
+
+    def _keep(self, rest: bytes) -> int:
         if len(rest) > SIZE - HEAD.size:
-            rest = b""
+            return 0
         self._map[HEAD.size : HEAD.size + len(rest)] = rest
-        HEAD.pack_into(self._map, 0, 0, 0, 0, len(rest))
+        return len(rest)
 
     def close(self) -> None:
         """The pipe is at its end."""
@@ -93,6 +117,11 @@ class Witness:
         widen_pipe(self._writer, chunk)
         self._null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
+    def close(self) -> None:
+        """It looks no more."""
+        for fd in (self._reader, self._writer, self._null):
+            os.close(fd)
+
     def owed(self, pipe: str) -> Owed:
         """The note about a pipe, by its path."""
         return Owed(pipe + OWED)
@@ -122,13 +151,20 @@ class Witness:
             chunk = self.look(fd)[: debt.size]
         except OSError:
             return debt.rest
+        if debt.written:
+            if len(chunk) == debt.size and ending_of(chunk) == debt.ending:
+                self.take(fd, debt.size)
+            return debt.rest
         pending, written = debt.rest + chunk, 0
         for line in self._lines(source, debt.place):
             if pending.startswith(line, written):  # else a namesake's, of another generation
                 written += len(line)
         if not written:
             return debt.rest
-        self.take(fd, written - len(debt.rest))
+        done = chunk[: written - len(debt.rest)]
+        owed.begin(done, debt.place)
+        owed.written(b"")
+        self.take(fd, len(done))
         return b""
 
     def _lines(self, source: Source, place: tuple[int, int]) -> Iterator[bytes]:
@@ -141,6 +177,11 @@ class Witness:
                 for line in file:
                     if line.startswith(head, STAMP) and line.endswith(b"\n"):
                         yield line[STAMP + len(head) :]
+
+
+def ending_of(chunk: bytes) -> int:
+    """By which a chunk is known again."""
+    return crc32(chunk[-ENDING:])
 
 
 def cut_torn(directory: str) -> None:

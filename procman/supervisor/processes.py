@@ -99,7 +99,10 @@ class Processes(Protocol):
         """Roots that have ended, each still unreaped while it is handled."""
 
     def emptied(self, children: Iterable[Child]) -> list[Child]:
-        """Those of which nothing is left; they are forgotten."""
+        """Those of which nothing is left; they are forgotten, but for what they wrote."""
+
+    def clear(self, child: Child) -> None:
+        """All that an empty one wrote has been read: its log pipes go too."""
 
     def settle(self) -> None:
         """When the first dynos are on their way: do what was put off for them."""
@@ -158,6 +161,7 @@ class LocalProcesses:
         pipes = self._paths(dyno, run) if io is Io.LOG else ()
         ends = open_ends(io, self._split_streams, (lambda: window) if window else self._window, pipes)
         argv = command.argv or (command.shell, "-c", command.text)
+        self.guard.hold(ends.fifos)  # before it can write into them: we may be killed with the next instruction
         try:
             pid = os.posix_spawn(
                 argv[0],
@@ -170,6 +174,7 @@ class LocalProcesses:
             )
         except OSError:
             ends.close_ours()
+            self.guard.let_go(ends.fifos)
             remove(pipes)
             raise
         finally:
@@ -197,13 +202,14 @@ class LocalProcesses:
     def inherit(self, child: Child) -> None:
         """One of an earlier supervisor is looked after here from now on."""
         self._heirlooms.append(child)
+        self.guard.hold(child.pipes)
         self.guard.add(child.pid, child.start, child.pipes)
 
     def _paths(self, dyno: DynoName, run: int) -> tuple[str, ...]:
         """Where the log pipes of a run are to be; whatever is there is left from another life."""
         if self._pipes is None:
             return ()
-        streams = ("out", "err") if self._split_streams else ("out",)
+        streams = ("out", "err") if self._split_streams else ("out",)  # see ``ends.STREAMS``
         paths = tuple(f"{self._pipes}/{dyno.full()}.{run}.{stream}" for stream in streams)
         remove(paths)
         return paths
@@ -273,11 +279,14 @@ class LocalProcesses:
         for child in empty:
             if self._alive.get(child.pid) is child:  # its number may be another's by now
                 del self._alive[child.pid]
-            self.guard.drop(child.pid)
-            remove(child.pipes)
             if child.inherited:
                 self._heirlooms.remove(child)
         return empty
+
+    def clear(self, child: Child) -> None:
+        """See ``Processes``."""
+        self.guard.drop(child.pid)
+        remove(child.pipes)
 
     def members(self, children: Iterable[Child]) -> dict[Child, list[int]]:
         """Pids of all that belongs to each of these dynos."""

@@ -5,11 +5,13 @@ Where there is no /proc (macOS) every question is answered with nothing, and cal
 
 import os
 import signal
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from procman.typed import NamedTuple
 
 STAT_BYTES = 4096  # more than the longest line of numbers and a name
+BLANK_S, LOOK_S = 0.1, 0.001  # so long is waited for an environment to appear, and so often looked
 
 
 class Process(NamedTuple):
@@ -113,6 +115,26 @@ def environ_of(pid: int) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+def environs_in(
+    table: Table, deadline: float, read: Callable[[int], bytes] = environ_of
+) -> dict[int, bytes]:
+    """The environment of every process. While one program becomes another it has none: that is waited for.
+
+    ``deadline``: not for ever, as some are born without. In monotonic seconds.
+    """
+    found = {pid: read(pid) for pid in table.rows}
+    while (blank := [pid for pid in found if not found[pid] and is_becoming(pid)]) and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+        found.update((pid, read(pid)) for pid in blank)
+    return found
+
+
+def is_becoming(pid: int) -> bool:
+    """Whether it has an environment that we may read, and nothing stands in it. One of the kernel's has no memory."""
+    row = read_process(pid)
+    return row is not None and row.alive and row.memory > 0 and os.access(f"/proc/{pid}/environ", os.R_OK)
 
 
 def command_of(pid: int) -> str:

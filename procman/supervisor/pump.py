@@ -95,6 +95,8 @@ class Pump:
         With ``close`` the descriptors are given up, also if somebody who was not found holds their other end.
         """
         for stream in streams:
+            if stream.due:
+                self._settle(last=True)  # until that is taken, nothing behind it is seen
             taken = 0
             while stream in self._streams and taken < LAST_WORDS and (count := self._read(stream)):
                 taken += count
@@ -138,8 +140,9 @@ class Pump:
         for stream in self._owing:
             self.hold(stream, held=False)
             if stream.due and stream in self._streams and stream.owed and self._log:
-                stream.owed.end(rest_of(stream))
+                stream.owed.written(rest_of(stream))
                 self._log.take(stream.fd, stream.due)
+                stream.owed.taken()
                 stream.due = 0
         self._owing.clear()
 
@@ -279,7 +282,7 @@ class Pump:
             raise BlockingIOError  # it would be the same again
         chunk = self._log.look(stream.fd)
         if chunk:
-            owed.begin(len(chunk), self._log.place())
+            owed.begin(chunk, self._log.place())
             stream.due = len(chunk)
             self._owing.append(stream)
         return chunk
@@ -289,6 +292,7 @@ class Pump:
         if stream.splitter.size:
             self._output.lines(stream.source, stream.splitter.take() + b"\n")
             if stream.owed and not stream.due:
+                self._output.flush()
                 stream.owed.end(b"")
         else:
             self._output.end_line(stream.source)

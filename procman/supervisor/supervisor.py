@@ -290,10 +290,13 @@ class Supervisor:
         self._settle_ending()
 
     def _settle_ending(self) -> None:
-        for child in self.processes.emptied(list(self._ending.values())):
+        empty = self.processes.emptied(list(self._ending.values()))
+        for child in empty:
             del self._ending[child.dyno]
             del self._children[child.dyno]
             self._pump.drain(self._streams.pop(child), close=True)
+            self.processes.clear(child)  # not sooner: until then, whoever comes after us would find it in its pipe
+        for child in empty:
             for action in self.on_emptied:
                 action(child)
             self.post(Emptied(child.dyno, child.run))

@@ -5,10 +5,11 @@ app's lock and so knows that the last one is dead, finds by that name whatever o
 """
 
 import os
+import time
 from collections.abc import Collection, Iterable, Mapping
 
 from procman.supervisor.lifeline import end_all, end_those
-from procman.supervisor.proctable import Process, environ_of, read_process, snapshot
+from procman.supervisor.proctable import BLANK_S, Process, environs_in, read_process, snapshot
 
 TOKEN_NAME = "PROCMAN_RUN"  # noqa: S105 - no password: it names a supervisor
 
@@ -28,18 +29,20 @@ def sweep_others(tokens: Iterable[str], kept: Collection[bytes]) -> str:
     """End what bears one of these supervisors' tokens, but for the dynos to keep, by their own; says how much."""
     ended = [f"{token}/".encode() for token in tokens]
 
+    deadline = time.monotonic() + BLANK_S
+
     def find() -> list[Process]:
         table = snapshot()
-        roots = [pid for pid in table.rows if is_other(pid, ended, kept)]
+        environs = environs_in(table, deadline)
+        roots = [pid for pid, environ in environs.items() if is_other(environ, ended, kept)]
         return [process for process in table.family(roots) if process.pid != os.getpid()]
 
     count = end_those(find)
     return words_for(count, "an earlier procman")
 
 
-def is_other(pid: int, ended: Collection[bytes], kept: Collection[bytes]) -> bool:
+def is_other(environ: bytes, ended: Collection[bytes], kept: Collection[bytes]) -> bool:
     """Whether a process bears one of the tokens to be ended, and none of those to be kept."""
-    environ = environ_of(pid)
     return any(token in environ for token in ended) and not any(token in environ for token in kept)
 
 

@@ -10,6 +10,7 @@ from procman.supervisor import (
     aide,
     belonging,
     ends,
+    holder,
     inherited,
     ledger,
     lifeline,
@@ -93,6 +94,13 @@ class FakeLock:
         self._thread.wake()
 
 
+class Unread:
+    """As ``remains.Remains``: what is read there comes into no supervisor's log, and nobody looks for it here."""
+
+    def __init__(self, home: object, kept: object) -> None:
+        self.tell = lambda: None
+
+
 def replacements(system: System, thread: DiskThread) -> dict[Any, dict[str, Any]]:
     """By module, what stands for what."""
     fake = {"os": system.os, "signal": system.signal}
@@ -111,7 +119,8 @@ def replacements(system: System, thread: DiskThread) -> dict[Any, dict[str, Any]
         sweep: {"os": system.os},
         oom: {"open": system.open},
         ports: {"listeners": system.listeners, "sockets_of": system.sockets_of},
-        adoption: {"os": system.os},
+        adoption: {"os": system.os, "Remains": Unread},
+        holder: {"connect": system.os.pipe, "hand_over": lambda fd, paths: None},
         ledger: {"os": system.os, "open": system.open, "time": system.time, "TICKS_S": TICKS, "boot": lambda: "boot"},
         inherited: {
             "os": system.os,

@@ -1,0 +1,305 @@
+"""No byte that a dyno wrote is lost, at whichever instruction its supervisor is killed, and whoever ends with it."""
+
+import array
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from procman.core.model import DynoName
+from procman.logs.formats import NoFormat, Source
+from procman.logs.output import Output
+from procman.logs.sink import Sink
+from procman.logs.store import LogStore
+from procman.supervisor.ends import open_fifo
+from procman.supervisor.holder import Holder
+from procman.supervisor.home import Home
+from procman.supervisor.inherited import find
+from procman.supervisor.loop import Loop
+from procman.supervisor.owed import Witness
+from procman.supervisor.processes import Command, LocalProcesses
+from procman.supervisor.proctable import environs_in, read_process, snapshot
+from procman.supervisor.pump import Pump
+from procman.supervisor.remains import Remains
+from tests.harness import DEADLINE_S
+from tests.served import Served, kind
+from tests.test_adoption import end_and_wait, kill
+from tests.test_never_twice import home_in
+from tests.test_outliving import detach, log
+from tests.test_outliving import kill as kill_pid
+
+COUNT = "exec $PY -u $CHILDREN/count.py"
+WORKER = DynoName("worker", 1)
+
+
+@pytest.fixture
+def served(workshop):
+    return Served(workshop)
+
+
+def wait_for_bytes(path: str, size: int) -> None:
+    """Until a log pipe that nobody reads holds so much, without holding it for longer."""
+    fd = open_fifo(path)
+    found = array.array("i", [0])
+    while found[0] < size:
+        assert select.select([fd], [], [], DEADLINE_S)[0]
+        fcntl.ioctl(fd, termios.FIONREAD, found)
+    os.close(fd)
+
+
+def test_what_a_dyno_wrote_of_which_no_books_tell_is_in_the_log(served):
+    """As when its supervisor was killed as soon as it had made it; and the dyno ends before the next one comes."""
+    served.plan(1, types={"worker": kind(COUNT)})
+    running = served.start()
+    served.wait_for_log(r"app\[worker.1\]: 10$")
+    pid = served.rows()["worker.1", 1]["pid"]
+    kill(running)
+    (served.home / "ledger.json").unlink()
+    os.kill(pid, signal.SIGUSR1)
+    wait_for_bytes(f"{served.home}/pipes/worker.1@1.1.out", len("11\n") * 10)
+    end_and_wait(pid)
+    running = served.start()
+    served.wait_for_log(r"app\[worker.1\]: 10$(?s:.*)app\[worker.1\]: 10$")
+    numbers = [int(line) for line in served.lines("worker.1", "app")]
+    assert numbers == [*range(1, 21), *range(1, 11)]
+    assert served.end(running) == 0
+    assert not list((served.home / "pipes").iterdir())
+
+
+def test_a_start_in_the_terminal_reads_them_too(workshop):
+    workshop.procfile('worker: trap "echo last words; exit" USR1; echo ready; while :; do sleep 0.05; done\n')
+    supervisor = detach(workshop, "--wait")
+    home = home_in(workshop)
+    (pid,) = (pid for pid in workshop.processes() if read_process(pid).session == pid and is_dyno(pid))
+    kill_pid(supervisor)
+    os.unlink(home.ledger)
+    os.kill(pid, signal.SIGUSR1)
+    wait_for_bytes(f"{home.pipes}/worker.1.1.out", len("last words\n"))
+    running = workshop.start()
+    running.wait_for(r"worker\.1 +\| ready")
+    assert "app[worker.1]: last words" in log(workshop)
+    assert running.finish(signal.SIGTERM) == 143
+    assert os.listdir(home.pipes) == []
+
+
+def is_dyno(pid: int) -> bool:
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return b"\0DYNO=" in file.read()
+
+
+def test_a_pipe_is_held_from_the_moment_it_is_handed_over(tmp_path):
+    """Also while the holder does not get to look: here it stands still, and all others who had the pipe have gone."""
+    path = str(tmp_path / "a pipe,\nso to speak")
+    os.mkfifo(path)
+    holder = Holder()
+    os.kill(holder.pid, signal.SIGSTOP)
+    os.waitpid(holder.pid, os.WUNTRACED)
+    holder.hold([path])
+    fd = os.open(path, os.O_RDWR)
+    os.write(fd, b"words\n")
+    os.close(fd)
+    os.close(holder.pack()["pipe"])
+    assert in_pipe(path) == b"words\n"
+    os.kill(holder.pid, signal.SIGCONT)
+    kill_and_reap(holder.pid)
+
+
+def test_a_holder_lets_go_of_what_never_began_and_of_what_ended(tmp_path):
+    """Of three pipes it keeps the one whose dyno is there: then it stays, when it is left alone."""
+    paths = [str(tmp_path / name) for name in "abc"]
+    for path in paths:
+        os.mkfifo(path)
+    with subprocess.Popen(["sleep", "1000"]) as dyno, subprocess.Popen(["sleep", "1000"]) as other:
+        holder = Holder()
+        for path in paths:
+            holder.hold([path])
+        holder.let_go(paths[:1])
+        holder.add(dyno.pid, 0, paths[1:2])
+        holder.add(other.pid, 0, paths[2:])
+        holder.drop(other.pid)
+        wait_until_held(holder.pid, paths[1:2])
+        kill_and_reap(holder.pid)
+        holder.start()  # it is told all of it again, as after somebody killed it
+        wait_until_held(holder.pid, paths[1:2])
+        kill_and_reap(holder.pid)
+        for each in (dyno, other):
+            each.kill()
+
+
+def wait_until_held(pid: int, paths: list[str]) -> None:
+    """Nothing tells of what another process has open but a look."""
+    folder, deadline = os.path.dirname(paths[0]), time.monotonic() + DEADLINE_S
+    while sorted(link for link in links(pid) if link.startswith(folder)) != paths:
+        assert time.monotonic() < deadline, list(links(pid))
+        os.sched_yield()
+
+
+def links(pid: int) -> Iterator[str]:
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def in_pipe(path: str) -> bytes:
+    fd = open_fifo(path)
+    try:
+        return os.read(fd, 4096)
+    except BlockingIOError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+def kill_and_reap(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_what_an_empty_dyno_wrote_stays_in_its_pipe_until_it_was_read(tmp_path):
+    """In a fork, which becomes the parent of whoever has none."""
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            processes = LocalProcesses(lambda dyno: Command("echo words", {}), "PROCMAN_RUN=1-2", pipes=str(tmp_path))
+            child = processes.spawn(WORKER, 1)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            assert [each for each, _ in processes.ended()] == [child]
+            assert processes.emptied([child]) == [child]
+            os.close(child.outputs[0][0])
+            assert in_pipe(child.pipes[0]) == b"words\n", "its holder has it still"
+            processes.clear(child)
+            assert os.listdir(tmp_path) == []
+            processes.release()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(str(tmp_path / "apps"), "app")
+    home.take()
+    os.mkdir(home.pipes)
+    yield home
+    home.leave()
+
+
+def fill(home: Home, name: str, text: bytes) -> int:
+    """A log pipe with words in it; somebody who has it open."""
+    os.mkfifo(f"{home.pipes}/{name}")
+    fd = os.open(f"{home.pipes}/{name}", os.O_RDWR)
+    os.write(fd, text)
+    return fd
+
+
+def lines(home: Home) -> list[str]:
+    """Of the log, without their times."""
+    with open(f"{home.log}/log.000001") as file:
+        return [line.partition(" ")[2] for line in file.read().splitlines()]
+
+
+def test_remains_are_told_under_their_names_and_go_but_for_what_is_kept(home):
+    held = [
+        fill(home, "worker.1.7.out", b"one\ntwo\nbegun"),
+        fill(home, "worker.1.7.err", b"trouble\n"),
+        fill(home, "my.type.2@5.1.out", b"three\n"),
+        fill(home, "kept.1.1.out", b"not ours\n"),
+    ]
+    for name in ("worker.1.7.out.exit", "nonsense.out", "nonsense"):
+        with open(f"{home.pipes}/{name}", "w"):
+            pass
+    Remains(home, [f"{home.pipes}/kept.1.1.out"]).tell()
+    assert sorted(lines(home)) == [
+        "app[my.type.2]: three",
+        "app[worker.1]: begun",
+        "app[worker.1]: one",
+        "app[worker.1]: trouble",
+        "app[worker.1]: two",
+    ]
+    assert sorted(os.listdir(home.pipes)) == ["kept.1.1.out", "nonsense", "nonsense.out"]
+    assert in_pipe(f"{home.pipes}/kept.1.1.out") == b"not ours\n"
+    for fd in held:
+        os.close(fd)
+
+
+def test_remains_whose_teller_was_killed_are_told_on_by_the_next(home):
+    """He had written the first line, and no more."""
+    held = fill(home, "worker.1.1.out", b"one\ntwo\n")
+    store = LogStore(home.log)
+    witness = Witness(home.log, store.place, lambda: False)
+    owed = witness.owed(f"{home.pipes}/worker.1.1.out")
+    owed.begin(b"one\ntwo\n", store.place())
+    store.append(Source(WORKER, "app"), b"one\n", 0.0)
+    for each in (owed, witness, store):
+        each.close()
+    Remains(home, ()).tell()
+    assert lines(home) == ["app[worker.1]: one", "app[worker.1]: two"]
+    os.close(held)
+
+
+class Stalling:
+    """A store whose disk stands still, or not."""
+
+    def __init__(self):
+        self.kept = b""
+        self.waits = True
+
+    def append(self, source, data, wall):
+        self.kept += data
+
+    def settle(self):
+        """It has been waited for long enough."""
+
+
+def test_last_words_behind_what_a_disk_keeps_waiting_are_read(tmp_path):
+    """A chunk waits for the disk, in its pipe; more comes behind it; the dyno ends."""
+    path = str(tmp_path / "worker.1.1.out")
+    os.mkfifo(path)
+    dyno = os.open(path, os.O_RDWR)
+    store, loop = Stalling(), Loop()
+    output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY)), store=store)
+    witness = Witness(str(tmp_path), lambda: (1, 0), lambda: store.waits)
+    pump = Pump(loop, output, lambda: None, witness)
+    streams = pump.add(WORKER, [(open_fifo(path), "stdout")])
+    pump.be_careful(streams, [path], fresh=True)
+    os.write(dyno, b"one\n")
+    loop.turn()
+    assert (store.kept, pump.owes()) == (b"one\n", True)
+    os.write(dyno, b"two\n")
+    pump.drain(streams, close=True)
+    assert store.kept == b"one\ntwo\n"
+    os.close(dyno)
+    witness.close()
+    loop.close()
+
+
+def test_a_dyno_that_has_no_token_any_more_is_the_one_that_was_noted(tmp_path):
+    """It has written its title over its environment; or is just becoming another program."""
+    token = b"PROCMAN_RUN=1-2/worker.1/1\0"
+    for env, wanted in ({}, True), ({"PROCMAN_RUN": "1-2/worker.1/1"}, True), ({"PROCMAN_RUN": "3-4/other"}, False):
+        with subprocess.Popen(["/bin/sleep", "1000"], env=env) as process:
+            row = read_process(process.pid)
+            found = find(process.pid, row.start, token, str(tmp_path / "nothing"))
+            assert (found.handle is not None) == wanted
+            found.close()
+            process.kill()
+
+
+def test_who_is_just_becoming_another_program_is_looked_at_again():
+    """Until he has an environment; one that never has any is not waited for without end."""
+    with subprocess.Popen(["/bin/sleep", "1000"], env={}) as bare, subprocess.Popen(["/bin/sleep", "1000"]) as other:
+        answers = {bare.pid: iter(lambda: b"", None), other.pid: iter([b"", b"", b"A=1\0"])}
+        read = lambda pid: next(answers[pid]) if pid in answers else b"B=2\0"  # noqa: E731
+        found = environs_in(snapshot(), time.monotonic() + 0.05, read)
+        assert (found[bare.pid], found[other.pid]) == (b"", b"A=1\0")
+        for each in (bare, other):
+            each.kill()
