@@ -12,8 +12,8 @@ from procman.errors import ProcmanError
 from procman.formats.cron import moment
 from procman.platform import build_sources, rollouts, sources
 from procman.platform.deliveries import Deliverer
+from procman.platform.outcome import Outcome
 from procman.platform.release_phase import ReleasePhase
-from procman.platform.rollouts import Outcome
 from procman.platform.schedules import Schedules
 from procman.reach import Reach
 from procman.server.apps import clear_up

@@ -9,8 +9,8 @@ from procman.builds import BuildResult
 from procman.core.records import App, Build, Release, Slug, User
 from procman.platform import dynos, releases
 from procman.platform.host import Host
+from procman.platform.outcome import Outcome
 from procman.platform.releases import Wish, config_vars
-from procman.platform.rollouts import Outcome
 from procman.runtimes.base import OneOff
 from procman.store import tables
 from procman.store.database import Tx
