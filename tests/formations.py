@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from procman.control.client import Client
-from procman.control.server import near
+from procman.control.sockets import near
 from tests.harness import DEADLINE_S, Running, Workshop
 
 POLITE = "exec python $CHILDREN/polite.py"

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from procman.control.client import Client, NotRunning
+from procman.control.connection import OUTBOX_LIMIT
 from procman.control.protocol import PATIENCE_S, REQUEST_LIMIT
-from procman.control.server import BREATH_S, OUTBOX_LIMIT, ControlServer, listen, near
+from procman.control.server import BREATH_S, ControlServer
+from procman.control.sockets import listen, near
 from tests.fakes import FakeClock
 from tests.formations import knock
 from tests.harness import DEADLINE_S

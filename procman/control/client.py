@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from procman.control.protocol import Message, decode_answer, encode, refusal
-from procman.control.server import credentials, near
+from procman.control.sockets import credentials, near
 
 CHUNK = 1 << 16
 

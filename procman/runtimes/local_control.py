@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 
 from procman.control.protocol import Message, decode_answer, encode
-from procman.control.server import credentials, near
+from procman.control.sockets import credentials, near
 from procman.errors import ProcmanError
 
 LINE_LIMIT = 16 << 20  # bytes of one answer

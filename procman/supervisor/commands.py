@@ -6,9 +6,11 @@ from functools import partial
 from socket import socket
 from typing import Any, NamedTuple, Protocol
 
+from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
 from procman.control.requests import quantity, signal_number, window, wishes, words
-from procman.control.server import Connection, ControlServer, listen
+from procman.control.server import ControlServer
+from procman.control.sockets import listen
 from procman.core.dyno import Dyno, State
 from procman.core.events import FormationChanged, RestartRequested, StartRequested, StopRequested
 from procman.core.model import DynoName

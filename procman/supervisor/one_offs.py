@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
 from procman.control.requests import malformed, window
-from procman.control.server import Connection
 from procman.core.events import OneOffRequested, StopRequested
 from procman.core.model import DynoName
 from procman.errors import ProcmanError

@@ -4,7 +4,8 @@ import signal
 from collections.abc import Callable
 from socket import socket
 
-from procman.control.server import Connection, ControlServer
+from procman.control.connection import Connection
+from procman.control.server import ControlServer
 from procman.core.model import DynoName
 from procman.core.snapshot import load
 from procman.supervisor.baggage import Baggage, unpack_child

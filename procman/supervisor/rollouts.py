@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
-from procman.control.server import Connection
 from procman.core.dyno import State
 from procman.core.events import FormationChanged, RestartRequested
 from procman.core.formation import wanted_dynos

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from procman import __version__
+from procman.control.connection import Connection
 from procman.control.protocol import Message
-from procman.control.server import Connection
 from procman.core.dyno import Dyno, State
 from procman.core.model import UNKNOWN, DynoName
 from procman.supervisor.processes import Child

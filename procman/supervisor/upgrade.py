@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
-from procman.control.server import Connection, ControlServer
+from procman.control.server import ControlServer
 from procman.core.snapshot import dump
 from procman.errors import ProcmanError
 from procman.supervisor.baggage import CAN, CHECK, RESUME, Baggage, descriptors, keep_from_dynos, pack_child, write
