@@ -79,16 +79,16 @@ def test_so_is_one_that_a_client_makes_up(workshop, value):
 
 
 def test_a_supervisor_that_does_not_answer_at_all_is_told_of(workshop, monkeypatch):
-    from procman.cli import operate
+    from procman.cli import request
     from procman.errors import ProcmanError
     from procman.supervisor.home import Home
 
     running = begin(workshop, TWO)
     os.kill(running.pid, signal.SIGSTOP)
-    monkeypatch.setattr(operate, "ANSWER_S", 0.1)
+    monkeypatch.setattr(request, "ANSWER_S", 0.1)
     apps, name = os.path.split(os.path.dirname(socket_of(workshop)))
     with pytest.raises(ProcmanError, match="it does not answer"):
-        operate.ask_at(Home(apps, name), "restart", patience=0.1)
+        request.ask_at(Home(apps, name), "restart", patience=0.1)
     os.kill(running.pid, signal.SIGCONT)
     running.finish(signal.SIGTERM)
 

@@ -6,8 +6,8 @@ import signal
 import sys
 import termios
 
-from procman.cli.operate import ask, home_of, text
 from procman.cli.options import Given
+from procman.cli.request import ask, home_of, text
 from procman.cli.target import connect, succeed
 from procman.errors import UsageError
 

@@ -16,8 +16,8 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 
 from procman.cli.app import examine
 from procman.cli.listing import emit
-from procman.cli.operate import home_of, text
 from procman.cli.options import Given, given
+from procman.cli.request import home_of, text
 from procman.cli.settings import resolve
 from procman.control.client import Client
 from procman.core.restart import NAMED

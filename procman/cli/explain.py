@@ -5,8 +5,9 @@ import time
 from typing import Any
 
 from procman.cli.listing import columns, counted, emit, emit_json
-from procman.cli.operate import home_of, span
 from procman.cli.options import Given
+from procman.cli.ps import span
+from procman.cli.request import home_of
 from procman.control.client import Client, NotRunning
 from procman.errors import ProcmanError
 from procman.logs.tail import Filter, last

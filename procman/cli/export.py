@@ -9,8 +9,8 @@ from typing import Any
 from procman.cli.environment import callers, dyno_env, shell
 from procman.cli.listing import emit
 from procman.cli.local_app import LAST_PORT, LocalApp
-from procman.cli.operate import text
 from procman.cli.options import Given
+from procman.cli.request import text
 from procman.cli.settings import Settings, resolve
 from procman.core.formation import wanted_dynos
 from procman.core.health import Checks, Probe

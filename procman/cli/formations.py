@@ -4,8 +4,8 @@ import os
 import time
 
 from procman.cli.listing import columns, emit, emit_json
-from procman.cli.operate import span
 from procman.cli.options import Given
+from procman.cli.ps import span
 from procman.control.client import Client
 from procman.supervisor.home import Home, apps_dir, homes
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from procman import __version__
-from procman.cli import operate, server_verbs
+from procman.cli import operate_verbs, server_verbs
 from procman.cli.options import OPTIONS, Given, Option, click_params, complete, given, verb_first
 from procman.cli.remote.verbs import ALIASES, REMOTE_VERBS, chosen
 from procman.cli.verb import Verb
@@ -232,7 +232,7 @@ _VERBS: dict[str, Verb] = {
         None,
         _env,
     ),
-    **operate.VERBS,
+    **operate_verbs.VERBS,
     **server_verbs.VERBS,
     "forever": Verb(
         "Keep one program alive without a Procfile, with the words of forever.",

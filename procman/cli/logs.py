@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable
 
 from procman.cli.listing import emit
-from procman.cli.operate import home_of, text
 from procman.cli.options import Given
+from procman.cli.request import home_of, text
 from procman.cli.target import connect
 from procman.control.client import Client
 from procman.errors import ProcmanError, UsageError

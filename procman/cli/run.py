@@ -57,7 +57,7 @@ def surroundings(given: Given, environ: dict[str, str]) -> Surroundings:
     """Those of the formation that runs, by its supervisor's word; where none runs, what the files say."""
     named = [given.fields[field] for field in ("socket", "name") if given.fields.get(field)]
     if not OTHERWISE & given.fields.keys():
-        from procman.cli.operate import home_of
+        from procman.cli.request import home_of
 
         home = home_of(given)
         socket = given.fields.get("socket")

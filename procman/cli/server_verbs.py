@@ -1,23 +1,6 @@
 """The verbs about this host's own server, and one elsewhere."""
 
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
-
-from procman.cli.options import Given
-from procman.cli.verb import Verb
-
-
-def later(module: str, function: str) -> Callable[[Given, dict[str, bool]], int]:
-    """A verb's function, whose module is imported when it is called: nobody else pays for it."""
-
-    def call(told: Given, own: dict[str, bool]) -> int:
-        found: Any = getattr(import_module(f"procman.cli.{module}"), function)
-        status: int = found(told, own)
-        return status
-
-    return call
-
+from procman.cli.verb import Verb, later
 
 VERBS: dict[str, Verb] = {
     "server": Verb(

@@ -40,7 +40,8 @@ STDOUT = 1
 def start(given: Given) -> int:
     """Run the app's formation until it ends or is told to; returns the exit status."""
     if any("." in word for word in given.arguments):
-        from procman.cli.operate import home_of, start_in
+        from procman.cli.operate import start_in
+        from procman.cli.request import home_of
 
         return start_in(home_of(given), given)  # a dyno by its name: of one that runs
     resumes = os.environ.pop("PROCMAN_RESUME", "")
@@ -219,7 +220,7 @@ def refuse_waiting(given: Given) -> None:
 def tell_detached(home: Home, given: Given) -> int:
     """Say that the formation runs, once that or, if it was asked for, once its dynos are up."""
     from procman.cli.listing import emit, emit_json
-    from procman.cli.operate import ask_at, waiting
+    from procman.cli.request import ask_at, waiting
 
     wish, as_json = waiting(given), bool(given.fields.get("json"))
     if not as_json:
