@@ -1,7 +1,6 @@
 """The verbs by which a server has another plan made true: ``apply``, ``switch``, ``abandon``."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
@@ -10,19 +9,12 @@ from procman.core.events import FormationChanged, RestartRequested
 from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName
 from procman.core.plan import Plan
-from procman.core.rollout import Phase, Rollout, Trial
+from procman.core.rollout import Phase, Rollout
 from procman.errors import ProcmanError
-from procman.supervisor.health import HealthChecks
-from procman.supervisor.last_words import LastWords
+from procman.supervisor.proof import Proof, rollout_of
+from procman.supervisor.rollout_clients import RolloutClients
 from procman.supervisor.served_app import ServedApp, formation_of
 from procman.supervisor.supervisor import Supervisor
-
-
-class Waiting(NamedTuple):
-    """A client whose answer is not true yet."""
-
-    connection: Connection
-    check: Callable[[], Message | None]
 
 
 class Rollouts:
@@ -41,13 +33,10 @@ class Rollouts:
         self._supervisor = supervisor
         self._app = app
         self._on_settled = on_settled
-        self._health = HealthChecks(supervisor.loop)
-        self._words = LastWords(supervisor)
+        self._proof = Proof(supervisor, app)
         self._rollout: Rollout | None = None
-        self._joined: list[Connection] = []  # wait for the rollout that is going on
-        self._told: dict[Connection, int] = {}  # how many dynos each has heard of
+        self._clients = RolloutClients()
         self._next: tuple[Plan, list[Connection]] | None = None  # when what is abandoned has gone
-        self._waiting: list[Waiting] = []
         self._seen = -1  # events of the supervisor
         supervisor.loop.on_deadline(self._deadline, lambda now: self.turn())
         supervisor.after_turn.append(self.turn)
@@ -98,7 +87,7 @@ class Rollouts:
             self._perform(self._rollout.abandon("it was abandoned"))
         elif generation in engine.formations:
             self._supervisor.post(FormationChanged({}, generation))
-        self._wait(connection, lambda: None if self._names(generation) else {"ok": True})
+        self._clients.wait(connection, lambda: None if self._names(generation) else {"ok": True})
 
     def resume(self, plan: Plan, ready: int | None) -> None:
         """Go on where a killed supervisor was. ``plan``: the server's; ``ready``: what was ready and not in use yet."""
@@ -109,7 +98,7 @@ class Rollouts:
         elif plan.generation == self.settled:
             self._supervisor.post(FormationChanged(formations[plan.generation], plan.generation, succeeds=True))
         elif older and ready == plan.generation:
-            self._rollout = self._make(plan, older)
+            self._rollout = rollout_of(plan, older)
             self._rollout.phase = Phase.READY
         elif older:
             self._judge(plan, older, [])
@@ -135,17 +124,15 @@ class Rollouts:
         if (rollout is None or rollout.is_over) and self._seen == self._supervisor.events:
             return
         while rollout and rollout is self._rollout and not rollout.is_over:
-            self._check_health(rollout)
-            now = self._supervisor.now()
-            wishes = rollout.step(engine.dynos, now, self._health.passed, self._health.sick)
+            passed, sick = self._proof.look_at(rollout)
+            wishes = rollout.step(engine.dynos, self._supervisor.now(), passed, sick)
             self._perform(wishes)
-            self._tell(rollout)
+            self._clients.tell(rollout.healthy)
             if rollout.is_over:
                 self._conclude(rollout)
             elif not wishes:
                 break
-        if self._waiting:
-            self._waiting = [one for one in self._waiting if not one.connection.closed and not answered(one)]
+        self._clients.look_again()
         self._app.forget_others(engine.formations, engine.dynos)
         self._seen = self._supervisor.events
 
@@ -162,7 +149,7 @@ class Rollouts:
             self._supervisor.post(FormationChanged(formation_of(plan), plan.generation, succeeds=True))
             names = wanted_dynos(formation_of(plan), plan.generation)
             for connection in connections:
-                self._wait(connection, lambda: self._started(plan.generation, dict.fromkeys(names, 1), []))
+                self._clients.wait(connection, lambda: self._started(plan.generation, dict.fromkeys(names, 1), []))
         else:
             self._judge(plan, {number: dict(old) for number, old in engine.formations.items()}, connections)
 
@@ -170,24 +157,16 @@ class Rollouts:
         """It has to prove itself beside the older ones."""
         self._app.trial = plan.generation
         self._supervisor.engine.reprofile()
-        self._health.clear()
-        self._words.begin(plan.generation)
-        self._rollout = self._make(plan, older)
-        self._joined = list(connections)
+        self._proof.begin(plan.generation)
+        self._rollout = rollout_of(plan, older)
+        self._clients.join(*connections)
         self._perform(self._rollout.begin())
-
-    @staticmethod
-    def _make(plan: Plan, older: dict[int, dict[str, int]]) -> Rollout:
-        apart = [name for name, kind in plan.types.items() if not kind.overlap]
-        checked = frozenset(name for name, kind in plan.types.items() if kind.health)
-        trial = Trial(plan.steady_s, plan.watch_s, checked)
-        return Rollout(plan.generation, formation_of(plan), older, apart, trial)
 
     def _apply_again(self, plan: Plan, connection: Connection) -> None:
         """The newest generation once more: its quantities, sizes and policies, or a wait for it."""
         rollout = self._rollout
         if rollout and rollout.generation == plan.generation and not rollout.is_over:
-            self._joined.append(connection)
+            self._clients.join(connection)
             if plan != self._app.newest:
                 self._app.admit(plan)
                 self._perform(rollout.reform(formation_of(plan)))
@@ -219,32 +198,22 @@ class Rollouts:
         gone = [name for name in present if not engine.has(name)]
         if self._is_first(plan) and self._rollout is None:
             self._settle(generation)
-        self._wait(connection, lambda: self._started(generation, {**runs, **started}, gone))
+        self._clients.wait(connection, lambda: self._started(generation, {**runs, **started}, gone))
 
     def _conclude(self, rollout: Rollout) -> None:
         """It is ready, or has failed and is gone."""
         self._app.trial = None
         self._supervisor.engine.reprofile()
         if rollout.phase is Phase.READY:
-            self._answer({"ok": True, "generation": rollout.generation, "ready": True})
+            self._clients.answer({"ok": True, "generation": rollout.generation, "ready": True})
         else:
-            self._answer(self._failure(rollout))
+            self._clients.answer(self._proof.failure(rollout))
             self._rollout = None
             self._app.withdraw(rollout.generation)
-        self._health.clear()
-        self._words.begin(None)
+        self._proof.begin(None)
         if self._next:
             (plan, connections), self._next = self._next, None
             self._begin(plan, connections)
-
-    def _failure(self, rollout: Rollout) -> Message:
-        failure = rollout.failure
-        assert failure is not None
-        if failure.dyno is None:
-            words = refusal(f"cannot apply generation {rollout.generation}: {failure.why}")
-            return {**words, "dyno": None, "lines": []}
-        words = refusal(f"{failure.dyno} did not come up: {failure.why}")
-        return {**words, "dyno": str(failure.dyno), "lines": self._words.of(failure.dyno)}
 
     def _started(self, generation: int, runs: dict[DynoName, int], gone: list[DynoName]) -> Message | None:
         """Whether those that are to come have a process, or have had one, and those that are to go have gone."""
@@ -259,14 +228,6 @@ class Rollouts:
         return {"ok": True, "generation": generation, **ready}
 
     # -- small things ---------------------------------------------------------------------------------------
-
-    def _check_health(self, rollout: Rollout) -> None:
-        """Ask the new dynos that listen by now."""
-        plan = self._app.plans[rollout.generation]
-        for name in self._names(rollout.generation):
-            kind, port = plan.types.get(name.process_type), self._app.ports.port_of(name)
-            if kind and kind.health and port and self._supervisor.engine.dynos[name].state is State.UP:
-                self._health.add(name, port, kind.health, plan.env)
 
     def _is_first(self, plan: Plan) -> bool:
         """It is all that runs, and has not proved itself."""
@@ -299,37 +260,9 @@ class Rollouts:
             for connection in connections:
                 connection.finish(refusal(f"cannot apply generation {plan.generation}: {why}"))
 
-    def _tell(self, rollout: Rollout) -> None:
-        """Whoever has joined hears of each dyno that is healthy."""
-        for connection in [one for one in self._joined if not one.closed]:
-            for name in rollout.healthy[self._told.get(connection, 0) :]:
-                connection.send({"event": "up", "dyno": str(name)})
-            self._told[connection] = len(rollout.healthy)
-
-    def _answer(self, answer: Message) -> None:
-        joined, self._joined, self._told = self._joined, [], {}
-        for connection in joined:
-            connection.finish(answer)
-
-    def _wait(self, connection: Connection, check: Callable[[], Message | None]) -> None:
-        waiting = Waiting(connection, check)
-        if not answered(waiting):
-            self._waiting.append(waiting)
-
     def _end_all(self, answer: Message) -> None:
         self._refuse_next("the app was shut down")
-        self._answer(answer)
-        for one in self._waiting:
-            one.connection.finish(answer)
-        self._waiting = []
-
-
-def answered(waiting: Waiting) -> bool:
-    """Whether the answer is true now; then it has been given."""
-    answer = waiting.check()
-    if answer is not None:
-        waiting.connection.finish(answer)
-    return answer is not None
+        self._clients.end(answer)
 
 
 def is_another(before: Plan, after: Plan, process_type: str) -> bool:
