@@ -113,7 +113,7 @@ def test_under_load_dynos_are_switched_scaled_and_killed_without_a_failure(tmp_p
                 await load.until(f"web.{generation + 10}")
                 await town.router.apply([site(first)])
             await load.stop()
-            assert len(town.router._arrangement.slots) <= 3
+            assert len(town.router._orders.arrangement.slots) <= 3
 
     run(scenario())
 
@@ -208,7 +208,7 @@ def test_servers_that_left_are_forgotten_when_their_last_request_has_ended(tmp_p
             await town.router.apply([site(servers[1])])
             await town.router.apply([site(Server("web.1", 2, servers[0].port))])
             async with asyncio.timeout(60):
-                while any(slot.leaving for slot in town.router._arrangement.slots.values()):
+                while any(slot.leaving for slot in town.router._orders.arrangement.slots.values()):
                     await asyncio.sleep(0.01)
             worker = (await town.router._socket.processes()).worker
             labels = {row.label for row in await town.router._socket.usage(worker) if row.label != "BACKEND"}

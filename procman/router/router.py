@@ -2,24 +2,25 @@
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from procman.errors import ProcmanError
-from procman.router import pages, runtime_commands, waiting
-from procman.router.arrangement import Arrangement, arrange, decode, encode, forget
+from procman.router import runtime_commands
+from procman.router.arrangement import Arrangement, arrange, forget
 from procman.router.binary import find_binary
-from procman.router.configuration import LOG_PIPE, LUA, MASTER_SOCKET, Secrets, build
-from procman.router.files import SLOTS, Files
+from procman.router.configuration import LOG_PIPE, MASTER_SOCKET
+from procman.router.files import Files
+from procman.router.in_flight import in_flight, usage
 from procman.router.log_pipe import LogPipe
+from procman.router.orders import Orders
 from procman.router.ports import Ports
-from procman.router.process import CONFIGURATION, Process
+from procman.router.process import Process
 from procman.router.requests_log import Limits, read
-from procman.router.runtime_commands import Maps, maps_of
-from procman.router.runtime_socket import NotAnswering, RuntimeSocket, Usage, exists
+from procman.router.runtime_commands import maps_of
+from procman.router.runtime_socket import NotAnswering, RuntimeSocket, exists
 from procman.router.settings import Settings, check_settings
 from procman.router.sites import Site, check_sites
 from procman.router.traffic import Counts, Traffic
@@ -60,10 +61,8 @@ class Router:
         times = self.settings.timeouts
         self._limits = Limits(round(times.first_byte * 1000), round(times.connect * 1000))
         self._traffic = Traffic()
-        self._arrangement = Arrangement(self.settings.slots, self.settings.sticky_slots)
-        self._maps = Maps()
-        self._certificates = b""
-        self._shape = ""
+        self._orders = Orders(self.settings, self.binary, self._files)
+        self._shape = ""  # of what HAProxy runs
         self._lock = asyncio.Lock()
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,12 +73,12 @@ class Router:
         """Have an HAProxy that serves: the one that runs, with what it was told last; else a new one."""
         self._pipe.start()
         async with self._lock:
-            self._remember()
+            self._orders.remember()
             try:
                 found = await self._socket.processes() if exists(self._files.fd, MASTER_SOCKET) else None
             except NotAnswering:
                 found = None
-            self._shape = await self._write()
+            self._shape = await self._orders.write(self._shape, self._process.check)
             if found is None:
                 self._ports.keep()
                 await self._process.start(self._shape)
@@ -93,20 +92,21 @@ class Router:
         sites = tuple(sites)
         check_sites(sites)
         async with self._lock:
-            before, old_maps = self._arrangement, self._maps
+            orders = self._orders
+            before, old_maps = orders.arrangement, orders.maps
             after = await self._arrange(before, sites)
             certificates = [certificate for site in sites for certificate in site.certificates]
             listing = self._files.take_certificates(certificates) if self.settings.https else b""
-            self._arrangement, self._maps, self._certificates = after, maps_of(sites, after), listing
+            orders.arrangement, orders.maps, orders.certificates = after, maps_of(sites, after), listing
             self._traffic.forget(before.routes.keys() - after.routes.keys())
             try:
-                shape = await self._write()
+                shape = await self._orders.write(self._shape, self._process.check)
             except (ProcmanError, OSError):  # HAProxy was told nothing of it: the disk is full, perhaps
-                self._arrangement, self._maps = before, old_maps
+                orders.arrangement, orders.maps = before, old_maps
                 raise
             commands = [
                 *runtime_commands.enter(before, after, self.settings.timeouts),
-                *runtime_commands.change_maps(old_maps, self._maps),
+                *runtime_commands.change_maps(old_maps, orders.maps),
                 *runtime_commands.leave(before, after),
             ]
             await self._tell(commands, shape)
@@ -119,7 +119,8 @@ class Router:
         while quiet < 2:  # looked at twice: a request may be on its way from the maps to the slot
             if asyncio.get_running_loop().time() >= deadline:
                 return False
-            quiet = 0 if await self._in_flight(app_id, generation) else quiet + 1
+            busy = await in_flight(self._socket, self._orders.arrangement, app_id, generation)
+            quiet = 0 if busy else quiet + 1
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_S[1])
         return True
@@ -128,8 +129,8 @@ class Router:
         """By app id and dyno (``""``: no dyno was reached): what the log said since we began, and what is in flight."""
         sessions: dict[tuple[str, str], int] = {}
         try:
-            for row in await self._usage(("-1",)):
-                slot = self._arrangement.slots.get(row.slot)
+            for row in await usage(self._socket, ("-1",)):
+                slot = self._orders.arrangement.slots.get(row.slot)
                 if slot and row.label != "BACKEND":
                     key = (slot.app_id, row.label.partition(":")[0])
                     sessions[key] = sessions.get(key, 0) + row.sessions
@@ -154,67 +155,16 @@ class Router:
             await self._process.stop()
         await self.close()
 
-    def _remember(self) -> None:
-        """What the server before us told HAProxy last."""
-        data = self._files.read(SLOTS)
-        if data is None:
-            return
-        try:
-            known = decode(data)
-        except ValueError as error:
-            log.warning("slots forgotten: %s", error)
-            return
-        plain, sticky = max(known.plain, self.settings.slots), max(known.sticky, self.settings.sticky_slots)
-        self._arrangement = known._replace(plain=plain, sticky=sticky)
-        contents = [runtime_commands.read_file(self._files.read(name) or b"") for name in Maps().files()]
-        self._maps = Maps(*contents)
-        if self.settings.https:
-            self._certificates = self._files.read("certificates.list") or b""
-
     async def _arrange(self, before: Arrangement, sites: Sequence[Site]) -> Arrangement:
         """Dynos that do not answer are nothing to switch away from, if it comes to that."""
         after = arrange(before, sites)
         if all(after.routes.get(app_id, name) == name for app_id, name in before.routes.items()):
             return after
         try:
-            rows = await self._usage(("-1",))
+            rows = await usage(self._socket, ("-1",))
         except NotAnswering:
             return after
         return arrange(before, sites, frozenset((row.slot, row.label) for row in rows if row.up))
-
-    async def _write(self) -> str:
-        """All files, as they shall be; the description of what they make of HAProxy."""
-        files = self._files
-        for name, entries in self._maps.files().items():
-            files.write(name, runtime_commands.file_text(entries).encode())
-        for name in pages.TEXTS:
-            files.write(name, pages.template(name).encode())
-        files.write(LUA, waiting.script(self.settings.timeouts.boot).encode())
-        if self.settings.https:
-            files.write("certificates.list", self._certificates)
-        shape = self._describe()
-        text = build(self.settings, self._arrangement, Secrets(files.cookie_key()), shape).encode()
-        if shape != self._shape and files.read(CONFIGURATION) != text:  # what stands there was checked
-            files.write("candidate.cfg", text)
-            await self._process.check("candidate.cfg")
-        files.write(CONFIGURATION, text)
-        files.write(SLOTS, encode(self._arrangement))
-        return shape
-
-    def _describe(self) -> str:
-        """A digest of everything that a running HAProxy cannot be told."""
-        empty = self._arrangement._replace(slots={}, routes={})
-        parts = [
-            self.binary.path,
-            self.binary.version,
-            build(self.settings, empty, Secrets(self._files.cookie_key()), ""),
-            waiting.script(self.settings.timeouts.boot),
-            *(pages.template(name) for name in pages.TEXTS),
-            self._certificates.decode(),
-        ]
-        if self.settings.certificate and self.settings.https:
-            parts.append(self._files.take_default(self.settings.certificate).hex())
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
     async def _tell(self, commands: Sequence[str], shape: str) -> None:
         """Commands to all workers; a reload if it takes one, or if the worker did not understand."""
@@ -244,26 +194,6 @@ class Router:
             by_app.setdefault(request.app_id, []).append(request.line)
         for app_id, texts in by_app.items():
             self._on_line(app_id.decode(), b"".join(texts))
-
-    async def _usage(self, slots: Sequence[str]) -> list[Usage]:
-        found = await self._socket.processes()
-        rows: list[Usage] = []
-        for pid in filter(None, (found.worker, *found.old)):
-            rows += await self._socket.usage(pid, slots)
-        return rows
-
-    async def _in_flight(self, app_id: str, generation: int) -> int:
-        slots = {name: slot for name, slot in self._arrangement.slots.items() if slot.app_id == app_id}
-        meant = {(name, s.label) for name, slot in slots.items() for s in slot.servers() if s.generation == generation}
-        # In a slot that is all of this generation, what still looks for its server counts too.
-        others = {name for name, slot in slots.items() if any(s.generation != generation for s in slot.servers())}
-        names = sorted({name for name, _ in meant})
-        meant |= {(name, "BACKEND") for name in names if name not in others}
-        try:
-            rows = await self._usage(names) if names else []
-        except NotAnswering:
-            return 0
-        return sum(row.sessions + row.queued for row in rows if (row.slot, row.label) in meant)
 
     def _on_end(self) -> None:
         """Somebody killed HAProxy."""
@@ -298,7 +228,7 @@ class Router:
 
     async def _tidy(self) -> None:
         """Forget servers that left, one by one, as the last connection to each ends."""
-        while any(slot.leaving for slot in self._arrangement.slots.values()):
+        while any(slot.leaving for slot in self._orders.arrangement.slots.values()):
             await asyncio.sleep(TIDY_S)
             async with self._lock:
                 with contextlib.suppress(NotAnswering, OSError):  # what no file tells of is told of by the next one
@@ -306,7 +236,7 @@ class Router:
 
     async def _forget_gone(self) -> None:
         found = await self._socket.processes()
-        before = self._arrangement
+        before = self._orders.arrangement
         for name, slot in before.slots.items():
             for server in slot.leaving:
                 place = (name, server.label)
@@ -318,6 +248,6 @@ class Router:
                 if place in self._gone and not found.old:
                     # Not before: a worker from before a reload knows this name, in this slot, as this app's.
                     self._gone.discard(place)
-                    self._arrangement = forget(self._arrangement, *place)
-        if self._arrangement is not before:
-            await self._write()
+                    self._orders.arrangement = forget(self._orders.arrangement, *place)
+        if self._orders.arrangement is not before:
+            await self._orders.write(self._shape, self._process.check)
