@@ -44,8 +44,8 @@ def server(told: Given, _own: Mapping[str, bool]) -> int:
 def serve(told: Given) -> int:
     """Until it is told to end."""
     try:
-        from procman.server.composition import Options
         from procman.server.composition import serve as run
+        from procman.server.options import Options
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn", "h11"):
             raise
