@@ -9,7 +9,7 @@ from pathlib import Path
 import procman
 from procman.core.plan import Plan
 from procman.runtimes.local import LocalRuntime
-from procman.runtimes.local_keeper import Surroundings
+from procman.runtimes.local_surroundings import Surroundings
 from tests.harness import DEADLINE_S, MARK, free_port
 from tests.served import APP, plan_of
 

@@ -9,7 +9,7 @@ from procman.errors import ProcmanError
 from procman.runtimes.base import OneOff
 from procman.runtimes.local import LocalRuntime, owner_of_home
 from procman.runtimes.local_home import AppHome
-from procman.runtimes.local_keeper import Groups
+from procman.runtimes.local_surroundings import Groups
 from tests.ground import APP, player
 from tests.harness import DEADLINE_S
 

@@ -18,7 +18,7 @@ from procman.runtimes.base import DynoState, OneOff, RolloutFailed, Stream
 from procman.runtimes.local_app import LocalApp
 from procman.runtimes.local_control import Gone, checked
 from procman.runtimes.local_home import AppHome
-from procman.runtimes.local_keeper import Surroundings
+from procman.runtimes.local_surroundings import Surroundings
 
 T = TypeVar("T")
 FIND_S = 10.0  # a supervisor that hangs shall not hang the server's start

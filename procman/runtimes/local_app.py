@@ -11,8 +11,9 @@ from procman.errors import ProcmanError
 from procman.runtimes.base import DynoState, OneOff
 from procman.runtimes.local_control import Connection, Gone, checked, connect
 from procman.runtimes.local_home import GOOD, PLAN, AppHome
-from procman.runtimes.local_keeper import Keeper, Surroundings
+from procman.runtimes.local_keeper import Keeper
 from procman.runtimes.local_news import LogNews
+from procman.runtimes.local_surroundings import Surroundings
 
 LOST = 1  # exit status of a one-off dyno whose end nobody saw
 ENDS = 1000  # one-off dynos whose end is remembered

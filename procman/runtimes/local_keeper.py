@@ -6,47 +6,21 @@ kernel's doing: they take a lock.
 
 import asyncio
 import logging
-import os
-import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 from procman.control.protocol import Message
 from procman.errors import ProcmanError
 from procman.runtimes.local_control import Connection, Gone, connect
+from procman.runtimes.local_ends import reap, shut_down
 from procman.runtimes.local_home import AppHome
+from procman.runtimes.local_surroundings import Surroundings
 
-AGAIN_S = (0.0, 0.0, 0.2, 1.0, 5.0, 15.0, 30.0)  # before the next start, by deaths in a row
 BEARABLE = 2  # failed starts in a row that nobody is told of: the one that was killed may not have gone yet
 CATCH_UP_S = 1.0
 STEADY_S = 30.0  # after so long a life a death is a first one
 HASTE_S = 5.0  # for the dynos of an app that is being destroyed
-IDLE_S = 60.0  # a supervisor without dynos is kept so long
 log = logging.getLogger(__name__)
-
-
-class Groups(NamedTuple):
-    """Control groups of apps, as root makes them: see ``supervisor.cgroups``. ``entry``: the file by which a
-    supervisor enters its own before it starts dynos; without one (version 1) it need not.
-    """
-
-    prepare: Callable[[str, int], Mapping[str, str]]
-    entry: Callable[[Mapping[str, str]], str | None]
-    withdraw: Callable[[Mapping[str, str]], bool]
-
-
-NO_GROUPS = Groups(lambda app_id, uid: {}, lambda base: None, lambda base: True)
-
-
-class Surroundings(NamedTuple):
-    """What every supervisor is started with. ``program``: how procman is called; ``env``: nothing secret."""
-
-    program: Sequence[str]
-    env: Mapping[str, str]
-    groups: Groups = NO_GROUPS
-    idle_s: float = IDLE_S
-    again_s: tuple[float, ...] = AGAIN_S
 
 
 class Keeper:
@@ -269,57 +243,3 @@ class Keeper:
             await shut_down(self.home)
         except Gone:
             return
-
-
-def reap(process: "subprocess.Popen[bytes]") -> None:
-    """Let a child of ours go when it has ended; until then nothing waits for it."""
-    loop = asyncio.get_running_loop()
-    try:
-        handle = os.pidfd_open(process.pid)
-    except OSError:
-        process.poll()
-        return
-
-    def ended() -> None:
-        loop.remove_reader(handle)
-        os.close(handle)
-        process.wait()
-
-    loop.add_reader(handle, ended)
-
-
-async def shut_down(home: AppHome, patience: float | None = None) -> None:
-    """Have a supervisor end, and wait for it; who takes longer than ``patience`` kills its dynos at once."""
-    for now in (False, True):
-        connection = await connect(home.socket, home.uid)
-        try:
-            async with asyncio.timeout(None if now else patience):
-                gone = asyncio.create_task(exit_of(connection.pid))
-                try:
-                    async for answer in connection.ask("shutdown", now=now):
-                        if not answer.get("ok"):
-                            raise ProcmanError(f"cannot end the app's supervisor: {answer.get('error')}")
-                except Gone:
-                    pass
-                await gone
-                return
-        except TimeoutError:
-            continue
-        finally:
-            connection.close()
-
-
-async def exit_of(pid: int) -> None:
-    """Return when there is no such process any more."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(handle, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(handle)
-        os.close(handle)

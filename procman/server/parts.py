@@ -23,7 +23,7 @@ from procman.router import Router
 from procman.router.settings import Settings as RouterSettings
 from procman.router.settings import default_user
 from procman.runtimes.local import LocalRuntime
-from procman.runtimes.local_keeper import Groups, Surroundings
+from procman.runtimes.local_surroundings import Groups, Surroundings
 from procman.server.apps import Owners
 from procman.server.listeners import Front
 from procman.server.logs import AppLogs
