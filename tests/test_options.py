@@ -17,6 +17,7 @@ from procman.cli.options import (
     verb_first,
 )
 from procman.cli.options import given as given_of
+from procman.cli.verbs import VERBS
 
 # The same examples every time, however slow the machine.
 RIGOROUS = settings(deadline=None, derandomize=True, max_examples=300)
@@ -45,6 +46,18 @@ WORD = st.one_of(
     st.builds("{}={}".format, st.sampled_from(FLAGS), st.sampled_from(["", "x", "a=b", "-1"])),
     st.text(max_size=5),
 )
+
+
+@pytest.mark.parametrize("arguments", [[], ["web"], ["web", "worker"]])
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_a_verb_takes_as_many_words_as_click_lets_it_have(name, arguments):
+    command = group.build().get_command(click.Context(click.Command("procman")), name)
+    try:
+        command.make_context(name, list(arguments))
+    except click.ClickException:
+        assert not VERBS[name].takes(arguments)
+    else:
+        assert VERBS[name].takes(arguments)
 
 
 @RIGOROUS

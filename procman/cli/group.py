@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from procman import __version__
-from procman.cli import operate_verbs, server_verbs
-from procman.cli.options import OPTIONS, Given, Option, click_params, complete, given, verb_first
-from procman.cli.remote.verbs import ALIASES, REMOTE_VERBS, chosen
-from procman.cli.verb import Verb
+from procman.cli.options import OPTIONS, Option, click_params, complete, given, verb_first
+from procman.cli.remote.verbs import ALIASES, REMOTE_VERBS
+from procman.cli.verb import Verb, perform
+from procman.cli.verbs import VERBS
 
 PROGRAM = "procman"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -66,17 +66,17 @@ class _Verbs(click.Group):
         return super().parse_args(ctx, verb_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_VERBS, *REMOTE_VERBS]
+        return [*VERBS, *REMOTE_VERBS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = ALIASES.get(cmd_name, cmd_name)
         if name in REMOTE_VERBS:
             return _command(name, REMOTE_VERBS[name].verb(name), REMOTE_VERBS[name].options)
-        return _command(name, _VERBS[name], OPTIONS.get(name, ())) if name in _VERBS else None
+        return _command(name, VERBS[name], OPTIONS.get(name, ())) if name in VERBS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Two lists: what speaks to this directory's formation, and what speaks to a server."""
-        for title, verbs in (("Commands", _VERBS), ("Commands to a server", REMOTE_VERBS)):
+        for title, verbs in (("Commands", VERBS), ("Commands to a server", REMOTE_VERBS)):
             with formatter.section(title):
                 formatter.write_dl([(name, verb.summary) for name, verb in verbs.items()])
 
@@ -84,7 +84,7 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
-        known = (*_VERBS, *REMOTE_VERBS, *ALIASES)
+        known = (*VERBS, *REMOTE_VERBS, *ALIASES)
         if word not in known and not word.startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
@@ -101,17 +101,13 @@ class _Verbs(click.Group):
 def _command(name: str, verb: Verb, options: Sequence[Option]) -> click.Command:
     params = click_params(options)
     if verb.words:
-        required = not verb.words.startswith("[")
         params.append(
-            click.Argument(["words"], nargs=-1, required=required, metavar=verb.words, shell_complete=complete)
+            click.Argument(["words"], nargs=-1, required=verb.needs_words, metavar=verb.words, shell_complete=complete)
         )
 
     def callback(**values: Any) -> int:
         words = values.pop("words", ())
-        own = {field: bool(values.pop(field, False)) for field in ("json", "explain", "reveal")}
-        told = given(values, words)
-        remote = chosen(name, told)
-        return remote.run(told, own) if remote else verb.call(told, own)
+        return perform(name, verb, given(values, words))
 
     return click.Command(
         name,
@@ -138,122 +134,3 @@ def _bare(ctx: click.Context, /, version: bool, **values: Any) -> int:
     from procman.cli.overview import overview
 
     return overview(given(values, ()))
-
-
-def _start(told: Given, own: dict[str, bool]) -> int:
-    from procman.cli.start import start
-
-    return start(told._replace(fields={**told.fields, "json": True}) if own["json"] else told)
-
-
-def _run(told: Given, _own: dict[str, bool]) -> int:
-    from procman.cli.run import run as run_command
-
-    return run_command(Given(told.fields), list(told.arguments))
-
-
-def _check(told: Given, own: dict[str, bool]) -> int:
-    from procman.cli.check import check
-
-    return check(told, own["json"])
-
-
-def _env(told: Given, own: dict[str, bool]) -> int:
-    from procman.cli.env import show
-
-    return show(told, explain=own["explain"], reveal=own["reveal"], as_json=own["json"])
-
-
-def _forever(told: Given, _own: dict[str, bool]) -> int:
-    from procman.cli.forever.actions import forever
-
-    return forever(list(told.arguments))
-
-
-def _version(_told: Given, _own: dict[str, bool]) -> int:
-    click.echo(f"{PROGRAM} {__version__}")
-    return 0
-
-
-def _help(told: Given, own: dict[str, bool]) -> int:
-    if told.fields.get("man") or told.fields.get("markdown"):
-        from procman.cli.manual import show
-
-        return show(told, own)
-    return run([*told.arguments[:1], "--help"])
-
-
-_VERBS: dict[str, Verb] = {
-    "start": Verb(
-        "Run the Procfile and keep it running.",
-        "Without arguments, every process type runs once, except release, which only runs when named. "
-        "TYPE restricts, TYPE=N also says how many. Ctrl-C stops everything, gracefully; twice, at once.",
-        (
-            "procman start",
-            "procman start web=2 worker",
-            "procman start -x clock -q worker --timeout 30",
-            "procman start -f Procfile.dev -e .env,.env.local -p 8000",
-            "procman start --restart heroku --restart worker=max=3",
-            "procman start --exit-with web",
-        ),
-        "[TYPE[=N]]...",
-        _start,
-    ),
-    "run": Verb(
-        "Run one command in the environment of the app.",
-        "CMD may also be a process type of the Procfile, with further arguments. The exit status is that of "
-        "the command.",
-        (
-            "procman run python manage.py migrate",
-            "procman run release",
-            "procman run -e .env.test -- pytest -x",
-        ),
-        "CMD...",
-        _run,
-    ),
-    "check": Verb(
-        "Report mistakes in Procfile and env files, and what Heroku would do otherwise.",
-        "All at once, with file and line; then every effective value and where it came from. Exit status 1 "
-        "if anything is an error. Takes what start takes, so that a command line can be checked too.",
-        ("procman check", "procman check -f Procfile.dev web=2", "procman check --json"),
-        "[TYPE[=N]]...",
-        _check,
-    ),
-    "env": Verb(
-        "Print the variables that every dyno gets.",
-        "Secrets are masked unless --reveal is given. PORT is the first port; each dyno gets its own, and "
-        "DYNO and PS.",
-        (
-            "procman env",
-            "procman env --explain",
-            "procman env --reveal > all.env",
-            "procman env --json -e .env.test",
-        ),
-        None,
-        _env,
-    ),
-    **operate_verbs.VERBS,
-    **server_verbs.VERBS,
-    "forever": Verb(
-        "Keep one program alive without a Procfile, with the words of forever.",
-        "In the foreground, or with start in the background; then stop, restart, list, logs, stopall, restartall and "
-        "cleanlogs. Its flags are forever's: procman forever --help.",
-        (
-            "procman forever app.js",
-            "procman forever -- gunicorn --bind 0.0.0.0:8000 app:app",
-            "procman forever start -l app.log -a --uid shop app.js",
-            "procman forever list",
-            "procman forever stop shop",
-        ),
-        "[ARGS]...",
-        _forever,
-    ),
-    "version": Verb("Print the version.", "", ("procman version",), None, _version),
-    "help": Verb(
-        "Explain procman or a verb.",
-        "",
-        ("procman help", "procman help start", "procman help --man | man -l -"),
-        "[VERB]",
-        _help,
-    ),
-}

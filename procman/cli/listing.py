@@ -1,7 +1,8 @@
 """Results on stdout: text that any bytes may be part of, aligned columns, and JSON."""
 
 import sys
-from collections.abc import Iterable, Sequence
+
+from procman.typed import Iterable, Sequence
 
 
 def emit(text: str) -> None:

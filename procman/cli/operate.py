@@ -1,13 +1,9 @@
 """The verbs that command a running formation: what they ask the supervisor, and what they print."""
 
-import re
-import signal
-
 from procman.cli.options import Given
 from procman.cli.request import ask, ask_at, home_of, listed, report, text, waiting
 from procman.cli.target import connect, succeed
 from procman.errors import ProcmanError, UsageError
-from procman.formats import signal_name
 from procman.supervisor.home import Home
 
 
@@ -23,6 +19,8 @@ def start_in(home: Home, told: Given) -> int:
 
 def scale(told: Given, own: dict[str, bool]) -> int:
     """Set quantities."""
+    import re
+
     formation = {}
     for word in told.arguments:
         found = re.fullmatch(r"(.+?)(=|\+|-)([0-9]+)", word)  # process types may have dashes
@@ -48,6 +46,10 @@ def stop(told: Given, own: dict[str, bool]) -> int:
 
 def kill(told: Given, own: dict[str, bool]) -> int:
     """Signal the root process of dynos."""
+    import signal
+
+    from procman.formats import signal_name
+
     word = text(told, "signal") or "TERM"
     try:
         name = signal_name.parse(word)

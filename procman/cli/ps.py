@@ -1,12 +1,12 @@
 """`procman ps`: the dynos of a running formation."""
 
 import time
-from typing import Any
 
 from procman.cli.listing import columns, counted, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.request import ask
 from procman.control.protocol import Message
+from procman.typed import Any
 
 UNITS = ("B", "K", "M", "G")
 

@@ -1,8 +1,6 @@
 """A request to the supervisor that the words of the command line mean, and how its answer is told."""
 
 import os
-from collections.abc import Iterable
-from typing import Any
 
 from procman.cli.listing import emit, emit_json
 from procman.cli.options import Given
@@ -10,6 +8,7 @@ from procman.cli.target import connect, find_home, succeed
 from procman.control.protocol import Message
 from procman.errors import ProcmanError, UsageError
 from procman.supervisor.home import Home
+from procman.typed import Any, Iterable
 
 ANSWER_S = 10.0  # a supervisor that says nothing so long after it should have answered does not answer
 

@@ -1,7 +1,6 @@
 """Which running formation a command means: by socket, by name, or by the directory one stands in."""
 
 import os
-from collections.abc import Mapping
 
 from procman.cli.options import Given
 from procman.cli.settings import resolve
@@ -9,6 +8,7 @@ from procman.control.client import Client, NotRunning
 from procman.control.protocol import Message
 from procman.errors import ProcmanError
 from procman.supervisor.home import Home, apps_dir, default_name
+from procman.typed import Mapping
 
 NO_SUPERVISOR = 3  # exit code
 

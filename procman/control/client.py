@@ -1,13 +1,13 @@
 """The client half: one request, its answers, blocking."""
 
+import _socket as socket  # the half that talks to the kernel; the other one takes a tenth of the time of `ps`
 import os
 import select
-import socket
 import struct
-from collections.abc import Iterator
 
 from procman.control.protocol import Message, decode_answer, encode, refusal
 from procman.control.sockets import credentials, near
+from procman.typed import Iterator
 
 CHUNK = 1 << 16
 

@@ -1,11 +1,11 @@
 """Every verb that speaks to a server, with Heroku's names; and the table of which side a verb speaks to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from procman.cli.options import Given, Option
+from procman.cli.remote.sides import BOTH, action
 from procman.cli.verb import Verb
 
 
@@ -46,12 +46,7 @@ class RemoteVerb(NamedTuple):
 
     def run(self, told: Given, own: dict[str, bool]) -> int:
         """Do it."""
-        module, *attributes = self.call.split(".")
-        found: Any = import_module(f"procman.cli.remote.{module}")
-        for attribute in attributes:
-            found = getattr(found, attribute)
-        action: Callable[[Given, dict[str, bool]], int] = found
-        return action(told, own)
+        return action(self.call)(told, own)
 
 
 def resource(noun: str, name: str, words: str, example: str) -> dict[str, RemoteVerb]:
@@ -211,14 +206,6 @@ ALIASES: Mapping[str, str] = {
     "rename": "apps:rename",
     "open": "apps:open",
 }
-BOTH: Mapping[str, RemoteVerb] = {  # verbs that this directory's formation has too
-    "ps": RemoteVerb("", "dynos.show"),
-    "scale": RemoteVerb("", "dynos.scale"),
-    "restart": RemoteVerb("", "dynos.restart"),
-    "stop": RemoteVerb("", "dynos.stop"),
-    "logs": RemoteVerb("", "logs.logs"),
-    "run": RemoteVerb("", "run.run"),
-}
 SIDES: Mapping[str, Side] = {
     **dict.fromkeys(("start", "check", "env", "kill", "reload", "shutdown", "attach", "explain", "list"), Side.HERE),
     **dict.fromkeys(("install", "export", "forever", "upgrade", "completion", "help", "version"), Side.HERE),
@@ -227,30 +214,3 @@ SIDES: Mapping[str, Side] = {
     **dict.fromkeys(BOTH, Side.EITHER),
     **dict.fromkeys((*REMOTE_VERBS, *ALIASES), Side.SERVER),
 }
-
-
-def chosen(name: str, told: Given) -> RemoteVerb | None:
-    """The server's side of a verb that both have, if it is meant; None for this directory's formation."""
-    if SIDES.get(name) is not Side.EITHER:
-        return None
-    if "app" in told.fields or "remote" in told.fields:
-        return BOTH[name]
-    if {"socket", "name"} & set(told.fields) or runs_here(told):
-        return None
-    import os
-
-    from procman.cli.remote.target import app_name  # and HTTP with it, which takes as long as all the rest of `ps`
-
-    return BOTH[name] if app_name(told.fields, os.environ) else None
-
-
-def runs_here(told: Given) -> bool:
-    """Whether the formation of the directory that is meant runs."""
-    from procman.cli.target import find_home
-    from procman.errors import ProcmanError
-
-    fields = {name: value for name, value in told.fields.items() if isinstance(value, str)}
-    try:
-        return find_home(fields).is_running()
-    except ProcmanError:
-        return False

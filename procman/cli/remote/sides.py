@@ -1,0 +1,54 @@
+"""Which side a verb speaks to that both have: this directory's formation, or an app on a server."""
+
+from procman.cli.options import Given
+from procman.typed import Any, Callable, Mapping
+
+Action = Callable[[Given, dict[str, bool]], int]
+
+BOTH: Mapping[str, str] = {  # and what the server's side calls, ``MODULE.FUNCTION`` of this package
+    "ps": "dynos.show",
+    "scale": "dynos.scale",
+    "restart": "dynos.restart",
+    "stop": "dynos.stop",
+    "logs": "logs.logs",
+    "run": "run.run",
+}
+
+
+def chosen(name: str, told: Given) -> Action | None:
+    """The server's side of a verb that both have, if it is meant; None for this directory's formation."""
+    if name not in BOTH:
+        return None
+    if "app" in told.fields or "remote" in told.fields:
+        return action(BOTH[name])
+    if {"socket", "name"} & set(told.fields) or runs_here(told):
+        return None
+    import os
+
+    from procman.cli.remote.target import app_name  # and HTTP with it, which takes as long as all the rest of `ps`
+
+    return action(BOTH[name]) if app_name(told.fields, os.environ) else None
+
+
+def action(call: str) -> Action:
+    """What ``MODULE.FUNCTION``, or ``MODULE.NAME.METHOD``, of this package is; its module is imported now."""
+    from importlib import import_module
+
+    module, *attributes = call.split(".")
+    found: Any = import_module(f"procman.cli.remote.{module}")
+    for attribute in attributes:
+        found = getattr(found, attribute)
+    done: Action = found
+    return done
+
+
+def runs_here(told: Given) -> bool:
+    """Whether the formation of the directory that is meant runs."""
+    from procman.cli.target import find_home
+    from procman.errors import ProcmanError
+
+    fields = {name: value for name, value in told.fields.items() if isinstance(value, str)}
+    try:
+        return find_home(fields).is_running()
+    except ProcmanError:
+        return False
