@@ -30,7 +30,7 @@ MAY_IMPORT = {
     },
     "cli": {"core", "formats", "logs", "control", "supervisor", "server", "router", "export"},
 }
-EVERYBODY = {"errors", "typed", "unix_http"}
+EVERYBODY = {"errors", "lean", "typed", "unix_http"}
 BESIDE = {  # files beside the rooms that are for some of them
     "files": {"logs", "supervisor", "builds", "platform", "gitpush", "router", "cli", "server"},
     "reach": {"logs", "builds", "platform"},

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from procman.formats import line_diagnosis
-from procman.formats.procfile import is_plain, parse
+from procman.formats.procfile import parse, read_odd, read_plain
 
 # The same examples every time, however slow the machine.
 RIGOROUS = settings(deadline=None, derandomize=True, max_examples=300)
@@ -146,11 +146,21 @@ def test_honcho_reads_the_same_processes(text):
 
 @RIGOROUS
 @given(LINE)
-def test_plain_lines_need_no_rules(text):
-    parsed = parse(text.encode("utf-8", "surrogatepass"))
-    for name, command in parsed.processes:
-        if is_plain(text, name, command):
-            assert line_diagnosis.differences("Procfile", 1, text, name, command) == []
+@example("web: a: b")
+@example("web:  x ")
+@example("w__: x")
+def test_plain_lines_need_neither_patterns_nor_rules(text):
+    read = read_plain(text)
+    if read is not None:
+        assert read == read_odd(text)
+        assert line_diagnosis.differences("Procfile", 1, text, *read) == []
+
+
+def test_the_lines_of_most_procfiles_are_plain():
+    line = "web: gunicorn --bind 0.0.0.0:$PORT 'shop.wsgi:application' && echo \"done\" > /dev/null"
+    assert read_plain(line) == ("web", line.removeprefix("web: "))
+    odd = ("my-worker: x", "web:x", "web : x", " web: x", "Web: x", "web: x \\", "web: x # y", "web: \u00e9", "web: ")
+    assert not any(map(read_plain, odd))
 
 
 @RIGOROUS

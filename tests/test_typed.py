@@ -1,12 +1,15 @@
 """The stand-in for ``typing`` against the real thing: the same classes, whichever module made them."""
 
 import copy
+import enum
 import pickle
+import signal
 import typing
 
 import pytest
 
-from procman.typed import NamedTuple
+from procman import lean
+from procman.typed import Enum, NamedTuple
 
 
 class Lean(NamedTuple):
@@ -93,3 +96,48 @@ def test_it_can_be_matched():
 def test_what_tells_its_shape_is_told_alike():
     for name in ("_fields", "_field_defaults", "__match_args__", "__annotations__"):
         assert getattr(Lean, name) == getattr(Plain, name)
+
+
+class State(Enum):
+    """One of ours."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class RealState(enum.Enum):
+    """The same, as enum makes it."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+def test_members_are_known_by_name_value_and_identity():
+    for kind in (State, RealState):
+        assert [(member.name, member.value) for member in kind] == [("UP", "up"), ("DOWN", "down")]
+        assert kind("up") is kind["UP"] is kind.UP
+        assert isinstance(kind.UP, kind)
+        assert len(kind) == 2
+        assert {kind.UP: 1}[kind("up")] == 1
+        assert kind.UP != kind.DOWN
+        assert kind.UP != "up"
+        assert copy.deepcopy([kind.UP])[0] is copy.copy(kind.UP) is pickle.loads(pickle.dumps(kind.UP)) is kind.UP
+    assert repr(State.UP) == repr(RealState.UP).replace("RealState", "State")
+    assert str(State.UP) == str(RealState.UP).replace("RealState", "State")
+
+
+@pytest.mark.parametrize("kind", [State, RealState])
+def test_what_is_no_member_is_refused(kind):
+    with pytest.raises(ValueError, match="'gone' is not a valid"):
+        kind("gone")
+    with pytest.raises(KeyError):
+        kind["GONE"]
+
+
+def test_signals_have_the_names_that_the_real_module_gives_them():
+    for number in range(1, signal.NSIG):
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        assert lean.signal_name(number) == name

@@ -1,7 +1,6 @@
 """The app as it would run: Procfile and env files read, formation and environment worked out."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
 from errno import EFBIG
 
 from procman.cli.settings import Settings, port_number
@@ -11,7 +10,7 @@ from procman.formats import procfile
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.formation_arg import ALL
 from procman.formats.procfile import Procfile
-from procman.typed import NamedTuple
+from procman.typed import Iterable, Iterator, Mapping, NamedTuple
 
 DEFAULT_PORT = 5000  # foreman, honcho
 DEFAULT_ENV_FILE = ".env"

@@ -8,11 +8,11 @@ it was. (yarn and pnpm set the same variable.) Elsewhere a parent's end means no
 """
 
 import os
-import signal
-from collections.abc import Iterable, Mapping
 
+from procman.lean import signal
 from procman.supervisor.proctable import read_process
 from procman.supervisor.supervisor import Supervisor
+from procman.typed import Iterable, Mapping
 
 VARIABLE = "npm_lifecycle_event"
 

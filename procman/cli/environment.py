@@ -1,10 +1,10 @@
 """What a dyno finds in its environment and how its command is read: the same for `start` and `run`."""
 
 import os
-from collections.abc import Mapping, Sequence
 
 from procman.core.formation import port_of
 from procman.core.model import DynoName
+from procman.typed import Mapping, Sequence
 
 SERVICE_VARS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})  # systemd's words to us alone
 

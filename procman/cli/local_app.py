@@ -1,7 +1,6 @@
 """The app as `procman start` runs it: its commands by dyno, and what changes in them when its files are read again."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
 
 from procman.cli.app import App, load
 from procman.cli.environment import dyno_env, shell
@@ -18,7 +17,7 @@ from procman.supervisor.checkups import Checkups, notices_of
 from procman.supervisor.home import Home
 from procman.supervisor.processes import Command, LocalProcesses
 from procman.supervisor.supervisor import Plan, Supervisor
-from procman.typed import Any
+from procman.typed import Any, Callable, Collection, Mapping, Sequence
 
 LAST_PORT = 65_535
 

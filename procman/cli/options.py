@@ -6,9 +6,7 @@ whatever it does not fully understand, and then click reads the same words. `tes
 two to the same answers.
 """
 
-from collections.abc import Mapping, Sequence
-
-from procman.typed import TYPE_CHECKING, NamedTuple
+from procman.typed import TYPE_CHECKING, Mapping, NamedTuple, Sequence
 
 if TYPE_CHECKING:
     import click

@@ -1,21 +1,19 @@
 """What every supervisor's process does, whoever composed it: clean descriptors, and a history of lives."""
 
 import os
-from collections.abc import Callable
 from time import time
 
 from procman.core.model import Exit
 from procman.logs.scribe import Scribe
 from procman.supervisor.home import Home
 from procman.supervisor.processes import Child
+from procman.typed import Callable
 
 
 def remember(home: Home, scribe: Scribe) -> Callable[[Child, Exit, bool], None]:
     """Keeps the lives that end in the app's history."""
 
     def on_end(child: Child, ended: Exit, asked: bool) -> None:
-        from procman.supervisor.history import History
-
         life = {
             "dyno": str(child.dyno),
             "run": child.run,
@@ -25,7 +23,13 @@ def remember(home: Home, scribe: Scribe) -> Callable[[Child, Exit, bool], None]:
             "words": ended.words(),
             "asked": asked,
         }
-        scribe.do(lambda: History(home.history).add(life))
+
+        def add() -> None:
+            from procman.supervisor.history import History
+
+            History(home.history).add(life)
+
+        scribe.do(add)
 
     return on_end
 

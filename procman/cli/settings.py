@@ -1,16 +1,15 @@
 """What the user asked for, from whichever place: flags, .procman.toml, pyproject.toml, .foreman, defaults."""
 
 import os
-from collections.abc import Callable, Mapping
 
 from procman.cli.options import OPTIONS, Given
 from procman.cli.settings_files import HEALTH, Raw, SettingsFileError, place_of, read_layers
 from procman.core.health import Checks
 from procman.core.restart import DEV, NAMED, RestartPolicy, limited
 from procman.errors import UsageError
-from procman.formats import duration, formation_arg, watch_rules
+from procman.formats import formation_arg
 from procman.formats.formation_arg import ALL
-from procman.typed import NamedTuple, TypeVar
+from procman.typed import Callable, Mapping, NamedTuple, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -99,7 +98,7 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         detach=bool(values.switch("detach")),
         needs=values.each("needs", _needs, {}),
         health=values.each("health", _health, {}),
-        watch=values.each("watch", watch_rules.parse, {}),
+        watch=values.each("watch", _watched, {}),
         stop_signal=values.each("stop_signal", _stop_signals, {}),
         memory=values.each("memory", _quotas, {}),
         limit=values.each("limit", _limits, {}),
@@ -206,6 +205,8 @@ def _policy(text: str) -> RestartPolicy:
 
 
 def _graces(texts: list[str]) -> dict[str, float]:
+    from procman.formats import duration
+
     graces = {}
     for item in formation_arg.items(texts):
         try:
@@ -214,6 +215,12 @@ def _graces(texts: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise ValueError(f"'{item}': {error}") from None
     return graces
+
+
+def _watched(texts: list[str]) -> dict[str, tuple[str, ...]]:
+    from procman.formats.watch_rules import parse
+
+    return parse(texts)
 
 
 def _stop_signals(texts: list[str]) -> dict[str, str]:

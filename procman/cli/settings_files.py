@@ -1,12 +1,10 @@
 """Settings from files in the app root: .procman.toml, [tool.procman] of pyproject.toml, .foreman, and app.json."""
 
 import os
-import re
-from collections.abc import Iterator, Mapping
 
 from procman.cli.options import OPTIONS, Option, Value
 from procman.errors import UsageError
-from procman.typed import NamedTuple
+from procman.typed import Iterator, Mapping, NamedTuple
 
 
 class Raw(NamedTuple):
@@ -88,6 +86,7 @@ def _read(root: str, name: str) -> bytes | None:
 
 
 def _from_toml(name: str, data: bytes, path: tuple[str, ...]) -> dict[str, Raw]:
+    import re
     import tomllib
 
     try:
@@ -152,6 +151,8 @@ def _plain(value: object) -> bool:
 
 def _line_of(text: str, path: tuple[str, ...], key: str) -> int | None:
     """The line of ``key`` in a TOML table, or None: tomllib does not tell, so this looks for it."""
+    import re
+
     here: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
@@ -173,6 +174,8 @@ def _nearest_key(key: str) -> str | None:
 
 def _from_foreman(name: str, data: bytes) -> dict[str, Raw]:
     """``key: value`` lines, as foreman's users write them; other YAML is refused for keys that we know."""
+    import re
+
     layer: dict[str, Raw] = {}
     for number, line in enumerate(data.decode(errors="replace").removeprefix("\ufeff").splitlines(), 1):
         match = re.match(_FOREMAN_LINE, line)

@@ -1,8 +1,6 @@
 """`procman start`: composes a supervisor, for this terminal or detached. It wires rooms and decides nothing."""
 
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
 from time import time
 
 from procman.cli.chain import end_with_npm
@@ -10,13 +8,15 @@ from procman.cli.environment import callers
 from procman.cli.local_app import LocalApp
 from procman.cli.options import OPTIONS, Given
 from procman.cli.process import guard_descriptors, remember
+from procman.cli.reception import postpone
 from procman.cli.settings import Settings, resolve
+from procman.control.sockets import bind
 from procman.core.engine import Engine
 from procman.core.formation import wanted_dynos
 from procman.errors import ProcmanError, UsageError
+from procman.lean import partial
 from procman.logs.formats import HerokuFormat, JsonFormat, LogFormat, NoFormat, TextFormat
 from procman.logs.output import Output
-from procman.logs.palette import palette
 from procman.logs.scribe import Scribe
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
@@ -28,7 +28,7 @@ from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, sweep, token_of
 from procman.supervisor.terminal import get_size
-from procman.typed import TYPE_CHECKING
+from procman.typed import TYPE_CHECKING, Callable, Mapping
 
 if TYPE_CHECKING:
     from procman.cli.outliving import Outliving
@@ -100,11 +100,11 @@ def supervise(
     app: LocalApp,
     home: Home,
     swept: str,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[], None] | None = None,
     heirs: "Outliving | None" = None,
     resumed: "Resumption | None" = None,
 ) -> int:
-    """Wire the supervisor and let it run. ``ready`` is called once it can be reached.
+    """Wire the supervisor and let it run. ``ready``, if somebody waits for that, is called once it can be reached.
 
     ``heirs``: its dynos shall outlive it if it is killed, and it may have some of another's to go on with.
     ``resumed``: it is the new program of one that has run till now.
@@ -118,10 +118,9 @@ def supervise(
     log_format = make_format(settings, app, terminal)
     window = partial(window_beside, log_format.prefix_width() if isinstance(log_format, TextFormat) else 0)
     split, pipes = settings.log_format == "json", heirs.pipes() if heirs else None
-    guard = resumed.guard if resumed else None
     bounds = Confinement(place_of(home), app.command, app.bounds)
-    prepare = app.look_after(bounds, home)
-    processes = LocalProcesses(app.command, token_of(me), tty, split, window, prepare, pipes, guard)
+    equip, guard = app.look_after(bounds, home), resumed.guard if resumed else None
+    processes = LocalProcesses(app.command, token_of(me), tty, split, window, equip, pipes, guard)
     app.store = LogStore(home.log)
     app.scribe = scribe = Scribe(app.store)
     output = Output(log_format, Sink(STDOUT), settings.quiet, store=scribe)
@@ -146,20 +145,18 @@ def supervise(
     trouble: list[ProcmanError] = []
 
     def open_control() -> None:
-        # Behind the first dynos: sockets and JSON cost 5 ms to import.
-        from procman.cli import upgrading
-
         if heirs:
             heirs.begin(supervisor, scribe.do)  # before all else: killed without books, it would have left them nothing
         try:
-            upgrading.open_control(app, home, supervisor, processes, scribe, resumed)
+            listener = resumed.listener if resumed else bind(home.socket)
         except ProcmanError as error:  # what runs already is not left to itself
             trouble.append(error)
             supervisor.shut_down(1, error.what)
             return
-        bounds.sweep()
-        heed_others(supervisor, processes, app)
-        ready()
+        if not settings.detach:
+            end_with_npm(supervisor, os.environ)
+        serve = partial(receive, app, home, supervisor, processes, scribe, listener, resumed, ready)
+        postpone(loop, listener, serve, at_once=bool(ready or resumed))
 
     try:
         status = supervisor.run(None if resumed else app.app.formation, open_control, adopt=adopt)
@@ -174,14 +171,33 @@ def supervise(
     return status
 
 
+def receive(
+    app: LocalApp,
+    home: Home,
+    supervisor: Supervisor,
+    processes: LocalProcesses,
+    scribe: Scribe,
+    listener: int,
+    resumed: "Resumption | None",
+    ready: Callable[[], None] | None,
+) -> None:
+    """Serve whoever knocks, and do what else could wait until now."""
+    from procman.cli import upgrading  # and with it sockets and JSON, which cost 10 ms
+
+    upgrading.serve(app, home, supervisor, processes, scribe, listener, resumed)
+    if app.bounded:
+        app.bounded.sweep()
+    heed_others(supervisor, processes, app)
+    if ready:
+        ready()
+
+
 def heed_others(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> None:
-    """From now on, who else has a say: files that change, npm above us, systemd."""
+    """From now on, who else has a say: files that change, systemd."""
     if app.settings.watch:
         from procman.cli.watching import watch
 
         watch(supervisor, processes, app)
-    if not app.settings.detach:
-        end_with_npm(supervisor, os.environ)
     if "NOTIFY_SOCKET" in os.environ:
         from procman.supervisor.notify import notify
 
@@ -241,8 +257,11 @@ def make_format(settings: Settings, app: LocalApp, terminal: bool) -> LogFormat:
     if settings.log_format == "heroku":
         return HerokuFormat()
     width = max(len(label) for label in ("procman", *map(str, wanted_dynos(app.app.formation))))
-    colour = palette(app.types()) if wants_color(settings.color, app.app.env, terminal) else None
-    return TextFormat(width, settings.timestamps, settings.prefix, colour)
+    if not wants_color(settings.color, app.app.env, terminal):
+        return TextFormat(width, settings.timestamps, settings.prefix)
+    from procman.logs.palette import palette
+
+    return TextFormat(width, settings.timestamps, settings.prefix, palette(app.types()))
 
 
 def wants_color(asked: bool | None, environ: Mapping[str, str], terminal: bool) -> bool:

@@ -1,6 +1,7 @@
 """How `procman start` lets its program be replaced, and goes on where another was."""
 
 import os
+from socket import socket
 
 from procman.cli.local_app import LocalApp
 from procman.logs.scribe import Scribe
@@ -8,7 +9,7 @@ from procman.supervisor.baggage import CAN, CHECK, Baggage, pipes_in, read
 from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
 from procman.supervisor.processes import LocalProcesses
-from procman.supervisor.resumption import go_on, listener_of, serve_again
+from procman.supervisor.resumption import go_on, serve_again
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.upgrade import Upgrade
 
@@ -19,6 +20,7 @@ class Resumption:
     def __init__(self, baggage: Baggage) -> None:
         self.baggage = baggage
         self.guard = baggage["guard"]
+        self.listener: int = baggage["listener"]
 
     def adopt(self, app: LocalApp, supervisor: Supervisor, processes: LocalProcesses) -> None:
         """Go on with the dynos."""
@@ -42,24 +44,24 @@ def resume(word: str, app: LocalApp, home: Home) -> int:
     return supervise(app, home, "", heirs=heirs, resumed=found)
 
 
-def open_control(
+def serve(
     app: LocalApp,
     home: Home,
     supervisor: Supervisor,
     processes: LocalProcesses,
     scribe: Scribe,
+    listener: int,
     resumed: Resumption | None,
 ) -> None:
-    """Open the control socket, with the verbs that only an app of this host has. Raises ProcmanError."""
+    """Serve the control socket, with the verbs that only an app of this host has."""
     upgrade = Upgrade(home, supervisor, processes, app.origin, scribe.close, app.pack)
     store = app.store
     upgrade.untold = lambda: scribe.waiting > 0 or (store is not None and store.lost_lines > 0)
-    listener = listener_of(resumed.baggage) if resumed else None
     more: dict[str, Serve] = {
         "upgrade": upgrade.upgrade,
         "one-off": lambda request, connection: connection.finish({"ok": True, **app.one_off()}),
     }
-    server = open_commands(supervisor, app, home.socket, more, listener)
+    server = open_commands(supervisor, app, home.socket, more, socket(fileno=listener))
     upgrade.listen(server)
     if resumed:
         serve_again(resumed.baggage, server)

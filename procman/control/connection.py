@@ -1,10 +1,9 @@
 """One client of the control socket: its request, and the answer, each bounded in bytes."""
 
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from procman.control.protocol import REQUEST_LIMIT, BadRequest, Message, decode_request, encode, refusal
+from procman.typed import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from procman.control.server import ControlServer

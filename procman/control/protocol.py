@@ -1,8 +1,8 @@
 """Requests and answers on the wire: newline-delimited JSON, bounded."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+
+from procman.typed import Any, Mapping
 
 REQUEST_LIMIT = 64 << 10  # bytes of a request line
 PATIENCE_S = 10.0  # for a client to finish its request line; idle ones are let go

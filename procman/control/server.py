@@ -3,12 +3,11 @@
 import os
 import resource
 import socket
-from collections.abc import Callable
-from typing import Any, Protocol
 
 from procman.control.connection import Connection
 from procman.control.protocol import PATIENCE_S, Message
 from procman.control.sockets import peer_uid
+from procman.typed import Any, Callable, Protocol
 
 CONNECTIONS = 2_000  # at once; over that whoever has asked for nothing yet makes room, the longest there first
 SHARE = 4  # of the descriptors we may have, no more than one in so many: dynos need them too

@@ -1,31 +1,57 @@
-"""Unix sockets with long names, and who is at their other end."""
+"""Unix sockets: the one at which clients knock, names for long paths, and who is at their other end.
+
+It is there before a start's first line is shown, so by ``_socket``, the half of ``socket`` that talks to the kernel.
+The other half costs 2 ms, and is for who serves.
+"""
 
 import os
-import socket
 import struct
-from typing import Any
 
-BACKLOG = 128  # clients that knock at the same instant
+from procman.errors import ProcmanError
+from procman.typed import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import _socket
+    import socket
+
+BACKLOG = 128  # clients that knock at the same instant, or before anybody serves
 
 
-def listen(path: str) -> socket.socket:
-    """A listening socket at ``path``, 0600, in place of a stale one. The caller holds the lock that makes it ours."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+def bind(path: str) -> int:
+    """A descriptor that listens at ``path``, 0600, in place of a stale one. Raises ProcmanError.
+
+    The caller holds the lock that makes the path ours.
+    """
+    import _socket  # noqa: PLC0415 - not before the first dyno, unless that needs a port
+
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     mask = os.umask(0o177)
     try:
+        remove(path)
         with near(path) as short:
             listener.bind(short)
         listener.listen(BACKLOG)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise ProcmanError(f"cannot open the control socket {path}: {error.strerror or error}") from None
     finally:
         os.umask(mask)
-    return listener
+    return listener.detach()
+
+
+def listen(path: str) -> "socket.socket":
+    """The same, as who serves has it."""
+    import socket  # noqa: PLC0415
+
+    return socket.socket(fileno=bind(path))
+
+
+def remove(path: str) -> None:
+    """What a killed supervisor left."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
 
 
 class near:  # noqa: N801 - used as a function
@@ -47,16 +73,18 @@ class near:  # noqa: N801 - used as a function
             os.close(self._fd)
 
 
-def peer_uid(peer: socket.socket) -> int:
+def peer_uid(peer: "_socket.socket") -> int:
     """The user at the other end, by the kernel's word; our own where it has none to give."""
     found = credentials(peer)
     return os.getuid() if found is None else found[1]  # macOS: the directory's mode has to do
 
 
-def credentials(peer: socket.socket) -> tuple[int, int] | None:
+def credentials(peer: "_socket.socket") -> tuple[int, int] | None:
     """Process and user id at the other end, by the kernel's word, where it has one to give."""
-    option = getattr(socket, "SO_PEERCRED", None)
+    import _socket  # noqa: PLC0415
+
+    option = getattr(_socket, "SO_PEERCRED", None)
     if option is None:
         return None
-    pid, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, option, 12))
+    pid, uid, _ = struct.unpack("3i", peer.getsockopt(_socket.SOL_SOCKET, option, 12))
     return pid, uid

@@ -1,11 +1,10 @@
 """What may happen to a dyno, one function a cell of ``table.TABLE``: its next state, and what is to be done."""
 
-from collections.abc import Callable, Iterable
-
 from procman.core.dyno import Dyno, State
 from procman.core.effects import Effect, Kill, Say, Spawn, Terminate
 from procman.core.events import Adopted, CheckFailed, DynoEvent, Exited, Spawned, SpawnFailed, Superseded
 from procman.core.restart import NEVER
+from procman.typed import Callable, Iterable
 
 Cell = Callable[[Dyno, DynoEvent, float], Iterable[Effect]]
 

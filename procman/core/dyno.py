@@ -3,12 +3,10 @@
 That door is ``Dyno.enter``; only the cells of ``table.py``, in ``cells.py``, go through it.
 """
 
-from collections.abc import Iterable
-from enum import Enum
-
 from procman.core.effects import Effect, Say
 from procman.core.model import DynoName, Exit, Profile
 from procman.core.restart import NEVER, cycle_s
+from procman.typed import Enum, Iterable
 
 KILL_AGAIN_S = 5.0  # a process in uninterruptible sleep takes the signal when it wakes; say so now and then
 SPAWN_RETRY_S = 0.5  # a failure to start is never retried at once, whatever the policy: the machine is in trouble

@@ -1,7 +1,5 @@
 """The formation's engine: events in, effects out."""
 
-from collections.abc import Callable, Collection, Mapping
-
 from procman.core.dyno import AT_REST, RUNNING, Dyno, State
 from procman.core.effects import Effect, Quit, Say
 from procman.core.events import (
@@ -31,6 +29,7 @@ from procman.core.model import DynoName, Profile
 from procman.core.order import is_followed, is_needed, lacking, longest
 from procman.core.restart import NEVER
 from procman.core.table import handle
+from procman.typed import Callable, Collection, Mapping
 
 REMIND_S = 2.0  # whoever waits for a stop hears again after this long whom it is waiting for
 

@@ -1,9 +1,7 @@
 """What can happen. An event about one life of a dyno carries its run number, so that late news can be told apart."""
 
-from collections.abc import Mapping
-
 from procman.core.model import DynoName, Exit
-from procman.typed import NamedTuple
+from procman.typed import Mapping, NamedTuple
 
 
 class FormationChanged(NamedTuple):

@@ -1,8 +1,7 @@
 """The formation: which dynos there shall be, and which port each one has."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-
 from procman.core.model import DynoName
+from procman.typed import Collection, Iterable, Mapping, Sequence
 
 TYPE_STEP = 100  # foreman, honcho, heroku local: PORT is base + 100 per process type + 1 per dyno
 

@@ -1,10 +1,9 @@
 """In which order types start and end: what needs another starts after it, and ends before it."""
 
-from collections.abc import Callable, Collection, Mapping
-
 from procman.core.dyno import AT_REST, Dyno, State
 from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName
+from procman.typed import Callable, Collection, Mapping
 
 READY = frozenset({State.UP, State.COMPLETE})  # what has done all that it was for is no hindrance
 

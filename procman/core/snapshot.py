@@ -1,12 +1,10 @@
 """All that an engine knows, as plain values, for another engine to go on with at the same moment."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from procman.core.dyno import Dyno, State
 from procman.core.engine import Engine
 from procman.core.events import ShutdownRequested
 from procman.core.model import DynoName, Exit
+from procman.typed import Any, Mapping
 
 PLAIN = (
     "since", "said", "wanted", "asked", "run", "pid", "unborn", "started_at", "crashes", "spared", "overdue",

@@ -1,8 +1,5 @@
 """Durations as people type them: ``30``, ``30s``, ``500ms``, ``5m``, ``1h30m``; seconds everywhere else."""
 
-import re
-
-# Texts, which `re` compiles when first used: most starts read no duration.
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = r"([0-9]{1,12}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})(ms|[smhd])"
 _NUMBER = r"[0-9]{1,12}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}"
@@ -11,6 +8,8 @@ _WHOLE = rf"(?:{_PART})+"
 
 def parse(text: str) -> float:
     """Seconds. A bare number is seconds (foreman, overmind). ValueError for anything else."""
+    import re  # noqa: PLC0415 - most starts read no duration
+
     bare = text.strip().lower()
     if re.fullmatch(_NUMBER, bare):
         return float(bare)

@@ -1,17 +1,21 @@
 """Formation arguments: ``web=2,worker=1``, ``all=3``, and the ``web`` or ``web=2`` of `procman start`."""
 
-import re
-from collections.abc import Iterable
+from procman.typed import Iterable
 
 ALL = "*"  # how ``all=N`` is kept: no process type can be called that
 MOST = 10_000  # dynos of one type; a slip of the finger, or more ports than a machine has
 
-_TYPE = r"[A-Za-z0-9_-]+"
+_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def is_type(name: str) -> bool:
+    """Whether a process type can be called that."""
+    return bool(name) and _LETTERS.issuperset(name)
 
 
 def parse_type(name: str) -> str:
     """A process type's name, ``ALL`` for ``all``."""
-    if not re.fullmatch(_TYPE, name):
+    if not is_type(name):
         raise ValueError(f"'{name}' cannot be a process type: only letters, digits, '-' and '_'")
     return ALL if name == "all" else name
 
@@ -23,7 +27,7 @@ def parse_counts(texts: Iterable[str]) -> dict[str, int]:
         name, equals, number = item.partition("=")
         if not equals:
             raise ValueError(
-                f"'{item}' is not TYPE=N, such as {item if re.fullmatch(_TYPE, item) else 'web'}=2"
+                f"'{item}' is not TYPE=N, such as {item if is_type(item) else 'web'}=2"
             )
         counts[parse_type(name)] = _quantity(item, number)
     return counts

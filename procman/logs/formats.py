@@ -4,10 +4,9 @@ Each format turns a batch of whole lines of one source into buffers for one ``wr
 """
 
 import time
-from collections.abc import Callable, Sequence
 
 from procman.core.model import DynoName
-from procman.typed import NamedTuple, Protocol
+from procman.typed import Callable, NamedTuple, Protocol, Sequence
 
 Buffer = bytes | memoryview
 HEROKU_LINE_BYTES = 10_000  # Dev Center "limits": dyno output lines over 10,000 bytes are split

@@ -1,13 +1,12 @@
 """What a formation says, in one format, to one sink."""
 
 import time
-from collections.abc import Callable
 
 from procman.core.model import DynoName
 from procman.logs.formats import LogFormat, Source
 from procman.logs.sink import Sink
 from procman.logs.splitter import LINE_LIMIT
-from procman.typed import Protocol
+from procman.typed import Callable, Protocol
 
 
 class Store(Protocol):

@@ -9,14 +9,12 @@ that stalls again and again costs the loop one PATIENCE_S each time.
 """
 
 import os
-import signal
 import time
 from _thread import LockType, allocate_lock, start_new_thread
-from collections import deque
-from collections.abc import Callable
 
+from procman.lean import deque, signal
 from procman.logs.formats import Source
-from procman.typed import NamedTuple, Protocol
+from procman.typed import Callable, NamedTuple, Protocol
 
 PATIENCE_S = 0.1
 REST_S = 5.0

@@ -5,8 +5,8 @@ import fcntl
 import os
 import stat
 import sys
-from collections import deque
 
+from procman.lean import deque
 from procman.logs.formats import Buffer
 
 HIGH_WATER = 1 << 20  # bytes waiting for a slow reader before whoever feeds the sink shall stop

@@ -1,6 +1,6 @@
 """The effectful shell of the engine: it turns the kernel's news into events and the engine's effects into deeds.
 
-One ``selectors`` loop in one thread, no coroutine; what is kept on disk is written by another (``logs.scribe``).
+One loop in one thread, no coroutine; what is kept on disk is written by another (``logs.scribe``).
 Children are made by ``posix_spawn``, each in a session of its own.
 Their ends are learned from SIGCHLD: procman is a subreaper, so orphans of a dyno come back to it and are found by
 session, ancestry or the token in their environment. ``LocalProcesses`` is the only file that starts or signals dynos;

@@ -4,10 +4,9 @@ The ``Lifeline`` ends what a killed supervisor leaves, the ``Holder`` keeps it f
 """
 
 import os
-import signal
-from collections.abc import Mapping, Sequence
 
-from procman.typed import Any, Protocol
+from procman.lean import signal
+from procman.typed import Any, Mapping, Protocol, Sequence
 
 DONE = b"done\n"
 

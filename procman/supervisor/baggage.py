@@ -2,13 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from procman.core.model import DynoName
 from procman.supervisor.ends import Io
 from procman.supervisor.inherited import Inherited
 from procman.supervisor.processes import Child
+from procman.typed import Any, Iterable, Mapping
 
 RESUME = "PROCMAN_RESUME"  # in the environment: the descriptor to read, or CHECK
 CHECK = "check"

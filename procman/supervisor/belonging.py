@@ -4,10 +4,10 @@ A pid is used again once nobody has it any more, as pid, group or session. From 
 """
 
 import os
-from collections.abc import Iterable, Mapping
 
 from procman.supervisor.processes import INIT, Child
 from procman.supervisor.proctable import Process, Table, bears_token
+from procman.typed import Iterable, Mapping
 
 
 def members(child: Child, table: Table, alive: Mapping[int, Child], grouped: Iterable[int]) -> list[Process]:

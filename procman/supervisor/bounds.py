@@ -6,13 +6,12 @@ first instruction of the command, and the pid stays. Where control groups can be
 """
 
 import os
-from collections.abc import Callable, Mapping
 
 from procman.core.model import DynoName
 from procman.supervisor.home import Home
 from procman.supervisor.processes import Child, Command, LocalProcesses
 from procman.supervisor.supervisor import Supervisor
-from procman.typed import TYPE_CHECKING, NamedTuple
+from procman.typed import TYPE_CHECKING, Callable, Mapping, NamedTuple
 
 if TYPE_CHECKING:
     from procman.core.plan import Limits

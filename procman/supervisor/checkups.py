@@ -1,14 +1,13 @@
 """Whether dynos are checked at all: the watch of their health is imported and made once a type wants one."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from zlib import crc32
 
 from procman.core.health import Checks
 from procman.core.model import DynoName
 from procman.supervisor.processes import Child, Command, LocalProcesses
 from procman.supervisor.supervisor import Supervisor
-from procman.typed import TYPE_CHECKING, Any
+from procman.typed import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 
 if TYPE_CHECKING:
     from procman.supervisor.health_watch import HealthWatch

@@ -1,10 +1,8 @@
 """What each verb of the control socket does. An answer is given only when what it says has become true."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from socket import socket
-from typing import Any, NamedTuple, Protocol
 
 from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
@@ -20,6 +18,7 @@ from procman.supervisor.outcomes import Outcomes, Wish, next_run, wish_of
 from procman.supervisor.status import rows
 from procman.supervisor.supervisor import Plan, Supervisor
 from procman.supervisor.terminal import set_size
+from procman.typed import Any, Callable, Mapping, NamedTuple, Protocol, Sequence
 
 Verb = Callable[["Commands", Message, Connection], None]
 Serve = Callable[[Message, Connection], None]
@@ -327,10 +326,6 @@ def open_commands(
     ``more``: verbs beside those that every app has. ``listener``: the socket, if it is open already.
     """
     commands = Commands(supervisor, app, more)
-    try:
-        listener = listener or listen(path)
-    except OSError as error:
-        raise ProcmanError(f"cannot open the control socket {path}: {error.strerror or error}") from None
-    server = ControlServer(supervisor.loop, listener, commands.handle)
+    server = ControlServer(supervisor.loop, listener or listen(path), commands.handle)
     supervisor.after_turn += [commands.settle, commands.notify]
     return server

@@ -1,12 +1,10 @@
 """The two ends of what a dyno reads and writes: theirs, which it is born with, and ours."""
 
 import os
-from collections.abc import Callable
-from enum import Enum
 
 from procman.logs.sink import widen_pipe
 from procman.supervisor.terminal import open_pty
-from procman.typed import NamedTuple
+from procman.typed import Callable, Enum, NamedTuple
 
 PIPE_BYTES = 256 << 10
 EXIT = ".exit"  # behind the path of a dyno's first pipe: how it ended, as wait(2) has it

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
-from typing import Any
+
+from procman.typed import Any, Iterator
 
 LIMIT = 512 << 10  # bytes; at that size the older half goes
 

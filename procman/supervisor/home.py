@@ -8,11 +8,11 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
 from zlib import crc32
 
 from procman.errors import ProcmanError
 from procman.supervisor.proctable import read_process
+from procman.typed import Iterator, Mapping
 
 NOT_FOR_US = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR})
 PATIENCE_S, LOOK_S = 1.0, 0.005  # for whoever has just got the lock to say who it is

@@ -7,13 +7,12 @@ a hook between fork and exec that ``posix_spawn`` does not have.
 """
 
 import os
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
 
+from procman.lean import signal
 from procman.supervisor.aide import DONE, Aide, leave_all_but
 from procman.supervisor.proctable import BLANK_S, Process, environs_in, read_process, signal_process, snapshot
-from procman.typed import Any
+from procman.typed import Any, Callable, Mapping, Sequence
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
 

@@ -1,10 +1,11 @@
 """The loop: wait for a descriptor, a signal or a deadline, and call whoever asked for it. Nothing hides in it."""
 
 import os
-import selectors
-import signal
 import time
-from collections.abc import Callable, Iterable
+
+from procman.lean import signal
+from procman.supervisor.poller import Poller
+from procman.typed import Callable, Iterable
 
 FOREVER = float("inf")
 MERGED = frozenset({signal.SIGCHLD, signal.SIGWINCH})  # how often they came says nothing: one look sees everything
@@ -14,7 +15,7 @@ class Loop:
     """Readiness callbacks, signals and deadlines of one thread."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._poller = Poller()
         self._signals: dict[int, Callable[[int], None]] = {}
         self._deadlines: list[tuple[Callable[[], float], Callable[[float], None]]] = []
         self._reader, self._writer = os.pipe()
@@ -28,11 +29,11 @@ class Loop:
 
     def watch(self, fd: int, callback: Callable[[], None], writable: bool = False) -> None:
         """Call back whenever ``fd`` can be read (or written)."""
-        self._selector.register(fd, selectors.EVENT_WRITE if writable else selectors.EVENT_READ, callback)
+        self._poller.register(fd, callback, writable)
 
     def unwatch(self, fd: int) -> None:
         """Stop doing so. Before the descriptor is closed."""
-        self._selector.unregister(fd)
+        self._poller.unregister(fd)
 
     def on_signals(self, signums: Iterable[int], callback: Callable[[int], None]) -> None:
         """Call back with the number, on the loop, never inside other code."""
@@ -49,8 +50,8 @@ class Loop:
         """Wait once, and call back everything that is due."""
         due = min((deadline() for deadline, _ in self._deadlines), default=FOREVER)
         timeout = None if due == FOREVER else max(due - self.now(), 0.0)
-        for key, _ in self._selector.select(timeout):
-            key.data()
+        for call in self._poller.wait(timeout):
+            call()
         now = self.now()
         for deadline, callback in self._deadlines:
             if deadline() <= now:
@@ -61,7 +62,7 @@ class Loop:
         signal.set_wakeup_fd(-1)
         for signum in self._signals:
             signal.signal(signum, signal.SIG_DFL)
-        self._selector.close()
+        self._poller.close()
         os.close(self._reader)
         os.close(self._writer)
 

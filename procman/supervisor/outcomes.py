@@ -1,8 +1,5 @@
 """Whether what somebody asked for has come true, cannot any more, or has not in the time that they would wait."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
 from procman.control.protocol import Message, refusal
 from procman.control.requests import patience
 from procman.core.dyno import AT_REST, RUNNING, Dyno, State
@@ -11,6 +8,7 @@ from procman.core.model import DynoName
 from procman.formats.duration import written
 from procman.supervisor.loop import FOREVER
 from procman.supervisor.supervisor import Supervisor
+from procman.typed import Mapping, NamedTuple, Sequence
 
 STEADY_S = 1.0  # whoever waits for a dyno without a port to bind is told so much later (supervisord: startsecs)
 

@@ -3,9 +3,9 @@
 import os
 import pwd
 import struct
-from collections.abc import Iterator, Mapping
 
 from procman.supervisor.proctable import command_of, snapshot
+from procman.typed import Iterator, Mapping
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h: ask for the TCP sockets in one state.
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, DONE, ERROR = 4, 20, 0x301, 3, 2

@@ -1,11 +1,10 @@
 """The dynos' processes on this host: made, signalled and mourned here and nowhere else."""
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from procman.core.model import UNKNOWN, DynoName, Exit
+from procman.lean import signal, signal_name
 from procman.supervisor.aide import Guard
 from procman.supervisor.ends import EXIT, OWED, Io, open_ends
 from procman.supervisor.lifeline import Lifeline
@@ -19,8 +18,8 @@ from procman.supervisor.proctable import (
     signal_process,
     snapshot,
 )
-from procman.supervisor.reaping import become_subreaper, next_exit, reap, signal_name
-from procman.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
+from procman.supervisor.reaping import become_subreaper, next_exit, reap
+from procman.typed import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Protocol, Sequence
 
 RECHECK_S = 0.1
 INIT = 1  # where orphans went before we were a subreaper, or go where we are none

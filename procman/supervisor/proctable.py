@@ -4,11 +4,10 @@ Where there is no /proc (macOS) every question is answered with nothing, and cal
 """
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable
 
-from procman.typed import NamedTuple
+from procman.lean import signal
+from procman.typed import Callable, Iterable, NamedTuple
 
 STAT_BYTES = 4096  # more than the longest line of numbers and a name
 BLANK_S, LOOK_S = 0.1, 0.001  # so long is waited for an environment to appear, and so often looked

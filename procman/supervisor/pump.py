@@ -1,8 +1,6 @@
 """The log pump: dyno output in chunks, through the splitter, to the output, as fast as its reader takes it."""
 
 import os
-import selectors
-from collections.abc import Callable, Sequence
 
 from procman.core.model import DynoName
 from procman.logs.formats import Source
@@ -10,7 +8,8 @@ from procman.logs.output import Output
 from procman.logs.sink import HIGH_WATER, Sink
 from procman.logs.splitter import LINE_LIMIT, LineSplitter
 from procman.supervisor.loop import FOREVER, Loop
-from procman.typed import TYPE_CHECKING, Any
+from procman.supervisor.poller import Poller
+from procman.typed import TYPE_CHECKING, Any, Callable, Sequence
 
 if TYPE_CHECKING:  # what it imports, few formations need
     from procman.supervisor.owed import Owed, Witness
@@ -61,8 +60,8 @@ class Pump:
         self._loop = loop
         self._output = output
         self._on_reader_gone = on_reader_gone
-        # All streams sit in a selector of their own, itself watched by the loop: one call pauses them all.
-        self._inputs = selectors.DefaultSelector()
+        # All streams sit in a poller of their own, itself watched by the loop: one call pauses them all.
+        self._inputs = Poller()
         self._streams: set[Stream] = set()
         self._unfinished: dict[Stream, float] = {}  # streams holding part of a line, and when to show it
         self._taps: dict[Stream, list[tuple[Callable[[bytes], None], Callable[[], None]]]] = {}
@@ -85,7 +84,7 @@ class Pump:
         """
         streams = [Stream(fd, Source(dyno, "app", name), terminal, logged) for fd, name in outputs]
         for stream in streams:
-            self._inputs.register(stream.fd, selectors.EVENT_READ, stream)
+            self._inputs.register(stream.fd, stream)
         self._streams.update(streams)
         return streams
 
@@ -193,7 +192,7 @@ class Pump:
         if held:
             self._inputs.unregister(stream.fd)
         else:
-            self._inputs.register(stream.fd, selectors.EVENT_READ, stream)
+            self._inputs.register(stream.fd, stream)
 
     def flush(self) -> None:
         """Write what the reader takes, and pause or resume the reading accordingly."""
@@ -226,11 +225,12 @@ class Pump:
         """Hand the rest to the reader: as long as it takes something, and nobody interrupts."""
         self._output.end()
         for sink in self._output.sinks:
-            with selectors.DefaultSelector() as waiter:
-                if sink.size and not sink.broken:
-                    waiter.register(sink.fd, selectors.EVENT_WRITE)
-                while sink.size and not sink.broken and not interrupted() and waiter.select(STALL_S):
-                    sink.flush()
+            waiter = Poller()
+            if sink.size and not sink.broken:
+                waiter.register(sink.fd, sink, writable=True)
+            while sink.size and not sink.broken and not interrupted() and waiter.wait(STALL_S):
+                sink.flush()
+            waiter.close()
 
     def _hang_up(self, sink: Sink) -> None:
         assert sink.hangup_fd is not None
@@ -239,8 +239,7 @@ class Pump:
         self.flush()
 
     def _read_ready(self) -> None:
-        for key, _ in self._inputs.select(0):
-            stream: Stream = key.data
+        for stream in self._inputs.wait(0):
             if stream in self._streams:
                 self._read(stream)
         self.flush()

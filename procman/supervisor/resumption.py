@@ -1,7 +1,6 @@
 """How the new program of a supervisor goes on where the old one was (see ``upgrade``)."""
 
 import signal
-from collections.abc import Callable
 from socket import socket
 
 from procman.control.connection import Connection
@@ -11,6 +10,7 @@ from procman.core.snapshot import load
 from procman.supervisor.baggage import Baggage, unpack_child
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
+from procman.typed import Callable
 
 
 def go_on(

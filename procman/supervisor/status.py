@@ -2,13 +2,12 @@
 
 import os
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from procman.core.dyno import Dyno, State
 from procman.core.restart import NEVER
 from procman.supervisor.processes import Child, Command
 from procman.supervisor.proctable import Table, snapshot
+from procman.typed import Any, Mapping
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_S = os.sysconf("SC_CLK_TCK")

@@ -1,10 +1,6 @@
 """The supervisor: asks the engine, performs its effects, and tells it what came of them."""
 
 import gc
-import re
-import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
 
 from procman.core.dyno import State
 from procman.core.effects import Effect, Kill, Quit, Say, Spawn, Terminate
@@ -24,6 +20,7 @@ from procman.core.events import (
 )
 from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName, Exit
+from procman.lean import deque, signal, signal_name
 from procman.logs.output import Output
 from procman.supervisor.boot import BootWatch
 from procman.supervisor.ends import Io
@@ -31,7 +28,7 @@ from procman.supervisor.loop import FOREVER, Loop
 from procman.supervisor.processes import Child, Command, Processes
 from procman.supervisor.pump import Pump, Stream
 from procman.supervisor.terminal import set_size
-from procman.typed import TYPE_CHECKING, Any, NamedTuple
+from procman.typed import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple
 
 if TYPE_CHECKING:
     from procman.supervisor.owed import Witness
@@ -183,7 +180,7 @@ class Supervisor:
                 if isinstance(effect, Terminate):
                     terms.setdefault(effect.signal, []).append(self._children[effect.dyno])
             for name, children in terms.items():
-                self.processes.terminate(children, signal.Signals[name])
+                self.processes.terminate(children, getattr(signal, name))
             if kills := [self._children[effect.dyno] for effect in effects if isinstance(effect, Kill)]:
                 self.processes.kill(kills)
                 self._ending.update((child.dyno, child) for child in kills)
@@ -244,6 +241,8 @@ class Supervisor:
             return
         command = child.command or self.processes.command(dyno)
         self._announce(dyno, command)
+        if not self._children:
+            self._pump.flush()  # the first line does not wait for the dynos behind it
         self.take_in(child)
         profile = self.engine.dynos[dyno].profile
         if profile.boot_timeout is not None and profile.ported:
@@ -309,7 +308,7 @@ class Supervisor:
 
     def _stop(self, signum: int) -> None:
         if not self.engine.closing:
-            self.shut_down(128 + signum, f"{signal.Signals(signum).name} received")
+            self.shut_down(128 + signum, f"{signal_name(signum)} received")
         elif not is_echo(signum, self.loop.now() - self._closing_at):
             self.hurry()
 
@@ -356,7 +355,10 @@ class Supervisor:
 
 def shown(command: str, env: Mapping[str, str]) -> str:
     """A command as Heroku logs it: ``$PORT`` expanded, every other variable as written."""
-    return re.sub(r"\$PORT\b|\$\{PORT\}", env.get("PORT", ""), command)
+    port = env.get("PORT", "")
+    start, *rest = command.replace("${PORT}", port).split("$PORT")
+    goes_on = [text[:1].isalnum() or text[:1] == "_" for text in rest]  # as $PORTAL, which is another variable
+    return start + "".join(("$PORT" if more else port) + text for more, text in zip(goes_on, rest, strict=True))
 
 
 def is_echo(signum: int, seconds: float) -> bool:

@@ -6,10 +6,10 @@ app's lock and so knows that the last one is dead, finds by that name whatever o
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
 
 from procman.supervisor.lifeline import end_all, end_those
 from procman.supervisor.proctable import BLANK_S, Process, environs_in, read_process, snapshot
+from procman.typed import Collection, Iterable, Mapping
 
 TOKEN_NAME = "PROCMAN_RUN"  # noqa: S105 - no password: it names a supervisor
 

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import struct
-import termios
 
 DEFAULT_SIZE = (24, 80)
 
@@ -12,6 +11,8 @@ def open_pty(rows: int, columns: int, raw: bool = True) -> tuple[int, int, str]:
     """Master, slave and the slave's path. ``raw``: newlines stay single bytes, as the log is not a terminal."""
     master, slave = os.openpty()
     if raw:
+        import termios  # noqa: PLC0415 - not before a first dyno without a terminal
+
         attributes = termios.tcgetattr(slave)
         attributes[1] &= ~termios.OPOST
         termios.tcsetattr(slave, termios.TCSANOW, attributes)
@@ -21,6 +22,8 @@ def open_pty(rows: int, columns: int, raw: bool = True) -> tuple[int, int, str]:
 
 def set_size(fd: int, rows: int, columns: int) -> None:
     """Resize a terminal; its foreground processes get SIGWINCH."""
+    import termios  # noqa: PLC0415
+
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 

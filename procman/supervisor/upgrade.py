@@ -3,8 +3,6 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
@@ -16,6 +14,7 @@ from procman.supervisor.home import Home
 from procman.supervisor.loop import FOREVER
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
+from procman.typed import Any, Callable, Mapping
 
 CHECK_S = 20.0  # for the new program to say that it can go on
 LASTING = ("upgrade", "follow", "states", "attach", "run")  # requests that the new program goes on to serve

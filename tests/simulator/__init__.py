@@ -3,7 +3,7 @@
 Here live the fake kernel, schedules of faults as plain data, and what must hold after every turn of the loop; never a
 real process, a real clock or a thread.
 
-Theory of operation: ``machine.Machine`` puts stand-ins for ``os``, ``signal``, ``time``, ``selectors`` and ``fcntl``
+Theory of operation: ``machine.Machine`` puts stand-ins for ``os``, ``signal``, ``time``, ``Poller`` and ``fcntl``
 into the modules of procman that touch the kernel. They lead to ``kernel.Kernel`` (processes, pids, signals, an agenda
 of what is to come) and ``files.Files`` (descriptors, pipes, a disk). Only a wait of the loop lets time pass: the kernel
 does the next thing on its agenda until something is ready. A ``schedule.Schedule`` is drawn from a seed, and tells how

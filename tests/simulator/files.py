@@ -206,7 +206,7 @@ class Files:
         return len(data)
 
     def is_ready(self, fd: int, writable: bool) -> bool:
-        """Whether a selector would tell. Closed descriptors vanish from a real one, silently: a mistake of ours."""
+        """Whether a poller would tell. Closed descriptors vanish from a real one, silently: a mistake of ours."""
         end = self.fds.get(fd)
         if end is None:
             raise Broken(f"descriptor {fd} is closed and still watched")

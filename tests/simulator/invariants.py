@@ -164,7 +164,7 @@ class Invariants:
 
     def _news_waits(self) -> bool:
         """SIGCHLD has come since the loop last looked."""
-        return bool(self.world.loop._selector.ready())
+        return bool(self.world.loop._poller.ready())
 
     def ports_are_apart(self, living: dict["Life", list[Proc]]) -> None:
         """No two dynos that live have one port."""

@@ -105,13 +105,13 @@ def replacements(system: System, thread: DiskThread) -> dict[Any, dict[str, Any]
     """By module, what stands for what."""
     fake = {"os": system.os, "signal": system.signal}
     return {
-        loop: {**fake, "time": system.time, "selectors": system.selectors},
+        loop: {**fake, "time": system.time, "Poller": system.poller},
         processes: {**fake, "time": system.time, "become_subreaper": lambda: True},
         proctable: {**fake, "open": system.open},
         reaping: {"os": system.os},
         aide: {"os": system.os},
         belonging: {"os": system.os},
-        pump: {"os": system.os, "selectors": system.selectors},
+        pump: {"os": system.os, "Poller": system.poller},
         ends: {"os": system.os},
         supervisor: {"signal": system.signal, "settle_heap": lambda: None},
         resumption: {"signal": system.signal},

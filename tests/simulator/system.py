@@ -1,4 +1,4 @@
-"""What stands in for ``os``, ``signal``, ``time``, ``selectors`` and ``fcntl`` in the modules that touch the kernel."""
+"""What stands in for ``os``, ``signal``, ``time``, ``Poller`` and ``fcntl`` in the modules that touch the kernel."""
 
 import errno
 import io
@@ -12,7 +12,6 @@ from typing import Any
 from tests.simulator.files import End, Files, Node, Pipe, trouble
 from tests.simulator.kernel import Broken, Kernel, Proc
 
-READ, WRITE = 1, 2
 ALL = frozenset(signal.valid_signals())
 KEPT = (  # of the real module: what computes, and does nothing
     "path", "devnull", "strerror", "fsencode", "fsdecode", "waitstatus_to_exitcode", "environ", "sysconf",
@@ -34,9 +33,7 @@ class System:
             clock_gettime=lambda clock: kernel.now,
             CLOCK_BOOTTIME=7,
         )
-        self.selectors = SimpleNamespace(
-            DefaultSelector=lambda: Selector(self), EVENT_READ=READ, EVENT_WRITE=WRITE
-        )
+        self.poller = lambda: FakePoller(self)
         self.fcntl = SimpleNamespace(fcntl=lambda fd, command, value: files.get(fd) and 0)
 
     def open(self, path: str, mode: str = "r", **how: object) -> io.BytesIO:
@@ -293,7 +290,7 @@ class FakeSignal:
         self._system = system
 
     def __getattr__(self, name: str) -> Any:
-        if name.isupper() or name == "Signals":
+        if name.isupper():
             return getattr(signal, name)
         raise AttributeError(f"the fake kernel has no signal.{name}")
 
@@ -331,51 +328,34 @@ class FakeSignal:
         kernel.send(proc, signum)
 
 
-class Key:
-    """As ``selectors.SelectorKey``."""
-
-    __slots__ = ("data", "events", "fd")
-
-    def __init__(self, fd: int, events: int, data: Any) -> None:
-        self.fd = fd
-        self.events = events
-        self.data = data
-
-
-class Selector:
-    """While the supervisor waits in one, time passes and the world does what it does."""
+class FakePoller:
+    """As ``poller.Poller``. While the supervisor waits in one, time passes and the world does what it does."""
 
     def __init__(self, system: System) -> None:
         self._kernel, self._files = system.kernel, system.files
-        self._keys: dict[int, Key] = {}
+        self._watched: dict[int, tuple[Any, bool]] = {}
         self._fd = self._files.add(End("select", self))
-
-    def __enter__(self) -> "Selector":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def fileno(self) -> int:
         return self._fd
 
-    def register(self, fd: int, events: int, data: Any = None) -> None:
-        if fd in self._keys:
+    def register(self, fd: int, data: Any, writable: bool = False) -> None:
+        if fd in self._watched:
             raise Broken(f"descriptor {fd} is watched twice")
         if fd not in self._files.fds:
             raise Broken(f"descriptor {fd} is closed, and to be watched")
-        self._keys[fd] = Key(fd, events, data)
+        self._watched[fd] = data, writable
 
     def unregister(self, fd: int) -> None:
-        if self._kernel.alive and self._keys.pop(fd, None) is None:
+        if self._kernel.alive and self._watched.pop(fd, None) is None:
             raise Broken(f"descriptor {fd} is not watched")
 
-    def ready(self) -> list[Key]:
+    def ready(self) -> list[Any]:
         """Right now."""
         is_ready = self._files.is_ready
-        return [key for key in self._keys.values() if is_ready(key.fd, key.events == WRITE)]
+        return [data for fd, (data, writable) in self._watched.items() if is_ready(fd, writable)]
 
-    def select(self, timeout: float | None = None) -> list[tuple[Key, int]]:
+    def wait(self, timeout: float | None = None) -> list[Any]:
         kernel = self._kernel
         kernel.call()
         limit = float("inf") if timeout is None else kernel.now + timeout
@@ -385,7 +365,7 @@ class Selector:
                     raise Broken("procman waits for ever, and nothing is to come")
                 break
             kernel.call()
-        return [(key, key.events) for key in found]
+        return found
 
     def close(self) -> None:
         if self._fd in self._files.fds:
