@@ -143,7 +143,10 @@ def test_settings_of_the_app_hold_there_too(shop):
     web = (shop.directory / "out/shop-web-1.service").read_text()
     assert {"TimeoutStopSec=60", "KillSignal=SIGINT", f"MemoryMax={512 << 20}"} <= set(web.splitlines())
     assert "TimeoutStopSec=5\n" in (shop.directory / "out/shop-my_worker-1.service").read_text()
-
+    (shop.directory / ".procman.toml").write_text('timeout = "0"\n')
+    assert shop.call("export", "systemd", "out", "-a", "shop").stderr == ""
+    unit = (shop.directory / "out/shop-web-1.service").read_text()
+    assert "TimeoutStopSec=1\n" in unit  # 0 is for ever there
 
 def test_checks_and_needs_of_the_app_hold_there_too(shop):
     (shop.directory / ".procman.toml").write_text('needs = ["web=my_worker"]\n[health.my_worker]\ncommand = "test 1"\n')

@@ -6,6 +6,7 @@ import plistlib
 import pwd
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ from procman.errors import ProcmanError
 from procman.export.processes import Process
 from procman.export.quoting import ini_plain, label, one_line
 from procman.export.rendering import render
+from tests import upstart
 from tests.test_install import unquoted
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
@@ -249,6 +251,36 @@ def test_launchd_reads_the_property_list():
         exported("launchd", process(env={"A": "\x07"}))
 
 
+LAUNCHD = {  # launchd.plist(5): what keys a daemon of this kind may have, and of which type
+    "Label": str, "Disabled": bool, "UserName": str, "GroupName": str, "InitGroups": bool, "Program": str,
+    "ProgramArguments": list, "WorkingDirectory": str, "RootDirectory": str, "EnvironmentVariables": dict,
+    "Umask": int, "RunAtLoad": bool, "KeepAlive": (bool, dict), "ThrottleInterval": int, "TimeOut": int,
+    "ExitTimeOut": int, "StartInterval": int, "StandardInPath": str, "StandardOutPath": str, "StandardErrorPath": str,
+    "Nice": int, "ProcessType": str, "AbandonProcessGroup": bool, "SoftResourceLimits": dict,
+    "HardResourceLimits": dict, "LowPriorityIO": bool, "SessionCreate": bool,
+}  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(TEXTS, COMMANDS, st.integers(1, 10_000))
+def test_any_property_list_has_only_launchds_keys_of_launchds_types(value, command, grace):
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value):
+        return  # refused, see above
+    files = exported("launchd", process(env={"V": value}, cmd=command, grace=grace), process("my_worker"))
+    for path, text in files.items():
+        job = plistlib.loads(text.encode(), fmt=plistlib.FMT_XML)
+        for key, found in job.items():
+            assert isinstance(found, LAUNCHD[key]), key
+            assert isinstance(found, bool) == (LAUNCHD[key] in (bool, (bool, dict))), key
+        assert path == f"{job['Label']}.plist"
+        assert all(isinstance(word, str) for word in (*job["ProgramArguments"], *job["EnvironmentVariables"].values()))
+        assert job["ProgramArguments"][0].startswith("/")  # there is no PATH yet to look along
+        assert job["ExitTimeOut"] > 0  # 0 would be for ever
+    first = plistlib.loads(files["shop.web-1.plist"].encode())
+    assert first["EnvironmentVariables"]["V"] == value
+    assert first["ProgramArguments"] == ["/bin/sh", "-c", command]
+
+
 # -- systemd ------------------------------------------------------------------------------------------------
 
 
@@ -360,8 +392,7 @@ def test_any_value_comes_through_upstart_and_runit(values, command):
     dyno = process(env=wanted, cmd=command)
     own = {**wanted, "PORT": "5000", "DYNO": "web.1", "PS": "web.1"}
     job = exported("upstart", dyno, shell="reader", app_root="/")["shop-web-1.conf"]
-    script = re.search(r"^script\n(.*?)^end script$", job, re.MULTILINE | re.DOTALL)[1]
-    assert "end script\n" not in script
+    script = upstart.parse(job)["script"]
     env, words = said_by(with_reader(script.replace("exec reader", "reader")))
     assert own.items() <= env.items()
     assert words == ["-c", command]
@@ -371,8 +402,37 @@ def test_any_value_comes_through_upstart_and_runit(values, command):
     assert words == ["-c", command]
 
 
-def test_upstart_jobs_and_runit_services_have_their_grace():
-    job = exported("upstart", process(grace=45))["shop-web-1.conf"]
-    assert {"respawn", "respawn limit unlimited", "kill timeout 45"} <= set(job.splitlines())
+def test_upstart_would_take_every_job_and_starts_each_with_its_group():
+    dynos = [process(env=NASTY, grace=45, stop_signal="SIGINT"), process(number=2), process("my_worker")]
+    jobs = {path.removesuffix(".conf"): upstart.parse(text) for path, text in exported("upstart", *dynos).items()}
+    assert set(jobs) == {"shop", "shop-web", "shop-my_worker", "shop-web-1", "shop-web-2", "shop-my_worker-1"}
+    assert (jobs["shop"]["start on"], jobs["shop"]["stop on"]) == ([["runlevel", "[2345]"]], [["runlevel", "[!2345]"]])
+    for name, job in jobs.items():
+        above = name.rpartition("-")[0]
+        assert name == "shop" or (job["start on"], job["stop on"]) == ([["starting", above]], [["stopping", above]])
+    web = jobs["shop-web-1"]
+    wanted = {
+        "respawn": True, "respawn limit": ["unlimited"], "kill timeout": 45, "kill signal": signal.SIGINT,
+        "setuid": USER, "console": "log", "env": {},
+    }  # fmt: skip
+    assert {key: value for key, value in web.items() if key in wanted} == wanted
+    assert set(web) == {*wanted, "start on", "stop on", "script"}
+    assert web["script"].splitlines()[-1].startswith("  exec /bin/sh -c ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "respawns", "respawn limit 10", "kill timeout soon", "kill signal SIGNONE", "console syslog", "start on",
+        "start on a and", "start on (a", "script\n  exec app", "env A", 'setuid "deploy', "exec a\nscript\nend script",
+        "respawn\nrespawn",
+    ],
+)  # fmt: skip
+def test_what_upstart_would_not_take_is_found_by_the_reader(text):
+    with pytest.raises((ValueError, KeyError)):
+        upstart.parse(text)
+
+
+def test_runit_services_have_their_grace():
     assert "left=45" in exported("runit", process(grace=45))["shop-web-1/control/t"]
     assert one_line("a\nb") == "'a'\"$NL\"'b'"

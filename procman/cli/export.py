@@ -72,7 +72,8 @@ def processes_of(local: LocalApp, settings: Settings, in_image: bool) -> list[Pr
         process = Process(str(dyno), facts["processes"][kind], kind in settings.quiet, env, kind, port)
         made.append(
             process._replace(
-                grace=math.ceil(settings.grace.get(kind, settings.grace.get("*", GRACE_S))),
+                # To systemd and launchd no seconds are all the seconds there are.
+                grace=max(1, math.ceil(settings.grace.get(kind, settings.grace.get("*", GRACE_S)))),
                 checks=local.checks(dyno) or (startup.get(kind) if kind == WEB else None),
                 stop_signal=profile.stop_signal,
                 memory=local.bounds(dyno).memory,
