@@ -15,6 +15,7 @@ from procman.runtimes.local_control import Connection, Gone, connect
 from procman.runtimes.local_ends import reap, shut_down
 from procman.runtimes.local_home import AppHome
 from procman.runtimes.local_surroundings import Surroundings
+from procman.runtimes.local_upgrade import Upgrader
 
 BEARABLE = 2  # failed starts in a row that nobody is told of: the one that was killed may not have gone yet
 CATCH_UP_S = 1.0
@@ -191,10 +192,12 @@ class Keeper:
     async def _follow(self, connection: Connection) -> None:
         """Until it ends."""
         self.pid, self._connection = connection.pid, connection
+        upgrader = Upgrader(self.home)
         try:
             async for message in connection.ask("states"):
                 if "ok" in message:
                     raise ProcmanError(f"cannot follow the app's supervisor: {message.get('error')}")
+                await upgrader.heed(message)  # before anybody asks for what an older one does not know
                 self._empty = not message["dynos"]
                 self._last = message
                 self._on_states(message)

@@ -82,7 +82,8 @@ class States:
     def _message(self) -> Message:
         settled = self._rollouts.settled
         known = settled is not None and settled in self._supervisor.engine.formations
-        return {"generation": settled if known else self._app.newest.generation, "dynos": self.rows()}
+        generation = settled if known else self._app.newest.generation
+        return {"version": __version__, "generation": generation, "dynos": self.rows()}
 
     def _note(self, child: Child) -> None:
         """The last that is known of a one-off dyno."""
