@@ -5,6 +5,7 @@ and uploads are secrets.
 """
 
 import asyncio
+import resource
 from typing import Any
 
 import h11
@@ -15,23 +16,28 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEADERS_S = 20.0  # in which a request's headers must have come
 KEEP_ALIVE_S = 75
 HEADER_BYTES = 32 << 10
-CONNECTIONS = 2000
+CONNECTIONS = 2000  # at each door, if the host lets us have so many descriptors
+SHARE = 8  # of all descriptors, for one door: there are four, and the rest of the server needs some too
 
 
 class Protocol(H11Protocol):
-    """Hangs up on who does not finish a request's headers in time; answers what is no HTTP in the API's own shape."""
+    """Hangs up on who does not finish a request's headers in time; answers what is no HTTP in the API's own shape.
+
+    ``idle``: who has no request in hand, in the order of their coming. When there are too many, the first of these
+    makes room: a crowd that says nothing keeps nobody out who has something to ask.
+    """
 
     headers_s = HEADERS_S
     most = CONNECTIONS
+    idle: "dict[Protocol, None]"
     _impatience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come: the clock runs."""
         super().connection_made(transport)
+        self._wait_for(self.headers_s)
         if len(self.connections) > self.most:
-            transport.close()
-            return
-        self._impatience = self.loop.call_later(self.headers_s, self._hang_up)
+            next(iter(self.idle)).give_way()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone."""
@@ -49,7 +55,12 @@ class Protocol(H11Protocol):
         super().on_response_complete()
         self._calm()
         if not self.transport.is_closing():
-            self._impatience = self.loop.call_later(KEEP_ALIVE_S + self.headers_s, self._hang_up)
+            self._wait_for(KEEP_ALIVE_S + self.headers_s)
+
+    def give_way(self) -> None:
+        """Go at once: with TLS, a farewell would wait for an answer."""
+        self._calm()
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP, or too much of it."""
@@ -64,20 +75,25 @@ class Protocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
+    def _wait_for(self, seconds: float) -> None:
+        self.idle[self] = None
+        self._impatience = self.loop.call_later(seconds, self._hang_up)
+
     def _calm(self) -> None:
+        self.idle.pop(self, None)
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
 
     def _hang_up(self) -> None:
-        self._impatience = None
+        self._calm()
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
 
 def config(app: ASGIApp, headers_s: float = HEADERS_S, **more: Any) -> uvicorn.Config:
     """For ``uvicorn.Server``; ``more``: host, port, fd, uds, TLS files."""
-    protocol = type("Protocol", (Protocol,), {"headers_s": headers_s})
+    protocol = type("Protocol", (Protocol,), {"headers_s": headers_s, "most": most_connections(), "idle": {}})
     return uvicorn.Config(
         app,
         http=protocol,
@@ -91,3 +107,9 @@ def config(app: ASGIApp, headers_s: float = HEADERS_S, **more: Any) -> uvicorn.C
         h11_max_incomplete_event_size=HEADER_BYTES,
         **more,
     )
+
+
+def most_connections() -> int:
+    """How many there may be at once at one door."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else min(CONNECTIONS, soft // SHARE)

@@ -17,6 +17,7 @@ GAP_S = 0.1  # the client throws away its first chunk whole, so output must not 
 IDLE_S = 3600.0  # Heroku: one-off-dynos; the client has the same
 DRAIN_S = 2.0  # unread input at the close would be a reset, with which the client loses its last output
 CONNECTIONS = 500
+BACKLOG, AT_ONCE = 512, 16  # connections that may wait to be taken; that are taken in a turn of the loop
 HELLO = b"rendezvous\r\n"
 log = logging.getLogger(__name__)
 
@@ -58,12 +59,14 @@ class RendezvousServer:
         self._expected: dict[str, Expected] = {}
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._unknown: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # of these, who have not said who they are
 
     async def start(self, sock: socket.socket) -> None:
         """Listen there. Raises OSError."""
         self._server = await asyncio.start_server(
-            self._accept, sock=sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S, limit=CHUNK
+            self._accept, sock=sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S, limit=CHUNK, backlog=AT_ONCE
         )
+        sock.listen(BACKLOG)  # asyncio takes its own number for this one, too
 
     def expect(self, start: Start, on_timeout: Callable[[], None], seconds: float) -> str:
         """A client may come within ``seconds``. Returns the attach URL."""
@@ -92,10 +95,11 @@ class RendezvousServer:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._connections) >= CONNECTIONS:
+        if len(self._connections) >= CONNECTIONS and not self._make_room():
             writer.close()
             return
         self._connections.add(task)
+        self._unknown[task] = writer
         try:
             # Or else the kernel holds the greeting back until it can go with the dyno's first words.
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,10 +110,21 @@ class RendezvousServer:
             log.exception("an attached dyno was let go")
         finally:
             self._connections.discard(task)
+            self._unknown.pop(task, None)
             writer.close()
+
+    def _make_room(self) -> bool:
+        """Whether the first of those could be let go: a crowd that says nothing keeps nobody out."""
+        if not self._unknown:
+            return False
+        task = next(iter(self._unknown))
+        self._unknown.pop(task).transport.abort()
+        task.cancel()
+        return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         expected = await self._recognize(reader)
+        self._unknown.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
         if expected is None:
             return
         try:

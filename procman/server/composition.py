@@ -25,8 +25,10 @@ from procman.platform.schedules import Schedules
 from procman.platform.setup import ensure_owner
 from procman.platform.trouble import words_of
 from procman.rendezvous import certificates
+from procman.server import descriptors
 from procman.server.addresses import ADDRESSES, Addresses
 from procman.server.apps import clear_up
+from procman.server.descriptors import Shortage
 from procman.server.listeners import Sockets, bind_all, listening
 from procman.server.logs import Drains
 from procman.server.notify import Notifier
@@ -50,6 +52,7 @@ class Background(Protocol):
 def serve(options: Options, say: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT. Raises ProcmanError when it cannot begin."""
     os.umask(0o077)
+    descriptors.take()
     layout = Layout(options.data)
     layout.make()
     lock = DataLock(layout.lock, options.data)
@@ -73,6 +76,7 @@ async def run(
 ) -> None:
     """Start the parts, let them work until a signal, and close them in the opposite order."""
     ended = watch_signals()
+    asyncio.get_running_loop().set_exception_handler(Shortage())
     parts = compose(options, layout, db, say)
     host, tls = parts.host, layout.path("tls")
     owner, made = ensure_owner(host, options.owner)

@@ -18,6 +18,7 @@ from procman.errors import ProcmanError
 
 FINISH_S = 3  # for requests on their way, when the server ends
 BACKLOG = 512
+AT_ONCE = 16  # connections taken in a turn of the loop; and tries, a second, while there are no descriptors for them
 GOING = {"id": "service_unavailable", "message": "The server is being restarted. Try again in a moment."}
 
 
@@ -98,7 +99,7 @@ class Listener:
     """One uvicorn. Its own loop, which wakes up ten times a second, is not used: nothing of it is needed here."""
 
     def __init__(self, app: ASGIApp, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
-        made = config(app, date_header=False, timeout_graceful_shutdown=FINISH_S)
+        made = config(app, date_header=False, timeout_graceful_shutdown=FINISH_S, backlog=AT_ONCE)
         made.load()
         made.ssl = context
         self._server = uvicorn.Server(made)
@@ -108,6 +109,7 @@ class Listener:
     async def start(self) -> None:
         """From now on requests are served."""
         await self._server.startup(sockets=[self._socket])
+        self._socket.listen(BACKLOG)  # asyncio takes its own number for this one, too
 
     async def stop(self) -> None:
         """Accept nothing more, and let what is on its way finish, for a while."""
