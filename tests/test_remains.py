@@ -25,7 +25,7 @@ from procman.supervisor.inherited import find
 from procman.supervisor.loop import Loop
 from procman.supervisor.owed import Witness
 from procman.supervisor.processes import Command, LocalProcesses
-from procman.supervisor.proctable import environs_in, read_process, snapshot
+from procman.supervisor.proctable import Table, environs_in, read_process, snapshot
 from procman.supervisor.pump import Pump
 from procman.supervisor.remains import Remains
 from tests.harness import DEADLINE_S
@@ -294,12 +294,28 @@ def test_a_dyno_that_has_no_token_any_more_is_the_one_that_was_noted(tmp_path):
             process.kill()
 
 
+def test_who_is_born_without_an_environment_is_not_waited_for_and_who_gets_one_is():
+    with subprocess.Popen(["/bin/sleep", "1000"], env={}) as bare:
+        began = time.monotonic()
+        assert environs_in(Table([read_process(bare.pid)]), began + 60) == {bare.pid: b""}
+        assert time.monotonic() - began < 30
+        bare.kill()
+    for number in range(100):  # posix_spawn returns in the very moment in which one has become the other
+        pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {"NUMBER": str(number)})
+        try:
+            found = environs_in(Table([read_process(pid)]), time.monotonic() + 60)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        assert found == {pid: b"NUMBER=%d\0" % number}
+
+
 def test_who_is_just_becoming_another_program_is_looked_at_again():
     """Until he has an environment; one that never has any is not waited for without end."""
     with subprocess.Popen(["/bin/sleep", "1000"], env={}) as bare, subprocess.Popen(["/bin/sleep", "1000"]) as other:
         answers = {bare.pid: iter(lambda: b"", None), other.pid: iter([b"", b"", b"A=1\0"])}
         read = lambda pid: next(answers[pid]) if pid in answers else b"B=2\0"  # noqa: E731
-        found = environs_in(snapshot(), time.monotonic() + 0.05, read)
+        found = environs_in(snapshot(), time.monotonic() + 0.05, read, answers.__contains__)
         assert (found[bare.pid], found[other.pid]) == (b"", b"A=1\0")
         for each in (bare, other):
             each.kill()

@@ -24,6 +24,7 @@ class Process(NamedTuple):
     state: str  # one letter, proc(5); Z is a zombie, T is stopped
     cpu: int = 0  # clock ticks used, in user and kernel
     memory: int = 0  # pages resident
+    environ_end: int = 0  # an address; 0 while one program becomes another, and for whom we may not look at
 
     @property
     def alive(self) -> bool:
@@ -46,7 +47,8 @@ def read_process(pid: int) -> Process | None:
     fields = stat[stat.rindex(b")") + 2 :].split()
     parent, group, session, start = int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
     cpu, memory = int(fields[11]) + int(fields[12]), int(fields[21])
-    return Process(pid, parent, group, session, start, fields[0].decode(), cpu, memory)
+    environ_end = int(fields[48]) if len(fields) > 48 else 0
+    return Process(pid, parent, group, session, start, fields[0].decode(), cpu, memory, environ_end)
 
 
 class Table:
@@ -117,23 +119,39 @@ def environ_of(pid: int) -> bytes:
 
 
 def environs_in(
-    table: Table, deadline: float, read: Callable[[int], bytes] = environ_of
+    table: Table,
+    deadline: float,
+    read: Callable[[int], bytes] = environ_of,
+    becoming: Callable[[int], bool] | None = None,
 ) -> dict[int, bytes]:
     """The environment of every process. While one program becomes another it has none: that is waited for.
 
-    ``deadline``: not for ever, as some are born without. In monotonic seconds.
+    ``deadline``: not for ever, as of some we may not know it. In monotonic seconds.
     """
+    becoming = becoming or is_becoming
     found = {pid: read(pid) for pid in table.rows}
-    while (blank := [pid for pid in found if not found[pid] and is_becoming(pid)]) and time.monotonic() < deadline:
+    while blank := [pid for pid in found if not found[pid]]:
+        again = [pid for pid in blank if becoming(pid)]
+        found.update((pid, read(pid)) for pid in blank)  # who was done with it by the time that was asked, too
+        if not again or time.monotonic() >= deadline:
+            break
         time.sleep(LOOK_S)
-        found.update((pid, read(pid)) for pid in blank)
     return found
 
 
 def is_becoming(pid: int) -> bool:
-    """Whether it has an environment that we may read, and nothing stands in it. One of the kernel's has no memory."""
+    """Whether it will have an environment that we may read, and has none yet.
+
+    Who was born without knows where it ends; one of the kernel's has no memory.
+    """
     row = read_process(pid)
-    return row is not None and row.alive and row.memory > 0 and os.access(f"/proc/{pid}/environ", os.R_OK)
+    if row is None or not row.alive or row.environ_end or not row.memory:
+        return False
+    try:
+        os.close(os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC))  # os.access asks only for the mode
+    except OSError:
+        return False
+    return True
 
 
 def command_of(pid: int) -> str:
