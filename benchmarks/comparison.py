@@ -4,12 +4,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from benchmarks.report import Run
 from benchmarks.rows import OURS, Mark, Row, number
 
 REPORT = Path(__file__).parent / "report.json"
 TOLERATED = 0.25  # of a row's ratios may be lost
+
+
+class Loss(NamedTuple):
+    """A row that lost more than is tolerated, and how much in words."""
+
+    row: Row
+    sentence: str
 
 
 def ratios(row: Row) -> dict[str, float]:
@@ -21,8 +29,8 @@ def ratios(row: Row) -> dict[str, float]:
     return {name: ours / their if row.more_is_better else their / ours for name, their in others.items() if their}
 
 
-def losses(now: Sequence[Row], before: Sequence[Row], tolerated: float = TOLERATED) -> list[str]:
-    """A sentence for each row that lost more than is tolerated, among those that both runs have.
+def losses(now: Sequence[Row], before: Sequence[Row], tolerated: float = TOLERATED) -> list[Loss]:
+    """Those rows, among the ones that both runs have.
 
     A row's loss is the median over its columns: one peer that had a bad moment, then or now, decides nothing.
     """
@@ -33,7 +41,7 @@ def losses(now: Sequence[Row], before: Sequence[Row], tolerated: float = TOLERAT
         both = sorted(was.keys() & is_now.keys())
         if both and (kept := median(is_now[name] / was[name] for name in both)) < 1 - tolerated:
             detail = ", ".join(f"{number(is_now[name])} x {name}, was {number(was[name])}" for name in both)
-            found.append(f"{row.measure} ({row.unit}): {kept:.0%} of what it was ({detail})")
+            found.append(Loss(row, f"{row.measure} ({row.unit}): {kept:.0%} of what it was ({detail})"))
     return found
 
 

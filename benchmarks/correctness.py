@@ -15,6 +15,7 @@ from benchmarks.rows import YES_OR_NO, Mark, Row
 
 PATIENCE_S = 3.0
 EXITS = 20
+SPLIT_S = 0.05  # between two pieces
 BURST = b"".join(b"burst %06d\n" % number for number in range(20_000))
 BURST_LINE = re.compile(rb"burst \d{6}\n")
 STAY = "; exec sleep 3600"
@@ -37,6 +38,10 @@ def measure(bench: Bench) -> Iterator[Row]:
         look = partial(survives, wanted=wanted, pieces=pieces, leaves=leaves)
         yield verdict(case, bench.turns(bench.prefixing, 1, look))
     yield verdict(LAST_WORDS, bench.turns(bench.prefixing, 1, last_words))
+    bench.notes.append(
+        f"Split: two dynos at once, {SPLIT_S * 1000:g} ms between the pieces. After 100 ms procman shows what there "
+        "is, as it may be a prompt; if another dyno's line comes before the rest, two lines are made of it then."
+    )
 
 
 def verdict(case: str, found: dict[str, list[bool]]) -> Row:
@@ -45,28 +50,32 @@ def verdict(case: str, found: dict[str, list[bool]]) -> Row:
 
 
 def survives(manager: Manager, wanted: list[bytes], pieces: list[bytes], leaves: bool) -> bool:
-    """Let a dyno write the pieces, and look for what is wanted until it is there or patience ends."""
+    """Let dynos write the pieces, and look for what is wanted until it is there or patience ends.
+
+    Two of them at the same time, where neither leaves: many managers end all when one does.
+    """
+    dynos = 1 if leaves else 2
     with tempfile.TemporaryDirectory(prefix="procman-bench-case-") as folder:
         paths = [Path(folder, str(index)) for index in range(len(pieces))]
         for path, piece in zip(paths, pieces, strict=True):
             path.write_bytes(piece)
-        command = "; sleep 0.2; ".join(f"cat {path}" for path in paths) + ("" if leaves else STAY)
+        command = f"; sleep {SPLIT_S}; ".join(f"cat {path}" for path in paths) + ("" if leaves else STAY)
         with Path(folder, "log").open("w+b") as log:
-            with Formation(manager, command, stdout=log.fileno()) as formation:
+            with Formation(manager, command, dynos, stdout=log.fileno()) as formation:
                 deadline = time.monotonic() + PATIENCE_S
                 while time.monotonic() < deadline and formation.process.poll() is None:
-                    if holds(log.fileno(), wanted):
+                    if holds(log.fileno(), wanted, dynos):
                         return True
                     time.sleep(0.02)
-            return holds(log.fileno(), wanted)
+            return holds(log.fileno(), wanted, dynos)
 
 
-def holds(log: int, wanted: list[bytes]) -> bool:
-    """Whether all is in the file; more than once where the dyno was started again."""
+def holds(log: int, wanted: list[bytes], dynos: int) -> bool:
+    """Whether all is in the file, as often as there are dynos; oftener where one was started again."""
     said = os.pread(log, os.fstat(log).st_size, 0)
     if len(wanted) > 2:
         return set(BURST_LINE.findall(said)) == set(wanted)
-    return all(word in said for word in wanted)
+    return all(said.count(word) >= dynos for word in wanted)
 
 
 def last_words(manager: Manager) -> bool:

@@ -11,7 +11,7 @@ from benchmarks.kernel import manager_pids, memory_mib
 from benchmarks.peers import Manager
 from benchmarks.rows import Mark, Row
 
-ROUNDS = 7
+ROUNDS = 5
 STOP_MS = {1: 10, 10: 20}
 TEN = 10
 MEMORY_MIB = 12

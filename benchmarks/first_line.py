@@ -12,7 +12,7 @@ from benchmarks.lines import drain
 from benchmarks.peers import Manager
 from benchmarks.rows import FLOOR, Mark, Row
 
-ROUNDS = 15
+ROUNDS = 11
 TYPES = 10
 GREETING = b"hello from the dyno"
 MARKS = (Mark(0.6, "honcho"), Mark(2.5, FLOOR))

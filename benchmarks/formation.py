@@ -23,7 +23,7 @@ WAIT_FOR_GATE = f"echo $$ >{ROLL}; : <{GATE}"  # a dyno that reports, then waits
 PRESENT = f"echo $$ >{ROLL}; exec sleep 3600"  # a dyno that reports its pid, then sleeps under the same pid
 PATIENCE_S = 30.0  # for a formation to come up
 SETTLE_S = 0.3  # for the last dyno to get from its report to the gate, and the manager to be at rest
-STOP_S = 20.0  # for one to stop; the peers' own limit is 5 s
+STOP_S = 12.0  # for one to stop; procman's own limit is 10 s, its peers' 5 s
 
 
 class Formation:

@@ -9,8 +9,8 @@ from benchmarks import lines
 from benchmarks.bench import Bench, pick
 from benchmarks.formation import Formation
 from benchmarks.peers import Manager
-from benchmarks.rows import OURS, Mark, Row
-from benchmarks.throughput import FEWER, LINES, MANY, writer
+from benchmarks.rows import Mark, Row
+from benchmarks.throughput import LINES, MANY, lines_of, writer
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -18,7 +18,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="procman-bench-lines-") as folder:
 
         def run(manager: Manager) -> tuple[float, float]:
-            count = max(bench.count(LINES) // (1 if manager.name == OURS else FEWER), 1000)
+            count = lines_of(manager, bench.count(LINES))
             source = Path(folder, f"{count}.txt")
             verdict = judge(manager, source, lines.make(source, count))
             if verdict.torn or verdict.missing():

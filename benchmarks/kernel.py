@@ -10,8 +10,7 @@ from typing import Self
 from procman.supervisor.proctable import Process, command_of, snapshot
 
 DYNO_PROGRAMS = frozenset({"sleep", "cat", "sh", "bash", "dash"})  # what dynos are here; managers are none of it
-TICKS = os.sysconf("SC_CLK_TCK")
-GRACE_S = 1.0  # for the dynos of a manager that has gone before them
+GRACE_S = 2.0  # for what has outlived its manager: runit's helpers rest for a second
 
 
 def descendants(pid: int) -> list[Process]:
@@ -59,21 +58,8 @@ def field(path: str, name: str) -> int:
     return 0
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time, of all threads."""
-    total = 0
-    for pid in pids:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
-        except OSError:
-            continue
-        user, system = stat[stat.rindex(b")") + 2 :].split()[11:13]
-        total += int(user) + int(system)
-    return total / TICKS
-
-
 def cpu_ns(pids: Iterable[int]) -> int:
-    """Nanoseconds of CPU, of all threads that live: finer than the ticks of ``cpu_seconds``."""
+    """Nanoseconds of CPU, of all threads that live."""
     return sum(
         int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
         for pid in pids
@@ -125,7 +111,7 @@ class Ending:
             os.close(handle)
 
     def wait(self, first: int, limit_s: float) -> float | None:
-        """The moment at which the last has gone; who outlives ``first`` by a second does not count. None: too late."""
+        """The moment at which the last has gone; later than a grace after ``first`` does not count. None: too late."""
         deadline = time.perf_counter() + limit_s
         waited_for, now = dict(self._pids), time.perf_counter()
         while waited_for:

@@ -95,11 +95,16 @@ def draw(rows: Sequence[Row], folder: Path) -> dict[str, str]:
     drawn = {}
     for section in sections(rows):
         own = [row for row in rows if row.section == section and row.unit not in (YES_OR_NO, "lines")]
-        panels = [svg.Panel(f"{row.measure}, {row.unit}", found) for row in own if len(found := medians(row)) > 1]
+        panels = [svg.Panel(title(row), found) for row in own if len(found := medians(row)) > 1 and any(found.values())]
         if panels:
             drawn[section] = f"{anchor(section)}.svg"
             (folder / drawn[section]).write_text(svg.sheet(panels))
     return drawn
+
+
+def title(row: Row) -> str:
+    """Of a plot."""
+    return f"{row.measure}, {row.unit}{' (more is better)' if row.more_is_better else ''}"
 
 
 def medians(row: Row) -> dict[str, float]:

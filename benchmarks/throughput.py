@@ -12,13 +12,14 @@ from benchmarks import lines
 from benchmarks.apps import App
 from benchmarks.bench import Bench, pick
 from benchmarks.formation import WAIT_FOR_GATE, Formation
-from benchmarks.kernel import cpu_seconds, manager_pids
+from benchmarks.kernel import cpu_ns, manager_pids
 from benchmarks.peers import Manager
 from benchmarks.rows import BEST_WHOLE, FLOOR, OURS, Mark, Row
 
 MANY = 4
 LINES = 1_000_000  # of one dyno
-FEWER = 50  # times fewer for peers, or this would take minutes
+FEWER = {"honcho": 50, "foreman": 50, "nf": 20, "concurrently": 4}  # times, or this would take minutes
+FEWER_OTHERS = 10
 ROUNDS = 5
 WAIT_S = 0.002  # between looks at a file's size
 LIMIT_S = 20.0  # for one run to a file
@@ -47,19 +48,25 @@ def measure(bench: Bench) -> Iterator[Row]:
                 flows.pop(FLOOR)
                 yield Row(what, "CPU-s/GB", pick(flows, 1), marks=CPU)
     bench.notes.append(
-        f"Throughput: each dyno is a `cat` of {full:,} numbered lines of 100 bytes, of the peers {FEWER} times fewer. "
-        "From the moment all may write to the last line; bytes are the dynos', without prefixes. The floor is `cat` "
-        "without a manager: several on one pipe or file tear each other's lines."
+        f"Throughput: each dyno is a `cat` of {full:,} numbered lines of 100 bytes, for the peers 4 to 50 times "
+        "fewer. From the moment all may write to the last line; bytes are the dynos', without prefixes. The floor is "
+        "`cat` without a manager: several on one pipe or file tear each other's lines."
     )
 
 
 def flow(run: "Run", folder: Path, full: int, dynos: int, manager: Manager) -> Flow:
     """One run, with as many lines as the manager can take."""
-    count = full if manager.name in (OURS, FLOOR) else max(full // FEWER, 1000)
+    count = lines_of(manager, full)
     source = folder / f"{count}.txt"
     if not source.exists():
         lines.make(source, count)
     return run(manager, source, count, dynos)
+
+
+def lines_of(manager: Manager, full: int) -> int:
+    """As many as it can take in a second or so."""
+    fewer = 1 if manager.name in (OURS, FLOOR) else FEWER.get(manager.name, FEWER_OTHERS)
+    return max(full // fewer, 1000)
 
 
 Run = Callable[[Manager, Path, int, int], Flow]
@@ -131,9 +138,9 @@ class Start(NamedTuple):
         """Open the gate."""
         at = formation.open_gate()
         pids = manager_pids(formation.pid)
-        return cls(at, cpu_seconds(pids), pids)
+        return cls(at, cpu_ns(pids) / 1e9, pids)
 
     def flow(self, count: int, ended: float) -> Flow:
         """What it came to, from the dynos' point of view."""
-        cpu, written = cpu_seconds(self.pids) - self.cpu, count * lines.LINE_BYTES
+        cpu, written = cpu_ns(self.pids) / 1e9 - self.cpu, count * lines.LINE_BYTES
         return Flow(written / (ended - self.at) / 1e6, cpu / (written / 1e9))

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import comparison, lines, report, svg, tables
-from benchmarks.__main__ import MEASURES, measured
+from benchmarks.__main__ import MEASURES, checked, measured
 from benchmarks.apps import App
 from benchmarks.bench import Bench, pick
 from benchmarks.peers import Manager, Places, readers
@@ -75,8 +75,17 @@ def test_only_a_loss_of_more_than_a_quarter_is_told():
     before = [Row("x", "ms", {"procman": 10.0, "honcho": 40.0})]
     assert comparison.losses([Row("x", "ms", {"procman": 13.0, "honcho": 40.0})], before) == []
     (told,) = comparison.losses([Row("x", "ms", {"procman": 14.0, "honcho": 40.0})], before)
-    assert told == "x (ms): 71% of what it was (2.86 x honcho, was 4)"
+    assert told.sentence == "x (ms): 71% of what it was (2.86 x honcho, was 4)"
     assert comparison.losses([Row("y", "ms", {"procman": 99.0, "honcho": 1.0})], before) == []
+
+
+def test_a_loss_counts_when_it_is_there_a_second_time(monkeypatch: pytest.MonkeyPatch):
+    slow, fine = (Row("x", "ms", {"procman": ours, "honcho": 40.0}, section="S") for ours in (99.0, 10.0))
+    monkeypatch.setattr(comparison, "load", lambda: [fine])
+    bench = Bench([], "python", 1.0, [])
+    for second, lost in ((slow, True), (fine, False)):
+        monkeypatch.setitem(MEASURES, "x", ("S", lambda _, second=second: iter([second])))
+        assert checked(bench, ["x"], [slow], 0.25) is lost
 
 
 def test_one_peer_that_had_a_good_moment_is_no_loss():
