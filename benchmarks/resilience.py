@@ -146,16 +146,18 @@ def rest(shop: Workshop) -> Iterator[tuple[str, str]]:
     shop.procfile("worker: exec sleep 1000\n")
     supervisor = detach(shop, "worker=1", "--wait")
     time.sleep(SETTLE_S)
+    holder = int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()[0])  # the first it made
     alone = memory(supervisor)
     assert shop.call("scale", f"worker={CROWD + 1}", "--wait").returncode == 0
     time.sleep(SETTLE_S)
-    many = memory(supervisor)
+    many, holders = memory(supervisor), memory(holder)
     before = cost(supervisor)
     time.sleep(IDLE_S)
     woken, cpu = (now - then for now, then in zip(cost(supervisor), before, strict=True))
     end(shop)
     yield f"idle, {CROWD + 1} dynos: wake-ups; CPU", f"{woken} in {IDLE_S:.0f} s; {cpu * 10} ms"
-    yield "memory of a supervisor of one dyno (proportional set size)", f"{alone / 1024:.1f} MiB"
+    both = f"{alone / 1024:.1f} MiB; {holders / 1024:.1f} MiB"
+    yield "memory of a supervisor of one dyno, and of its holder (proportional set size)", both
     yield "… of each dyno more", f"{(many - alone) * 1024 / CROWD:,.0f} bytes"
 
 
