@@ -41,10 +41,14 @@ class Chaos:
         self._stopped: list[int] = []
 
     def start(self) -> None:
-        """Begin, or go on with what runs."""
-        done = self.shop.call("start", "--detach", "--restart", "always", "web=1", "worker=3")
-        assert done.returncode == 0 or "runs already" in done.stderr, done.stderr
-        assert self.supervisor(), done.stderr
+        """Begin, or go on with what runs. One that is only on its way, and has not yet said who it is, runs too."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            done = self.shop.call("start", "--detach", "--restart", "always", "web=1", "worker=3")
+            assert done.returncode == 0 or "runs already" in done.stderr, done.stderr
+            if self.supervisor():
+                break
+            assert time.monotonic() < deadline, done.stderr
         if self.wanted["worker"] != 3:
             self._scale(self.wanted["worker"])
 

@@ -10,9 +10,11 @@ import subprocess
 import termios
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from procman.cli.detach import launch
 from procman.core.model import DynoName
 from procman.logs.formats import NoFormat, Source
 from procman.logs.output import Output
@@ -25,7 +27,7 @@ from procman.supervisor.inherited import find
 from procman.supervisor.loop import Loop
 from procman.supervisor.owed import Witness
 from procman.supervisor.processes import Command, LocalProcesses
-from procman.supervisor.proctable import Table, environs_in, read_process, snapshot
+from procman.supervisor.proctable import Table, environ_of, environs_in, read_process, snapshot
 from procman.supervisor.pump import Pump
 from procman.supervisor.remains import Remains
 from tests.harness import DEADLINE_S
@@ -47,11 +49,16 @@ def served(workshop):
 def wait_for_bytes(path: str, size: int) -> None:
     """Until a log pipe that nobody reads holds so much, without holding it for longer."""
     fd = open_fifo(path)
-    found = array.array("i", [0])
-    while found[0] < size:
+    while waiting_in(fd) < size:
         assert select.select([fd], [], [], DEADLINE_S)[0]
-        fcntl.ioctl(fd, termios.FIONREAD, found)
     os.close(fd)
+
+
+def waiting_in(fd: int) -> int:
+    """Bytes in a pipe."""
+    found = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, found)
+    return found[0]
 
 
 def test_what_a_dyno_wrote_of_which_no_books_tell_is_in_the_log(served):
@@ -116,21 +123,20 @@ def test_a_holder_lets_go_of_what_never_began_and_of_what_ended(tmp_path):
     paths = [str(tmp_path / name) for name in "abc"]
     for path in paths:
         os.mkfifo(path)
-    with subprocess.Popen(["sleep", "1000"]) as dyno, subprocess.Popen(["sleep", "1000"]) as other:
+    with sleeping({}) as dyno, sleeping({}) as other:
         holder = Holder()
         for path in paths:
             holder.hold([path])
         holder.let_go(paths[:1])
-        holder.add(dyno.pid, 0, paths[1:2])
-        holder.add(other.pid, 0, paths[2:])
-        holder.drop(other.pid)
+        holder.add(dyno, 0, paths[1:2])
+        holder.add(other, 0, paths[2:])
+        holder.drop(other)
+        holder.let_go(paths[2:])
         wait_until_held(holder.pid, paths[1:2])
         kill_and_reap(holder.pid)
         holder.start()  # it is told all of it again, as after somebody killed it
         wait_until_held(holder.pid, paths[1:2])
         kill_and_reap(holder.pid)
-        for each in (dyno, other):
-            each.kill()
 
 
 def wait_until_held(pid: int, paths: list[str]) -> None:
@@ -260,12 +266,11 @@ class Stalling:
         """It has been waited for long enough."""
 
 
-def test_last_words_behind_what_a_disk_keeps_waiting_are_read(tmp_path):
-    """A chunk waits for the disk, in its pipe; more comes behind it; the dyno ends."""
-    path = str(tmp_path / "worker.1.1.out")
+def test_last_words_that_a_disk_keeps_waiting_stay_in_their_pipe_until_they_are_written(tmp_path):
+    """A chunk waits for the disk; more comes behind it; the dyno ends, and then the disk writes."""
+    path, store, loop, gone = str(tmp_path / "worker.1.1.out"), Stalling(), Loop(), []
     os.mkfifo(path)
     dyno = os.open(path, os.O_RDWR)
-    store, loop = Stalling(), Loop()
     output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY)), store=store)
     witness = Witness(str(tmp_path), lambda: (1, 0), lambda: store.waits)
     pump = Pump(loop, output, lambda: None, witness)
@@ -274,9 +279,15 @@ def test_last_words_behind_what_a_disk_keeps_waiting_are_read(tmp_path):
     os.write(dyno, b"one\n")
     loop.turn()
     assert (store.kept, pump.owes()) == (b"one\n", True)
-    os.write(dyno, b"two\n")
-    pump.drain(streams, close=True)
-    assert store.kept == b"one\ntwo\n"
+    os.write(dyno, b"two\nbegun")
+    pump.drain(streams)
+    pump.drain(streams, lambda: gone.append(path))
+    assert (store.kept, gone) == (b"one\ntwo\nbegun\n", [])
+    assert waiting_in(dyno) == len("one\ntwo\nbegun")
+    store.waits = False
+    pump.flush()
+    assert (waiting_in(dyno), gone, pump.owes()) == (0, [path], False)
+    assert store.kept == b"one\ntwo\nbegun\n"
     os.close(dyno)
     witness.close()
     loop.close()
@@ -286,11 +297,21 @@ def test_a_dyno_that_has_no_token_any_more_is_the_one_that_was_noted(tmp_path):
     """It has written its title over its environment; or is just becoming another program."""
     token = b"PROCMAN_RUN=1-2/worker.1/1\0"
     for env, wanted in ({}, True), ({"PROCMAN_RUN": "1-2/worker.1/1"}, True), ({"PROCMAN_RUN": "3-4/other"}, False):
-        with subprocess.Popen(["/bin/sleep", "1000"], env=env) as process:
-            row = read_process(process.pid)
-            found = find(process.pid, row.start, token, str(tmp_path / "nothing"))
+        with sleeping(env) as pid:
+            found = find(pid, read_process(pid).start, token, str(tmp_path / "nothing"))
             assert (found.handle is not None) == wanted
             found.close()
+
+
+@contextlib.contextmanager
+def sleeping(env: dict[str, str]) -> Iterator[int]:
+    """A process with this environment, which it has a moment after it was made: that is what this is about."""
+    with subprocess.Popen(["/bin/sleep", "1000"], env=env) as process:
+        try:
+            while env and not environ_of(process.pid):
+                os.sched_yield()
+            yield process.pid
+        finally:
             process.kill()
 
 
@@ -311,11 +332,36 @@ def test_who_is_born_without_an_environment_is_not_waited_for_and_who_gets_one_i
 
 
 def test_who_is_just_becoming_another_program_is_looked_at_again():
-    """Until he has an environment; one that never has any is not waited for without end."""
-    with subprocess.Popen(["/bin/sleep", "1000"], env={}) as bare, subprocess.Popen(["/bin/sleep", "1000"]) as other:
-        answers = {bare.pid: iter(lambda: b"", None), other.pid: iter([b"", b"", b"A=1\0"])}
+    """Until he has an environment, but not without end."""
+    with sleeping({}) as bare, sleeping({"B": "2"}) as other:
+        answers = {bare: iter(lambda: b"", None), other: iter([b"", b"", b"A=1\0"])}
         read = lambda pid: next(answers[pid]) if pid in answers else b"B=2\0"  # noqa: E731
-        found = environs_in(snapshot(), time.monotonic() + 0.05, read, answers.__contains__)
-        assert (found[bare.pid], found[other.pid]) == (b"", b"A=1\0")
-        for each in (bare, other):
-            each.kill()
+        found = environs_in(snapshot(), time.monotonic() + DEADLINE_S, read, {other}.__contains__)
+        assert (found[bare], found[other]) == (b"", b"A=1\0")
+        assert environs_in(snapshot(), time.monotonic(), lambda pid: b"", {bare}.__contains__)[bare] == b""
+
+
+def test_a_formation_whose_starter_was_killed_goes_on(tmp_path):
+    """Killed by the supervisor itself, as it were, just before that one says that it is ready."""
+    home = Home(str(tmp_path / "apps"), "app")
+    home.take()
+    words = str(tmp_path / "words")
+    os.mkfifo(words)
+    starter = os.fork()
+    if not starter:
+        launch(home, partial(kill_starter_and_say, words))
+        os._exit(0)
+    with open(words) as file:
+        assert file.read() == "went on"
+    assert os.waitpid(starter, 0)[1] == signal.SIGKILL
+    home.leave()
+
+
+def kill_starter_and_say(words: str, say) -> int:
+    handle = os.pidfd_open(os.getppid())
+    os.kill(os.getppid(), signal.SIGKILL)
+    select.select([handle], [], [])
+    say("ready")
+    with open(words, "w") as file:
+        file.write("went on")
+    return 0

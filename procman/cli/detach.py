@@ -51,7 +51,10 @@ def run_detached(run: Callable[[Callable[[str], None]], int], writer: int) -> in
         nonlocal told
         if not told:
             told = True
-            os.write(writer, words.encode("utf-8", "replace"))
+            try:
+                os.write(writer, words.encode("utf-8", "replace"))
+            except OSError:
+                pass  # whoever waited for it was killed; what was started goes on
             os.close(writer)
 
     try:

@@ -165,7 +165,7 @@ def supervise(
         bounds.close()
     finally:
         scribe.close()
-        home.leave()
+    home.leave()  # not if we broke down: then there are dynos that the next one has to know of
     if trouble:
         raise trouble[0]
     return status

@@ -59,7 +59,7 @@ def supervise(words: Sequence[str]) -> int:
         last = {} if baggage else home.take()
         try:
             status = keep(home, last, baggage)
-        except BaseException:
+        except ProcmanError:
             home.fail(heirs=bool(last))
             raise
         home.leave()

@@ -23,13 +23,13 @@ class Guard(Protocol):
         """A dyno is about to write into these log pipes."""
 
     def let_go(self, pipes: Sequence[str]) -> None:
-        """It never came to that."""
+        """It never came to that, or all that it wrote has been read."""
 
     def add(self, pid: int, start: int, pipes: Sequence[str] = ()) -> None:
         """A dyno has begun."""
 
     def drop(self, pid: int) -> None:
-        """Nothing of it is left."""
+        """Nothing of it is left, but for what it wrote."""
 
     def release(self) -> None:
         """All is done."""
@@ -111,7 +111,7 @@ class Aide:
             self.start()  # not before the first dyno is on its way
 
     def drop(self, pid: int) -> None:
-        """Nothing of the dyno is left."""
+        """See ``Guard``."""
         if self._told.pop(pid, None) is None:
             return
         if self.pid:
@@ -125,8 +125,9 @@ class Aide:
             return
         self._tell(DONE.decode())
         os.close(self._pipe)
+        pid, self.pid, self._pipe = self.pid, 0, -1
         try:
-            os.waitpid(self.pid, 0)
+            os.waitpid(pid, 0)
         except ChildProcessError:
             return
 

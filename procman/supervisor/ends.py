@@ -4,7 +4,7 @@ import os
 
 from procman.logs.sink import widen_pipe
 from procman.supervisor.terminal import open_pty
-from procman.typed import Callable, Enum, NamedTuple
+from procman.typed import Callable, Enum, Iterable, NamedTuple
 
 PIPE_BYTES = 256 << 10
 EXIT = ".exit"  # behind the path of a dyno's first pipe: how it ended, as wait(2) has it
@@ -83,6 +83,31 @@ def open_ends(io: Io, split: bool, window: Callable[[], tuple[int, int]], fifos:
     if len(ours) == 1:
         actions.append(dup2(1, 2))
     return Ends(list(zip(ours, ("stdout", "stderr"), strict=False)), theirs, actions, None, stdin, fifos)
+
+
+def free_paths(name: str, split: bool) -> tuple[str, ...]:
+    """For log pipes. What is there waits for a disk: of an earlier dyno of that name, which was scaled away."""
+    paths = tuple(f"{name}.{stream}" for stream in list(STREAMS)[: 2 if split else 1])
+    return free_paths(f"{name}+", split) if any(map(is_there, paths)) else paths
+
+
+def is_there(path: str) -> bool:
+    """Whether there is such a file."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def remove(pipes: Iterable[str]) -> None:
+    """What a life leaves of files."""
+    for path in pipes:
+        for name in (path, path + EXIT, path + OWED):
+            try:
+                os.unlink(name)
+            except OSError:
+                continue
 
 
 def make_fifos(paths: tuple[str, ...]) -> bool:

@@ -32,8 +32,13 @@ class Holder(Aide):
 
     def __init__(self, found: Mapping[str, Any] | None = None) -> None:
         super().__init__(found)
+        self._held = list(found["held"]) if found and "held" in found else []  # paths; a program of before did not tell
         if not self.pid:
             self.start()
+
+    def pack(self) -> dict[str, Any]:
+        """See ``Guard``."""
+        return {**super().pack(), "held": self._held}
 
     def connect(self) -> tuple[int, int]:
         """See ``Aide``: one message a word, and descriptors with it."""
@@ -42,17 +47,19 @@ class Holder(Aide):
     def start(self) -> None:
         """See ``Aide``. A new one has to be handed every pipe again."""
         super().start()
-        for line in self._told.values():
-            self.hold(pipes_in(line))
+        for path in self._held if self.pid else ():
+            hand_over(self._pipe, [path])
 
     def hold(self, pipes: Sequence[str]) -> None:
         """See ``Guard``."""
-        if self.pid and pipes:
+        self._held += pipes
+        if self.pid:
             hand_over(self._pipe, pipes)
 
     def let_go(self, pipes: Sequence[str]) -> None:
         """See ``Guard``."""
-        if self.pid:
+        self._held = [path for path in self._held if path not in pipes]
+        if self.pid and pipes:
             self._tell(f"/{NUL.join(pipes)}\n")
 
     def live(self, reader: int) -> None:
@@ -70,7 +77,6 @@ class Held:
     def __init__(self, reader: int) -> None:
         leave_all_but(reader)
         self._pipes: dict[str, int] = {}
-        self._lives: dict[int, Sequence[str]] = {}  # by pid: the paths of a dyno's log pipes
         self._handles: dict[int, tuple[int, str]] = {}  # pidfd to pid, and where to note its end
 
     def keep(self) -> None:
@@ -108,14 +114,12 @@ class Held:
     def _watch(self, pid: int, paths: Sequence[str]) -> None:
         if not paths:
             return  # its pipes have no names, and nobody will adopt it
-        self._lives[pid] = paths
         try:
             self._handles[os.pidfd_open(pid)] = pid, paths[0] + EXIT
         except OSError:
             pass  # it has ended, and its supervisor knows
 
     def _forget(self, pid: int) -> None:
-        self._close(self._lives.pop(pid, ()))
         for handle in [handle for handle, (held, _) in self._handles.items() if held == pid]:
             del self._handles[handle]
             os.close(handle)

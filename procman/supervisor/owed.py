@@ -67,6 +67,11 @@ class Owed:
         _, _, _, length, _, _ = HEAD.unpack_from(self._map)
         HEAD.pack_into(self._map, 0, len(chunk), *place, length, False, ending_of(chunk))
 
+    def go_on(self, chunk: bytes) -> None:
+        """It has grown, and goes on behind the same place."""
+        _, segment, offset, length, _, _ = HEAD.unpack_from(self._map)
+        HEAD.pack_into(self._map, 0, len(chunk), segment, offset, length, False, ending_of(chunk))
+
     def written(self, rest: bytes) -> None:
         """All of that is written, but for the line that it began, and will now be taken."""
         size, segment, offset, _, _, ending = HEAD.unpack_from(self._map)

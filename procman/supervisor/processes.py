@@ -6,7 +6,7 @@ import time
 from procman.core.model import UNKNOWN, DynoName, Exit
 from procman.lean import signal, signal_name
 from procman.supervisor.aide import Guard
-from procman.supervisor.ends import EXIT, OWED, Io, open_ends
+from procman.supervisor.ends import Io, free_paths, open_ends, remove
 from procman.supervisor.lifeline import Lifeline
 from procman.supervisor.oom import OomCounter
 from procman.supervisor.proctable import (
@@ -205,13 +205,10 @@ class LocalProcesses:
         self.guard.add(child.pid, child.start, child.pipes)
 
     def _paths(self, dyno: DynoName, run: int) -> tuple[str, ...]:
-        """Where the log pipes of a run are to be; whatever is there is left from another life."""
+        """Where the log pipes of a run are to be."""
         if self._pipes is None:
             return ()
-        streams = ("out", "err") if self._split_streams else ("out",)  # see ``ends.STREAMS``
-        paths = tuple(f"{self._pipes}/{dyno.full()}.{run}.{stream}" for stream in streams)
-        remove(paths)
-        return paths
+        return free_paths(f"{self._pipes}/{dyno.full()}.{run}", self._split_streams)
 
     def terminate(self, children: Sequence[Child], signum: int = signal.SIGTERM) -> None:
         """See ``Processes``. The groups at one stroke, then those that left them."""
@@ -278,13 +275,14 @@ class LocalProcesses:
         for child in empty:
             if self._alive.get(child.pid) is child:  # its number may be another's by now
                 del self._alive[child.pid]
+            self.guard.drop(child.pid)
             if child.inherited:
                 self._heirlooms.remove(child)
         return empty
 
     def clear(self, child: Child) -> None:
         """See ``Processes``."""
-        self.guard.drop(child.pid)
+        self.guard.let_go(child.pipes)
         remove(child.pipes)
 
     def members(self, children: Iterable[Child]) -> dict[Child, list[int]]:
@@ -372,16 +370,6 @@ def make_holder(guard: Mapping[str, Any] | None) -> Guard:
     from procman.supervisor.holder import Holder  # noqa: PLC0415 - not for formations in a terminal
 
     return Holder(guard)
-
-
-def remove(pipes: Iterable[str]) -> None:
-    """What a life leaves of files."""
-    for path in pipes:
-        for name in (path, path + EXIT, path + OWED):
-            try:
-                os.unlink(name)
-            except OSError:
-                continue
 
 
 def signal_group(child: Child, signum: int) -> None:

@@ -23,7 +23,8 @@ class Process(NamedTuple):
     start: int
     state: str  # one letter, proc(5); Z is a zombie, T is stopped
     cpu: int = 0  # clock ticks used, in user and kernel
-    memory: int = 0  # pages resident
+    memory: int = 0  # pages resident, some more or less
+    room: int = 0  # bytes of its address space; one of the kernel's has none
     environ_end: int = 0  # an address; 0 while one program becomes another, and for whom we may not look at
 
     @property
@@ -48,7 +49,8 @@ def read_process(pid: int) -> Process | None:
     parent, group, session, start = int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
     cpu, memory = int(fields[11]) + int(fields[12]), int(fields[21])
     environ_end = int(fields[48]) if len(fields) > 48 else 0
-    return Process(pid, parent, group, session, start, fields[0].decode(), cpu, memory, environ_end)
+    room = int(fields[20])
+    return Process(pid, parent, group, session, start, fields[0].decode(), cpu, memory, room, environ_end)
 
 
 class Table:
@@ -142,10 +144,11 @@ def environs_in(
 def is_becoming(pid: int) -> bool:
     """Whether it will have an environment that we may read, and has none yet.
 
-    Who was born without knows where it ends; one of the kernel's has no memory.
+    Who was born without knows where it ends; one of the kernel's has no room for any. (How many pages are resident says
+    nothing: the kernel counts them by processor, and of a young one it may find none.)
     """
     row = read_process(pid)
-    if row is None or not row.alive or row.environ_end or not row.memory:
+    if row is None or not row.alive or row.environ_end or not row.room:
         return False
     try:
         os.close(os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC))  # os.access asks only for the mode

@@ -57,6 +57,7 @@ class Pump:
     ) -> None:
         self._log = log
         self._owing: list[Stream] = []
+        self._leaving: list[tuple[list[Stream], Callable[[], None]]] = []  # read to their end, and not written yet
         self._loop = loop
         self._output = output
         self._on_reader_gone = on_reader_gone
@@ -88,24 +89,23 @@ class Pump:
         self._streams.update(streams)
         return streams
 
-    def drain(self, streams: list[Stream], close: bool = False) -> None:
+    def drain(self, streams: list[Stream], then: Callable[[], None] | None = None) -> None:
         """A dyno's last words: all that its pipes hold now, an unfinished line too.
 
-        With ``close`` the descriptors are given up, also if somebody who was not found holds their other end.
+        With ``then`` the descriptors are given up, also if somebody who was not found holds their other end. It is
+        called when all is written: at once, or when the disk does so again. Until then nothing leaves its pipe.
         """
         for stream in streams:
-            if stream.due:
-                self._settle(last=True)  # until that is taken, nothing behind it is seen
             taken = 0
             while stream in self._streams and taken < LAST_WORDS and (count := self._read(stream)):
                 taken += count
                 if stream.owed:
-                    self._settle(last=True)
-            if stream not in self._streams:
-                continue
-            self._finish_line(stream)
-            if close:
-                self._drop(stream)
+                    self._settle()
+            if stream in self._streams:
+                self._finish_line(stream)
+        if then:
+            self._leaving.append((streams, then))
+            self._settle()
 
     def be_careful(self, streams: list[Stream], pipes: Sequence[str], fresh: bool) -> None:
         """From now on, what is read of these pipes, by their paths, is taken only when it is written.
@@ -125,25 +125,46 @@ class Pump:
 
     def owes(self) -> bool:
         """Whether something that was read is still in its pipe."""
-        return bool(self._owing)
+        return bool(self._owing or self._leaving)
 
-    def _settle(self, last: bool = False) -> None:
+    def _settle(self) -> None:
         """Have everything written, and take it. While a disk stalls, nothing more is read, but of a dyno that ends."""
         self._output.flush()
-        if not self._owing:
+        if not self.owes():
             return
-        if self._log and self._log.waits() and not last:
+        if self._log and self._log.waits():
             for stream in self._owing:
                 self.hold(stream, held=True)  # until the disk has written; that makes the loop turn again
             return
         for stream in self._owing:
             self.hold(stream, held=False)
-            if stream.due and stream in self._streams and stream.owed and self._log:
-                stream.owed.written(rest_of(stream))
-                self._log.take(stream.fd, stream.due)
-                stream.owed.taken()
-                stream.due = 0
+            if stream in self._streams:
+                self._take(stream)
         self._owing.clear()
+        self._let_leave()
+
+    def _take(self, stream: Stream) -> None:
+        """All that was read of it is written."""
+        if not (self._log and stream.owed):
+            return
+        if not stream.due:
+            stream.owed.end(rest_of(stream))
+            return
+        stream.owed.written(rest_of(stream))
+        self._log.take(stream.fd, stream.due)
+        stream.owed.taken()
+        stream.due = 0
+
+    def _let_leave(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for streams, then in leaving:
+            for stream in streams:
+                if stream in self._streams:
+                    self._read(stream)  # of a process that was not found, and wrote while the disk did
+                if stream in self._streams:
+                    self._finish_line(stream)
+                    self._drop(stream)
+            then()
 
     def tap(
         self, stream: Stream, write: Callable[[bytes], None], close: Callable[[], None], recent: bool = True
@@ -224,6 +245,7 @@ class Pump:
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Hand the rest to the reader: as long as it takes something, and nobody interrupts."""
         self._output.end()
+        self._let_leave()
         for sink in self._output.sinks:
             waiter = Poller()
             if sink.size and not sink.broken:
@@ -275,24 +297,27 @@ class Pump:
         return len(chunk)
 
     def _look(self, stream: Stream, owed: "Owed") -> bytes:
-        """A chunk that stays in its pipe until it is written."""
+        """A chunk that stays in its pipe until it is written: what came behind all that is due of it already."""
         assert self._log
-        if stream.due:
-            raise BlockingIOError  # it would be the same again
         chunk = self._log.look(stream.fd)
-        if chunk:
+        if stream.due == len(chunk):
+            if chunk:
+                raise BlockingIOError  # nothing new
+            return b""
+        if stream.due:
+            owed.go_on(chunk)
+        else:
             owed.begin(chunk, self._log.place())
-            stream.due = len(chunk)
             self._owing.append(stream)
-        return chunk
+        new, stream.due = chunk[stream.due :], len(chunk)
+        return new
 
     def _finish_line(self, stream: Stream) -> None:
         self._unfinished.pop(stream, None)
         if stream.splitter.size:
             self._output.lines(stream.source, stream.splitter.take() + b"\n")
             if stream.owed and not stream.due:
-                self._output.flush()
-                stream.owed.end(b"")
+                self._owing.append(stream)  # the note tells of that line until it is written
         else:
             self._output.end_line(stream.source)
 

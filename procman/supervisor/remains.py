@@ -15,11 +15,12 @@ from procman.core.model import DynoName
 from procman.logs.formats import Source
 from procman.logs.splitter import LineSplitter
 from procman.logs.store import LogStore
-from procman.supervisor.ends import EXIT, OWED, STREAMS, open_fifo
+from procman.supervisor.ends import STREAMS, open_fifo, remove
 from procman.supervisor.home import Home
 from procman.supervisor.owed import Witness
 
-PIPE = re.compile(r"(.+)\.(\d+)(?:@(\d+))?\.\d+\.(\w+)")  # as ``LocalProcesses`` calls them: type, number, run, stream
+# As ``LocalProcesses`` calls them: type, number, generation, run, stream.
+PIPE = re.compile(r"(.+)\.(\d+)(?:@(\d+))?\.\d+\+*\.(\w+)")
 
 
 class Remainder(NamedTuple):
@@ -49,8 +50,7 @@ class Remains:
             except OSError:
                 pass  # where there is no room for a note, there is none for lines
             os.close(each.fd)
-            for path in (each.path, each.path + EXIT, each.path + OWED):
-                remove(path)
+            remove([each.path])
         witness.close()
         store.close()
 
@@ -101,11 +101,3 @@ def look(fd: int, witness: Witness) -> bytes:
         return witness.look(fd)
     except BlockingIOError:
         return b""
-
-
-def remove(path: str) -> None:
-    """If it is there."""
-    try:
-        os.unlink(path)
-    except OSError:
-        return

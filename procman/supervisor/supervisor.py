@@ -293,8 +293,8 @@ class Supervisor:
         for child in empty:
             del self._ending[child.dyno]
             del self._children[child.dyno]
-            self._pump.drain(self._streams.pop(child), close=True)
-            self.processes.clear(child)  # not sooner: until then, whoever comes after us would find it in its pipe
+            # Its pipes go no sooner: until then, whoever comes after us would find what it wrote in them.
+            self._pump.drain(self._streams.pop(child), lambda child=child: self.processes.clear(child))  # type: ignore[misc]
         for child in empty:
             for action in self.on_emptied:
                 action(child)
