@@ -37,13 +37,11 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## Measure against the peers that are installed
-	@mkdir -p .bench && cp benchmarks/npm/package.json .bench/
-	@npm install --silent --no-audit --no-fund --prefix .bench || echo 'MISSING: the peers from npm could not be installed'
+bench: $(STAMP)  ## Install the peers into .bench/, measure beside them, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-bench-check: $(STAMP)  ## Measure again: fail if a ratio fell by more than a quarter
-	$(BIN)/python -m benchmarks --check $(if $(SHORT),--short --bin $(BIN))
+bench-check: $(STAMP)  ## Measure again: fail if a row's ratios fell by more than a quarter; SHORT=1: a blunder, in seconds
+	$(BIN)/python -m benchmarks --check $(if $(SHORT),--short --peers honcho --bin $(BIN))
 
 SCHEDULES ?= 100000
 simulate: $(STAMP)  ## Play the supervisor through random schedules of faults on a fake kernel
@@ -55,4 +53,4 @@ $(STAMP): pyproject.toml sample_app/requirements.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+MARK = "PROCMAN_BENCH"
+
 
 class App(NamedTuple):
     """``count`` dynos, each the shell text ``command``, in the folder ``root``.
@@ -63,4 +65,13 @@ def environment(root: Path) -> dict[str, str]:
         "PM2_HOME": f"{root}/pm2",
         "FOREVER_ROOT": f"{root}/forever",
         "OVERMIND_SOCKET": f"{root}/overmind.sock",
+        MARK: str(root),
     }
+
+
+def has_environment(pid: int, root: Path) -> bool:
+    """Whether a process was born in it, however far it is from the manager by now."""
+    try:
+        return f"{MARK}={root}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False

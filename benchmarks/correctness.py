@@ -85,4 +85,5 @@ def last_words(manager: Manager) -> bool:
         with Formation(manager, command, EXITS, stdout=log.fileno()) as formation:
             formation.births(EXITS)
             time.sleep(0.2)  # each has got from its report to its wait
+            formation.stop()
         return os.pread(log.fileno(), 1 << 20, 0).count(b"words-42") == EXITS

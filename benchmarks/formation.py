@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.apps import App, environment
+from benchmarks.apps import App, environment, has_environment
 from benchmarks.kernel import Ending, descendants
 from benchmarks.peers import Manager
 from benchmarks.terminal import Terminal
@@ -27,7 +27,7 @@ STOP_S = 12.0  # for one to stop; procman's own limit is 10 s, its peers' 5 s
 
 
 class Formation:
-    """Starts ``manager`` on ``count`` dynos of ``command``; at the end none of its processes is left.
+    """Starts ``manager`` on ``count`` dynos of ``command``; at the end all of its processes are killed that live.
 
     ``stdout``: a descriptor for the manager's output (default: nowhere). ``apart``, ``restart``: see ``App``.
     ``strays``: how many processes the manager itself left behind.
@@ -77,7 +77,8 @@ class Formation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
+        if self.process.returncode is None:
+            self._kill(descendants(self.pid))
         os.close(self._roll)
         os.close(self._complaints)
         if self._gate is not None:
@@ -111,31 +112,35 @@ class Formation:
 
     def stop(self) -> float:
         """End the manager as a user would; seconds until it and all that it ran had gone. Then end whatever is left."""
-        if self.process.returncode is not None:
-            return 0.0
         family = descendants(self.pid)
-        known = {(process.pid, process.start) for process in family}
         with Ending([self.pid, *(process.pid for process in family)]) as ending:
             began = time.perf_counter()
             self.process.send_signal(self._manager.stop)
             ended = ending.wait(self.pid, STOP_S)
         if ended is None:
             print(f"{self._manager.name} did not stop within {STOP_S:.0f} s", file=sys.stderr)
-            self.process.kill()
             ended = time.perf_counter()
-        self.process.wait()
-        left = self._left(known)
-        self.strays = len(left)
-        while left:  # again: a shell that loops starts one more before its own turn comes
-            for process in left:
-                signal_process(process, signal.SIGKILL)
-            left = self._left(known)
+        self.strays = self._kill(family)
         return ended - began
 
+    def _kill(self, family: list[Process]) -> int:
+        """Make an end of the manager and its family; how many of them still lived."""
+        self.process.kill()
+        self.process.wait()
+        known = {(process.pid, process.start) for process in family}
+        left = self._left(known)
+        found = len(left)
+        while left:  # again: a shell that loops starts one more before its own turn comes
+            for process in sorted(left, key=lambda process: process.start):  # helpers before the dynos they restart
+                signal_process(process, signal.SIGKILL)
+            left = self._left(known)
+        return found
+
     def _left(self, known: set[tuple[int, int]]) -> list[Process]:
-        """Who still lives of those known, or in the manager's session."""
+        """Who still lives of those known, in the manager's session, or with its environment."""
         return [
             row
             for row in snapshot().rows.values()
-            if row.alive and (row.session == self.pid or (row.pid, row.start) in known)
+            if row.alive
+            and (row.session == self.pid or (row.pid, row.start) in known or has_environment(row.pid, self.root))
         ]
