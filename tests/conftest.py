@@ -23,6 +23,18 @@ def pytest_addoption(parser):
     parser.addoption("--update-transcripts", action="store_true", help="rewrite tests/transcripts from the engine")
 
 
+# What takes longest begins first: else one worker is left with it at the end, and the others have nothing to do.
+LONGEST = (
+    "test_heroku_client.py", "test_server_survival.py", "test_chaos.py", "test_buildpacks_python.py",
+    "test_deploy_pushes.py", "test_zero_downtime.py", "test_heroku_client_dynos.py", "test_adoption.py",
+    "test_server_codes.py", "test_buildpacks_nodejs.py", "test_deploy_disk.py", "test_simulator.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture
 def workshop(tmp_path) -> Iterator[Workshop]:
     """A directory to run procman in; after the test nothing of it may live."""
