@@ -281,3 +281,39 @@ def test_a_server_whose_operator_did_not_say_so_goes_nowhere_on_its_own_host(wor
         server.close()
     unit = workshop.call("server", "install", "--print", "--allow-local-addresses").stdout
     assert " --allow-local-addresses" in unit
+
+
+def as_user(uid: int, deed) -> str:
+    """What ``deed`` says, in a process of another user."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setresuid(uid, uid, uid)
+            os.write(write, deed().encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, encoding="utf-8") as file:
+        said = file.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_a_user_of_this_host_who_guesses_passwords_locks_nobody_else_out(server):
+    server.start()
+    server.call("PATCH", "/account", {"new_password": "correct horse"})
+    owner = server.call("GET", "/account")["email"]
+
+    eve = server.client(headers={}, auth=(owner, "guess"))
+
+    def guess() -> str:
+        answers = [eve.post("/oauth/authorizations") for _ in range(11)]
+        return " ".join(str(answer.status_code) for answer in answers) + " " + answers[-1].headers["Retry-After"]
+
+    *statuses, seconds = as_user(40_000, guess).split()
+    assert statuses == ["401"] * 10 + ["429"]
+    assert int(seconds) in range(1, 31)
+    with server.client(headers={}, auth=(owner, "correct horse")) as client:
+        assert client.post("/oauth/authorizations").status_code == 201
