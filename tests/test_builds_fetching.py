@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from procman import reach
 from procman.builds import buildpack
 from procman.builds.checkout import materialise
 from procman.builds.request import Limits
@@ -153,6 +154,38 @@ def test_a_password_in_the_address_is_never_shown(tmp_path):
         buildpack.obtain("http://me:hunter22@127.0.0.1:9/x.git", str(tmp_path), 1, HERE)
     assert "hunter22" not in refused.value.what
     assert "http://127.0.0.1:9/x.git" in refused.value.what
+
+
+class Moved(HttpBackend):
+    """A repository that has moved: what was ``old.git`` is ``pack.git`` now."""
+
+    def run_cgi(self):
+        self.server.paths.append(self.path)
+        if not self.path.startswith("/old.git/"):
+            return super().run_cgi()
+        self.send_response(301)
+        self.send_header("Location", self.path.replace("/old.git/", "/pack.git/"))
+        self.end_headers()
+        return None
+
+    do_GET = do_POST = run_cgi  # noqa: N815
+
+
+def test_git_goes_to_the_address_that_was_judged_and_to_where_a_repository_has_moved(origin, tmp_path, monkeypatch):
+    asked = []
+
+    def look_up(host, port, flags=0):
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(reach, "look_up", look_up)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Moved)
+    server.base, server.paths = str(origin.parent), []
+    with serving(server):
+        url = f"http://packs.invalid:{server.server_port}/old.git"  # a name that no resolver knows, git's neither
+        assert language(buildpack.obtain(url, str(tmp_path), 1, HERE)) == "Two"
+    assert set(asked) == {"packs.invalid"}
+    assert [path for path in server.paths if path.startswith("/old.git/")] == [server.paths[0]]
 
 
 def test_a_tarball_and_a_folder_are_buildpacks_too(origin, tmp_path):
