@@ -47,8 +47,9 @@ def test_what_a_dyno_writes_is_its_own(ground, way):
 def test_two_dynos_see_nothing_of_each_other(ground, way):
     ground.write({"file": "slug\n"})
     places = f"/tmp /var/tmp /dev/shm {MOUNT}"
-    write = f"for at in {places}; do echo first >$at/of-the-first; done; echo written; read go"
-    look = f"ls {places} | grep -c of-the-first; id -u"
+    name = f"of-test-{os.getpid()}"
+    write = f"for at in {places}; do echo first >$at/{name}; done; echo written; read go"
+    look = f"ls {places} | grep -c {name}; id -u"
 
     def deed():
         first = ground.start(permit(ground, way), write)
@@ -60,7 +61,7 @@ def test_two_dynos_see_nothing_of_each_other(ground, way):
     second, first = ground.as_user(deed)
     assert second == [0, f"0\n{ground.uid}\n"]
     assert first[0] == 0
-    assert not os.path.exists("/tmp/of-the-first") and not os.path.exists("/dev/shm/of-the-first")
+    assert not any(os.path.exists(f"{place}/{name}") for place in ("/tmp", "/dev/shm"))
 
 
 def test_a_temporary_folder_is_open_to_all_and_sticky(ground):
@@ -112,9 +113,10 @@ def test_nothing_can_be_gained(ground, way):
 
 
 def test_mounts_cannot_be_undone_by_the_dyno(ground):
-    ended = ground.run(ground.require(), f"umount {MOUNT} /tmp; touch {MOUNT}/still /tmp/mine; ls {MOUNT}")
+    mine = f"/tmp/of-test-{os.getpid()}"
+    ended = ground.run(ground.require(), f"umount {MOUNT} /tmp; touch {MOUNT}/still {mine}; ls {MOUNT}")
     assert ended.status == 0
-    assert "still" in ended.output and not os.path.exists(f"{MOUNT}/still") and not os.path.exists("/tmp/mine")
+    assert "still" in ended.output and not os.path.exists(f"{MOUNT}/still") and not os.path.exists(mine)
 
 
 @pytest.mark.parametrize("way", ALL)
