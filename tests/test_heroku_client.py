@@ -78,7 +78,7 @@ def test_there_are_enough_commands():
 
 
 @pytest.mark.slow  # about a second of CPU a command
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", SESSIONS, ids=lambda path: path.stem)
 def test_the_client_says_and_ends_as_before(path, played, request):
     if request.config.getoption("update_transcripts"):

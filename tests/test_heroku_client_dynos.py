@@ -19,7 +19,7 @@ from tests.harness import DEADLINE_S, Workshop, free_port
 from tests.heroku_client import Client
 from tests.platform_server import WAIT, WEB, PlatformServer, poll
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a real server, and a second of CPU a command
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a real server, and a second of CPU a command
 PASSWORD = "correct horse"
 _homes = itertools.count()
 

@@ -139,7 +139,7 @@ def start_bystander(server: PlatformServer) -> dict[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_killed_at_random_points_of_a_session_the_server_always_finds_what_runs(server):
     bystander = start_bystander(server)
     assert len(bystander) == 4
