@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from procman.control.connection import Connection
-from procman.control.protocol import Message
+from procman.control.protocol import Message, refusal
 from procman.core.model import DynoName
+from procman.core.plan import Plan
 
 
 class Waiting(NamedTuple):
@@ -16,12 +17,17 @@ class Waiting(NamedTuple):
 
 
 class RolloutClients:
-    """Those who have joined the rollout that is going on, and those who wait for a check of their own."""
+    """Those who have joined the rollout that is going on, or wait for the next, or for a check of their own.
+
+    ``next``: the plan to be rolled out when what was abandoned for it has gone.
+    """
 
     def __init__(self) -> None:
         self._joined: list[Connection] = []
         self._told: dict[Connection, int] = {}  # how many dynos each has heard of
         self._waiting: list[Waiting] = []
+        self.next: Plan | None = None
+        self._queued: list[Connection] = []  # for it
 
     def join(self, *connections: Connection) -> None:
         """They wait for the rollout."""
@@ -39,6 +45,24 @@ class RolloutClients:
         joined, self._joined, self._told = self._joined, [], {}
         for connection in joined:
             connection.finish(answer)
+
+    def queue(self, plan: Plan, connection: Connection) -> None:
+        """This plan is the next; who waited for another hears that it never will be."""
+        if self.next and self.next.generation != plan.generation:
+            self.refuse_next(f"generation {plan.generation} was applied")
+        self.next = plan
+        self._queued.append(connection)
+
+    def take_next(self) -> list[Connection]:
+        """It is the next no more: who has waited for it."""
+        self.next, queued, self._queued = None, self._queued, []
+        return queued
+
+    def refuse_next(self, why: str) -> None:
+        """It will not be rolled out."""
+        if plan := self.next:
+            for connection in self.take_next():
+                connection.finish(refusal(f"cannot apply generation {plan.generation}: {why}"))
 
     def wait(self, connection: Connection, check: Callable[[], Message | None]) -> None:
         """It is answered when ``check`` has something to answer: now, or when ``look_again`` finds it so."""

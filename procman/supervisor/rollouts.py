@@ -36,7 +36,6 @@ class Rollouts:
         self._proof = Proof(supervisor, app)
         self._rollout: Rollout | None = None
         self._clients = RolloutClients()
-        self._next: tuple[Plan, list[Connection]] | None = None  # when what is abandoned has gone
         self._seen = -1  # events of the supervisor
         supervisor.loop.on_deadline(self._deadline, lambda now: self.turn())
         supervisor.after_turn.append(self.turn)
@@ -46,16 +45,17 @@ class Rollouts:
     def apply(self, request: Message, connection: Connection) -> None:
         """Read the plan again and make it true."""
         plan = self._app.read()
-        newest = self._next[0].generation if self._next else self._app.newest.generation
+        later = self._clients.next
+        newest = later.generation if later else self._app.newest.generation
         if plan.generation < newest:
             raise ProcmanError(f"cannot apply generation {plan.generation}: {newest} is newer")
-        if self._next:
-            self._queue(plan, connection)
+        if later:
+            self._clients.queue(plan, connection)
         elif plan.generation == newest:
             self._apply_again(plan, connection)
         elif self._rollout and not self._rollout.is_over:
             self._perform(self._rollout.abandon(f"generation {plan.generation} was applied"))
-            self._queue(plan, connection)
+            self._clients.queue(plan, connection)
         else:
             self._begin(plan, [connection])
         self.turn()
@@ -81,8 +81,8 @@ class Rollouts:
         engine = self._supervisor.engine
         if generation == self.settled and generation in engine.formations:
             raise ProcmanError(f"cannot abandon generation {generation}: it is in use")
-        if self._next and self._next[0].generation == generation:
-            self._refuse_next(f"generation {generation} was abandoned")
+        if self._clients.next and self._clients.next.generation == generation:
+            self._clients.refuse_next(f"generation {generation} was abandoned")
         elif self._rollout and self._rollout.generation == generation:
             self._perform(self._rollout.abandon("it was abandoned"))
         elif generation in engine.formations:
@@ -119,7 +119,8 @@ class Rollouts:
         """Look at the dynos again, and answer whoever waits. Called after every turn of the loop."""
         rollout, engine = self._rollout, self._supervisor.engine
         if engine.closing:
-            self._end_all(refusal("the app was shut down meanwhile"))
+            self._clients.refuse_next("the app was shut down")
+            self._clients.end(refusal("the app was shut down meanwhile"))
             return
         if (rollout is None or rollout.is_over) and self._seen == self._supervisor.events:
             return
@@ -211,9 +212,8 @@ class Rollouts:
             self._rollout = None
             self._app.withdraw(rollout.generation)
         self._proof.begin(None)
-        if self._next:
-            (plan, connections), self._next = self._next, None
-            self._begin(plan, connections)
+        if plan := self._clients.next:
+            self._begin(plan, self._clients.take_next())
 
     def _started(self, generation: int, runs: dict[DynoName, int], gone: list[DynoName]) -> Message | None:
         """Whether those that are to come have a process, or have had one, and those that are to go have gone."""
@@ -245,25 +245,6 @@ class Rollouts:
         if generation != self.settled:
             self.settled = generation
             self._on_settled(generation)
-
-    def _queue(self, plan: Plan, connection: Connection) -> None:
-        if self._next and self._next[0].generation == plan.generation:
-            self._next = (plan, [*self._next[1], connection])
-            return
-        if self._next:
-            self._refuse_next(f"generation {plan.generation} was applied")
-        self._next = (plan, [connection])
-
-    def _refuse_next(self, why: str) -> None:
-        if self._next:
-            (plan, connections), self._next = self._next, None
-            for connection in connections:
-                connection.finish(refusal(f"cannot apply generation {plan.generation}: {why}"))
-
-    def _end_all(self, answer: Message) -> None:
-        self._refuse_next("the app was shut down")
-        self._clients.end(answer)
-
 
 def is_another(before: Plan, after: Plan, process_type: str) -> bool:
     """Whether the dynos of a type are not what they were: another command, size or check."""
