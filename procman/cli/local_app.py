@@ -110,6 +110,8 @@ class LocalApp:
 
     def facts(self) -> Mapping[str, Any]:
         """What is said of the formation as a whole."""
+        from procman.supervisor.status import log_facts  # no start needs it
+
         return {**self.said, "log": log_facts(self.scribe, self.store)}
 
     def log_position(self) -> Sequence[int]:
@@ -194,14 +196,6 @@ class LocalApp:
         # What has none is the same as to programs that knew of none.
         held = [found for found in (bounds if any(bounds) else None, self.checks(dyno)) if found]
         return self._texts[process_type], dict(self._base), self.port(dyno), *held
-
-
-def log_facts(scribe: Scribe | None, store: LogStore | None) -> dict[str, Any]:
-    """What is said of the log's writing: bytes that wait for the disk, and the gap that it will have to tell of."""
-    if not scribe or not store:
-        return {}
-    waiting, lines, size, why = scribe.losses(store.lost_lines, store.lost_bytes, store.trouble)
-    return {"waiting": waiting, "lost_lines": lines, "lost_bytes": size, "trouble": why if lines else ""}
 
 
 def working_directory() -> str:

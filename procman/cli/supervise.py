@@ -34,6 +34,7 @@ from procman.supervisor.rollouts import Rollouts
 from procman.supervisor.served_app import ServedApp, formation_of, read_plan
 from procman.supervisor.starter_probe import capabilities
 from procman.supervisor.states import States
+from procman.supervisor.status import log_facts
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, token_of
 from procman.supervisor.upgrade import Upgrade
@@ -109,7 +110,7 @@ def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
     loop.watch(scribe.fileno(), scribe.heed)
     output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)), store=scribe)
     app, quarters, found, pipes = look_around(home, last, baggage, output)
-    app.store = store
+    app.store, app.log = store, lambda: log_facts(scribe, store)
     guard = baggage["guard"] if baggage else None
     arrived = baggage["app"].get("notices", ()) if baggage else ()
     checkups = Checkups(app.checks, quarters.notices, quarters.beside, arrived)

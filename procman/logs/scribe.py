@@ -100,10 +100,17 @@ class Scribe:
         self._tell_losses()
         self._hand_over(lambda: keeper.append(source, data, wall), len(data) + NOTE)
 
-    def do(self, task: Task) -> None:
-        """Have something small done on the disk; dropped where nothing fits any more."""
-        if self._has_room(NOTE):
-            self._hand_over(task, NOTE)
+    @property
+    def stalls(self) -> bool:
+        """Whether the disk takes nothing at present."""
+        return self._stalled and bool(self._tasks)
+
+    def do(self, task: Task, size: int = 0) -> bool:
+        """Have something done on the disk that holds so many bytes; False where nothing fits any more."""
+        if not self._has_room(size + NOTE):
+            return False
+        self._hand_over(task, size + NOTE)
+        return True
 
     def losses(self, lines: int = 0, size: int = 0, why: str = "") -> Losses:
         """How it goes, with what the keeper counts itself."""

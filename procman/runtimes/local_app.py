@@ -1,6 +1,7 @@
 """One app on this host: its plan, its dynos as last told, its one-off dynos."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from procman.runtimes.local_surroundings import Surroundings
 
 LOST = 1  # exit status of a one-off dyno whose end nobody saw
 ENDS = 1000  # one-off dynos whose end is remembered
+log = logging.getLogger(__name__)
 
 
 class LocalApp:
@@ -40,6 +42,7 @@ class LocalApp:
         self._ends: dict[str, asyncio.Future[int]] = {}  # by one-off dyno
         self._seen: set[str] = set()  # one-off dynos that were told of
         self._errands: set[asyncio.Task[Any]] = set()
+        self._log_trouble = ""
 
     # -- plans ----------------------------------------------------------------------------------------------
 
@@ -182,6 +185,10 @@ class LocalApp:
         for name in self._seen - present.keys():
             self._note_end(name, LOST)
         self._seen = {name for name, dyno in present.items() if dyno.state != "complete"}
+        trouble = str(message.get("log", ""))
+        if trouble and trouble != self._log_trouble:
+            log.warning("app=%s the log of its dynos waits or lacks lines: %s", self._app_id, trouble)
+        self._log_trouble = trouble
         self._changed(self._app_id)
 
     def _note_end(self, name: str, status: int) -> None:

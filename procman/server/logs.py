@@ -33,11 +33,16 @@ class Bell(News):
             leave()
 
 
+def soon(work: Callable[[], None]) -> None:
+    """In the next turn of the loop."""
+    asyncio.get_running_loop().call_soon(work)
+
+
 class AppLogs:
     """By app id: the two stores and the bell. The server's own lines are written here (``platform.host.AppLog``)."""
 
     def __init__(self, layout: Layout, listen: Listen) -> None:
-        self.own = ServerLog(layout.path("logs"), self.tell)
+        self.own = ServerLog(layout.path("logs"), self.tell, soon=soon)
         self._layout = layout
         self._listen = listen
         self._logs: dict[str, AppLog] = {}

@@ -35,7 +35,7 @@ class OneOff(NamedTuple):
 
 class ServedApp:
     """One app. ``plans``: those of the generations that there are. ``trial``: the generation that has to prove itself,
-    so that a dyno of it is not tried again.
+    so that a dyno of it is not tried again. ``log``: how the writing of its log goes.
     """
 
     def __init__(self, folder: str, plan: Plan, quarters: Quarters, taken: Callable[[], Collection[int]]) -> None:
@@ -46,6 +46,7 @@ class ServedApp:
         self.ports = PortBook(*plan.ports, taken)
         self.said: dict[str, Any] = {}
         self.store: LogStore | None = None
+        self.log: Callable[[], Mapping[str, Any]] = dict
         self._quarters = quarters
         self.admit(plan)
 
@@ -200,7 +201,7 @@ class ServedApp:
 
     def facts(self) -> Mapping[str, Any]:
         """What is said of the formation as a whole."""
-        return {**self.said, "generation": self.newest.generation}
+        return {**self.said, "generation": self.newest.generation, "log": self.log()}
 
     def log_position(self) -> Sequence[int]:
         """Where the log's next line will stand."""

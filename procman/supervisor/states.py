@@ -35,6 +35,7 @@ class States:
         self._followers: dict[Connection, Follower] = {}
         self._ended: list[tuple[Dyno, Row]] = []  # one-off dynos, and what was known of them while they were there
         self._seen = -1
+        self._trouble = ""
         self._epoch = epoch(supervisor.now)  # a clock that jumps shall not make every dyno seem another
         supervisor.on_emptied.append(self._note)
         supervisor.after_turn.append(self._turn)
@@ -54,9 +55,10 @@ class States:
 
     def _turn(self) -> None:
         behind = any(follower.ended for follower in self._followers.values())
-        if self._seen == self._supervisor.events and not behind:
+        trouble = self._log_trouble()
+        if self._seen == self._supervisor.events and self._trouble == trouble and not behind:
             return
-        self._seen = self._supervisor.events
+        self._seen, self._trouble = self._supervisor.events, trouble
         ended = [{**row, **self._passing(dyno), "pid": None} for dyno, row in self._ended]
         self._ended = []
         if not self._followers:
@@ -83,7 +85,16 @@ class States:
         settled = self._rollouts.settled
         known = settled is not None and settled in self._supervisor.engine.formations
         generation = settled if known else self._app.newest.generation
-        return {"version": __version__, "generation": generation, "dynos": self.rows()}
+        return {
+            "version": __version__,
+            "generation": generation,
+            "log": self._log_trouble(),
+            "dynos": self.rows(),
+        }
+
+    def _log_trouble(self) -> str:
+        """Why the log lacks lines, or waits; "" if it does not."""
+        return str(self._app.log().get("trouble", ""))
 
     def _note(self, child: Child) -> None:
         """The last that is known of a one-off dyno."""

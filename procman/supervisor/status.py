@@ -5,6 +5,8 @@ import time
 
 from procman.core.dyno import Dyno, State
 from procman.core.restart import NEVER
+from procman.logs.scribe import SLOW, Scribe
+from procman.logs.store import LogStore
 from procman.supervisor.processes import Child, Command
 from procman.supervisor.proctable import Table, snapshot
 from procman.typed import Any, Mapping
@@ -49,3 +51,12 @@ def rows(
     """Every dyno, in the order of the formation."""
     table = snapshot()
     return [row_of(dyno, commands.get(name), children.get(name), now, table) for name, dyno in dynos.items()]
+
+
+def log_facts(scribe: Scribe | None, store: LogStore | None) -> dict[str, Any]:
+    """What is said of the log's writing: bytes that wait for the disk, and the gap that it will have to tell of."""
+    if not scribe or not store:
+        return {}
+    waiting, lines, size, why = scribe.losses(store.lost_lines, store.lost_bytes, store.trouble)
+    trouble = why if lines else SLOW if scribe.stalls else ""
+    return {"waiting": waiting, "lost_lines": lines, "lost_bytes": size, "trouble": trouble}

@@ -10,7 +10,6 @@ from typing import Any
 from procman.cli.chain import end_with, end_with_npm
 from procman.cli.environment import shell
 from procman.cli.forever.program import Program
-from procman.cli.local_app import log_facts
 from procman.cli.process import guard_descriptors, remember
 from procman.core.engine import Engine
 from procman.core.model import DynoName, Exit, Profile
@@ -25,6 +24,7 @@ from procman.logs.store import LogStore
 from procman.supervisor.home import Home
 from procman.supervisor.loop import Loop
 from procman.supervisor.processes import Child, Command, LocalProcesses
+from procman.supervisor.status import log_facts
 from procman.supervisor.supervisor import Plan, Supervisor
 from procman.supervisor.sweep import identity, token_of
 
