@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from procman.platform.layout import Layout
-from procman.server.doctor import of_data, of_formations
+from procman.server.doctor import of_data, of_formations, of_git
 from procman.store.database import Database
 
 
@@ -27,6 +27,17 @@ def test_nothing_is_wrong_with_a_new_one_and_nothing_is_made(layout):
     before = sorted(os.listdir(layout.data))
     assert findings(layout) == []
     assert sorted(os.listdir(layout.data)) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "old"), [("git version 2.34.1", True), ("git version 2.39.5 (Apple Git-154)", False), ("odd", False)]
+)
+def test_a_git_that_looks_names_up_again(tmp_path, monkeypatch, said, old):
+    (tmp_path / "git").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    what = "git is 2.34: before 2.37 it looks up again where buildpacks and submodules are"
+    assert [(finding.severity, finding.what) for finding in of_git()] == [("warning", what)] * old
 
 
 def test_a_secret_that_others_may_read(layout):

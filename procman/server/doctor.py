@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -24,6 +25,7 @@ from procman.supervisor.starter_isolation import Way
 from procman.supervisor.starter_probe import capabilities
 
 LEAST_FREE = 1 << 30  # bytes
+PINNED_GIT = (2, 37)  # from here on it knows http.curloptResolve, see builds/git_remote.py
 SOON_S = 30 * 24 * 3600
 SECRETS = ("procman.db", "owner.key", "tls/ca.key", "tls/server.key")
 
@@ -49,6 +51,7 @@ def of_host() -> Iterator[Finding]:
     for program, why in (("git", "git push"), ("openssl", "TLS certificates")):
         if not shutil.which(program):
             yield Finding("error", f"there is no {program}, which {why} needs", f"apt-get install {program}")
+    yield from of_git()
     try:
         find_binary()
     except ProcmanError as error:
@@ -60,6 +63,17 @@ def of_host() -> Iterator[Finding]:
         yield Finding("warning", isolation.words(), hint)
     if not os.path.isdir(cgroups.ROOT):
         yield Finding("warning", f"there are no control groups at {cgroups.ROOT}", "memory is sampled instead")
+
+
+def of_git() -> Iterator[Finding]:
+    """Whether git can be told which address to go to."""
+    if not (program := shutil.which("git")):
+        return
+    said = subprocess.run([program, "version"], capture_output=True, text=True, errors="replace", check=False).stdout
+    found = re.search(r"(\d+)\.(\d+)", said)
+    if found and (int(found[1]), int(found[2])) < PINNED_GIT:
+        what = f"git is {found[0]}: before 2.37 it looks up again where buildpacks and submodules are"
+        yield Finding("warning", what, "docs/server.md#where-users-may-send-it")
 
 
 def of_formations(apps: str) -> Iterator[Finding]:
