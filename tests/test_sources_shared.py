@@ -61,6 +61,32 @@ def test_a_push_and_another_user_wait_for_nobody_elses_slow_downloads(tmp_path):
     play(tmp_path, scenario)
 
 
+def test_a_build_that_is_cancelled_while_its_source_comes_ends_at_once_and_keeps_its_share(tmp_path):
+    async def scenario(platform, client):
+        gate = Gate()
+        for name in ("slow-1", "slow-2", "later"):
+            await make_app(platform, client, name)
+        apps = {app.name: app for app in await platform.db.run(tables.apps.find)}
+        try:
+            builds = []
+            for name in ("slow-1", "slow-2", "later"):
+                build, run = await platform.host.builds.start(platform.owner, apps[name], gate.order(name))
+                builds.append((build, run))
+            assert {await gate.begun.get(), await gate.begun.get()} == {"slow-1", "slow-2"}
+            build, run = builds[0]
+            answer = await client.delete(f"/apps/slow-1/builds/{build.id}")
+            assert answer.is_success, answer.text
+            assert not (await run.done).ok
+            assert (await client.delete("/apps/slow-2")).is_success
+            assert gate.begun.empty()  # both threads are still busy with what nobody wants
+        finally:
+            gate.opened.set()
+        assert await gate.begun.get() == "later"
+        await builds[2][1].done
+
+    play(tmp_path, scenario)
+
+
 def test_whoever_gives_up_waiting_leaves_his_share_to_the_next():
     async def scenario():
         threads, opened = Threads("test", 4, 1), threading.Event()

@@ -122,7 +122,7 @@ class BuildRun:
         source = os.path.join(self._work, "source")
         await slug_collection.make_room(host)
         await asyncio.to_thread(os.makedirs, source, 0o711)
-        notes = await bring(source)
+        notes = await self._unless_cancelled(bring(source))
         self.write(*(f" ~     {note}" for note in notes))
         env = await host.db.run(lambda tx: config_vars(tx, self.app.id))
         request = self._request(source, env)
@@ -139,6 +139,18 @@ class BuildRun:
             self._process.send_signal(signal.SIGTERM)
         await self._copy(self._process, Masker(env.values()))
         return read_result(request.work)
+
+    async def _unless_cancelled(self, work: Awaitable[Sequence[str]]) -> Sequence[str]:
+        """What comes of it. Raises ProcmanError at once when the build is cancelled: a thread may go on for a while."""
+        coming, end = asyncio.ensure_future(work), asyncio.ensure_future(self._cancelled.wait())
+        try:
+            await asyncio.wait((coming, end), return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                raise ProcmanError(CANCELLED)
+            return coming.result()
+        finally:
+            coming.cancel()
+            end.cancel()
 
     def _request(self, source: str, env: dict[str, str]) -> BuildRequest:
         """What the builder is asked for."""

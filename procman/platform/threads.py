@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -24,8 +24,15 @@ class Threads:
 
     async def run_for(self, customer: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same, in the customer's share: whoever has filled his own waits for himself, and nobody else for him."""
-        share = self._shares.get(customer)
+        loop, share = asyncio.get_running_loop(), self._shares.get(customer)
         if share is None:
             share = self._shares[customer] = asyncio.Semaphore(self._share)
-        async with share:
-            return await self.run(work, *args, **kwargs)
+        await share.acquire()
+
+        def leave(_: Future[T]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(share.release)
+
+        future = self._pool.submit(work, *args, **kwargs)
+        future.add_done_callback(leave)  # not before the thread is free, also when nobody waits for it any more
+        return await asyncio.wrap_future(future)
