@@ -19,7 +19,7 @@ from procman.logs.drain_url import parse_url
 from procman.platform import build_sources
 from procman.reach import AddressRefused, Reach, kind_of
 from tests.api_cases import make_app, play, tarball
-from tests.test_api_webhooks import listening, until
+from tests.test_api_webhooks import listening
 from tests.test_builds_checkout import FEW, Repository, check_out, module
 
 NAME = "rebound.example"
@@ -236,7 +236,7 @@ def test_a_webhook_whose_name_leads_to_this_host_is_not_called(tmp_path, rebound
                 found = (await client.get("/apps/demo/webhook-deliveries")).json()
                 return next((each for each in found if each["status"] == "failed"), None)
 
-            delivery = await until(failed)
+            delivery = await platform.db.until(failed)
             assert delivery["webhook"]["id"] == hook["id"]
             assert delivery["last_attempt"]["error_class"] == "AddressRefused"
             assert receiver.requests.empty()
