@@ -4,6 +4,8 @@ import select
 import signal
 import threading
 
+import pytest
+
 from procman.core.model import DynoName
 from procman.logs.formats import Source
 from procman.logs.scribe import NOTE, REST_S, Scribe
@@ -203,3 +205,57 @@ def test_the_loop_is_told_once_of_a_batch_that_nobody_waited_for():
     wait_for_news(scribe)
     scribe.settle()
     assert not select.select([scribe.fileno()], [], [], 0)[0], "a loop that is told whenever it looks never rests"
+
+
+def test_what_the_loop_lends_is_done_by_the_thread_and_written_when_it_is_back():
+    disk, threads = Disk(), []
+    scribe = Scribe(disk, patience=DEADLINE_S)
+
+    def work() -> None:
+        for number in range(3):
+            scribe.append(WEB, b"%d\n" % number, 0.0)
+            scribe.settle()
+            threads.append((threading.get_ident(), disk.kept[-1]))
+
+    assert scribe.lend(work)
+    assert [text for _, text in threads] == [b"0\n", b"1\n", b"2\n"]
+    assert threading.get_ident() not in {thread for thread, _ in threads}
+    assert not scribe.waiting
+
+
+def test_the_loop_takes_back_what_it_lent_when_the_disk_stalls():
+    disk, done = Disk(), []
+    disk.free.clear()
+
+    def work(number: int) -> None:
+        scribe.append(WEB, b"%d\n" % number, 0.0)
+        done.append(f"read {number}")
+        scribe.settle()
+        done.append(f"shown {number}")
+
+    while not done:  # else the thread had not begun, and never will
+        scribe = Scribe(disk, patience=0.001, clock=FakeClock().now)
+        assert not scribe.lend(lambda: work(1))
+    assert done == ["read 1"]
+    assert scribe.lend(lambda: work(2)), "the thread hangs: it is done here"
+    assert done == ["read 1", "read 2", "shown 2"]
+    disk.free.set()
+    wait_for_news(scribe)
+    assert disk.kept == [b"1\n", b"2\n"]
+    assert done == ["read 1", "read 2", "shown 2"], "the thread went on with what was not its own any more"
+    assert not scribe.waiting
+
+
+def test_what_was_lent_and_not_begun_is_not_done_later():
+    disk, done = Disk(), []
+    scribe = Scribe(disk, patience=0.0, clock=FakeClock().now, start=lambda work, arguments: None)
+    assert not scribe.lend(lambda: done.append("too late"))
+    scribe._empty()
+    assert done == []
+
+
+def test_a_mistake_in_what_was_lent_is_the_lenders():
+    scribe = Scribe(Disk(), patience=DEADLINE_S)
+    with pytest.raises(ZeroDivisionError):
+        scribe.lend(lambda: 1 / 0)
+    assert scribe.lend(lambda: None)

@@ -15,6 +15,9 @@ class Store(Protocol):
     def append(self, source: Source, data: bytes, wall: float) -> None:
         """Whole lines, each with its newline. ``wall``: seconds since the epoch. Raises nothing."""
 
+    def lend(self, work: Callable[[], None]) -> bool:
+        """Have ``work`` done; False where it came no further than to its ``settle``, or did not begin."""
+
     def settle(self) -> None:
         """Have all of it written that can be written in a moment."""
 
@@ -64,6 +67,13 @@ class Output:
                 self.store.append(source, self._begun.pop(source) + b"\n", wall)
         if not (source.dyno and source.dyno.process_type in self.quiet):
             self._sink_of(source).put(self.format.partial(source, data, wall))
+
+    def lend(self, work: Callable[[], None]) -> bool:
+        """Have something done that ends in ``flush`` where that costs least. False: the store stalls, flush again."""
+        if self.store:
+            return self.store.lend(work)
+        work()
+        return True
 
     def flush(self) -> None:
         """Write what the reader takes now, and report a gap that a full disk tore once it is over."""

@@ -6,6 +6,10 @@ has dealt with is with the kernel, and a killed supervisor loses nothing of it. 
 stalls. From then on nobody waits: batches queue up to LIMIT bytes, what comes on top is counted, and the keeper is
 told of the gap, in its place, as soon as there is room. REST_S after the queue is empty, each turn waits again: a disk
 that stalls again and again costs the loop one PATIENCE_S each time.
+
+Where the loop would only read, hand over and wait, it lends all of that to the thread (``lend``): so no chunk goes from
+one CPU's cache to another's, and no line waits for two threads. Should the disk stall then, the loop takes it back:
+the thread does nothing more of it, but writes what waits, as ever.
 """
 
 import os
@@ -48,8 +52,12 @@ class Losses(NamedTuple):
     why: str
 
 
+class Disowned(BaseException):
+    """The loop has gone on without the thread, which was writing: what it did for the loop ends here."""
+
+
 class Scribe:
-    """Hands lines and other tasks that touch the disk to its thread, in order. One thread may call it.
+    """Hands lines and other tasks that touch the disk to its thread, in order. One thread at a time may call it.
 
     ``limit``: see LIMIT. The thread is started with the first task, by ``start``, and sleeps when there is none.
     """
@@ -79,6 +87,9 @@ class Scribe:
         self._last: LockType | None = None
         self._let_go: LockType | None = None  # the batch that nobody waits for, of which the loop is told once
         self._missed: dict[Source, tuple[int, int]] = {}  # lines and bytes, until the keeper can be told
+        self._claim: LockType | None = None  # the loop's work is lent to the thread; who holds this may do it
+        self._own: deque[tuple[Task, int]] = deque()  # what came of that and is to be written
+        self._failure: Exception | None = None
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -122,9 +133,36 @@ class Scribe:
             SLOW if missed else why,
         )
 
+    def lend(self, work: Callable[[], None]) -> bool:
+        """Have something done that appends and settles, by the thread if that is free. The caller waits meanwhile.
+
+        False: the disk stalls, and ``work`` has come to its ``settle`` or has not begun; the rest is the caller's.
+        """
+        if self._keeper is None or self._tasks or self._stalled or self._clock() < self._trust_at:
+            work()
+            return True
+        self._tell_losses()
+        claim, done = allocate_lock(), locked()
+        self._claim = claim
+        self._tasks.append((lambda: self._borrow(work, claim), 0, done))
+        self._unwaited = False
+        self._wake()
+        while not done.acquire(timeout=self._patience):
+            if claim.acquire(blocking=False):
+                self._claim, self._stalled = None, True
+                self._go_on_without()
+                return False
+        self._claim = None
+        failure, self._failure = self._failure, None
+        if failure:
+            raise failure
+        return True
+
     def settle(self) -> None:
         """Wait until what was handed over is written, unless the disk stalls."""
-        if self._clock() >= self._trust_at:
+        if self._claim:
+            self._write_own(self._claim)
+        elif self._clock() >= self._trust_at:
             self._wait()
         elif self._last and self._last is not self._let_go:
             self._let_go = self._last
@@ -151,6 +189,8 @@ class Scribe:
 
     def _has_room(self, size: int) -> bool:
         """Whether that fits. A disk that does not stall gets the time to make room."""
+        if self._claim:
+            return True  # it is written before much more is read
         if self.waiting + size > self._limit:
             self._wait()
         # Behind a gap there has to be room for many lines, or every other one would make a gap of its own.
@@ -174,10 +214,34 @@ class Scribe:
             assert keeper
             self._hand_over(lambda s=source, n=lines, b=size: keeper.lose(s, n, b, SLOW), NOTE)  # type: ignore[misc]
 
+    def _borrow(self, work: Callable[[], None], claim: LockType) -> None:
+        """On the thread: do what the loop lends, unless that does it by now."""
+        if not claim.acquire(blocking=False):
+            return
+        try:
+            work()
+        except Disowned:
+            pass
+        except Exception as error:
+            self._failure = error
+
+    def _write_own(self, claim: LockType) -> None:
+        """On the thread, amid what the loop lends. Meanwhile the loop may take that back."""
+        if not self._own:
+            return
+        claim.release()
+        while self._own:
+            self._perform(*self._own.popleft())
+        if not claim.acquire(blocking=False):
+            raise Disowned
+
     def _hand_over(self, task: Task, size: int) -> None:
+        self._given += size
+        if self._claim:
+            self._own.append((task, size))
+            return
         if self._stalled and not self._tasks:
             self._stalled, self._trust_at = False, self._clock() + REST_S
-        self._given += size
         self._last = locked()
         self._tasks.append((task, size, self._last))
         self._unwaited = self._stalled
@@ -213,13 +277,16 @@ class Scribe:
     def _empty(self) -> None:
         while self._tasks:
             task, size, done = self._tasks[0]
-            try:
-                task()
-            except Exception:  # noqa: S110 - our own mistake: it must cost neither a dyno nor the lines to come
-                pass
-            self._taken += size
+            self._perform(task, size)
             self._tasks.popleft()
             done.release()
+
+    def _perform(self, task: Task, size: int) -> None:
+        try:
+            task()
+        except Exception:  # noqa: S110 - our own mistake: it must cost neither a dyno nor the lines to come
+            pass
+        self._taken += size
 
 
 def locked() -> LockType:

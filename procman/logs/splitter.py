@@ -19,7 +19,7 @@ class LineSplitter:
             self._rest.append(chunk)
             self.size += len(chunk)
             return b""
-        whole = b"".join((*self._rest, chunk[:cut])) if self._rest else chunk[:cut]
+        whole = b"".join((*self._rest, memoryview(chunk)[:cut])) if self._rest else chunk[:cut]
         rest = chunk[cut:]
         self._rest = [rest] if rest else []
         self.size = len(rest)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # what it imports, few formations need
     from procman.supervisor.owed import Owed, Witness
 
 CHUNK = 256 << 10  # bytes of one read: a whole pipe
+BATCH = 64 << 10  # bytes that are written before more is read
+TURN = 2 << 20  # bytes after which the loop looks after everything else
 PARTIAL_S = 0.1  # an unfinished line, such as a prompt, is shown after this pause
 STALLED_S = 2.0  # the same for a line cut off in the middle of a flood: its writer only waits for a CPU
 FLOOD = 4096  # bytes of a chunk that is no prompt
@@ -261,10 +263,31 @@ class Pump:
         self.flush()
 
     def _read_ready(self) -> None:
+        if not self._output.lend(self._read_through):
+            self.flush()
+
+    def _read_through(self) -> None:
+        """What is there, and in a flood what comes meanwhile, from dyno to reader."""
+        taken = 0
+        while taken < TURN:
+            count = self._read_round()
+            self.flush()
+            taken += count
+            if count < BATCH or self._paused:
+                return
+
+    def _read_round(self) -> int:
+        """A chunk of each stream that has one; the bytes. Each is written while it is still in the CPU's cache."""
+        taken = written = 0
         for stream in self._inputs.wait(0):
             if stream in self._streams:
-                self._read(stream)
-        self.flush()
+                taken += self._read(stream)
+            if taken - written >= BATCH:
+                self.flush()
+                written = taken
+                if self._paused:
+                    break
+        return taken
 
     def _read(self, stream: Stream) -> int:
         """One chunk. The bytes read; 0 when there is nothing now, or nothing any more."""

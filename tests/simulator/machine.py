@@ -77,7 +77,10 @@ class FakeLock:
         self._thread = thread
         self._locked = False
 
-    def acquire(self, timeout: float = -1) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if not blocking:
+            had, self._locked = self._locked, True
+            return not had
         if self._thread.works and self._locked:
             raise Sleeps
         kernel = self._thread.kernel

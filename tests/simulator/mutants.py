@@ -226,7 +226,9 @@ def tells_the_loop_for_ever() -> Plants:
     """Once: after a stall of the disk, the loop was woken again and again by its own look."""
 
     def settle(self: Scribe) -> None:
-        if self._clock() >= self._trust_at:
+        if self._claim:
+            self._write_own(self._claim)
+        elif self._clock() >= self._trust_at:
             self._wait()
         elif self._last:
             self._go_on_without()

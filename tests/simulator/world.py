@@ -71,7 +71,7 @@ class Ledger:
 
     def __init__(self, scribe: Scribe) -> None:
         self.given: list[bytes] = []
-        self.settle = scribe.settle
+        self.settle, self.lend = scribe.settle, scribe.lend
         self._scribe = scribe
 
     def append(self, source: Source, data: bytes, wall: float) -> None:
