@@ -14,7 +14,7 @@ import pytest
 from tests.harness import Running, Workshop
 
 PIPE_BYTES = 1 << 16
-FLOOD = "for at in range(300_000): print('flood', at)"  # 4 MB of lines, but far more than LIMIT with their overhead
+FLOOD = "for at in range(300_000): print('flood', at, '=' * 30)"  # 13 MB of lines, more than LIMIT
 
 
 class HangingDisk:
