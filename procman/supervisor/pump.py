@@ -263,7 +263,9 @@ class Pump:
         self.flush()
 
     def _read_ready(self) -> None:
-        if not self._output.lend(self._read_through):
+        if self._leaving:  # a dyno may start in the place of one that has left, and that is the loop's
+            self._read_through()
+        elif not self._output.lend(self._read_through):
             self.flush()
 
     def _read_through(self) -> None:
