@@ -1,10 +1,11 @@
 """Small files that are replaced whole or not at all, for their owner alone."""
 
 import os
+from collections.abc import Iterator
 
 
 def write_private(
-    path: str, data: bytes, mode: int = 0o600, lasting: bool = True, dir_fd: int | None = None
+    path: str, data: bytes | Iterator[bytes], mode: int = 0o600, lasting: bool = True, dir_fd: int | None = None
 ) -> None:
     """Put data there in one stroke, over whatever stood there. Raises OSError; what stood there is whole then.
 
@@ -16,7 +17,7 @@ def write_private(
     try:
         with open(fd, "wb") as file:
             os.fchmod(fd, mode)  # whatever the umask says, and whoever left a file of that name
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             if lasting:
                 os.fsync(fd)

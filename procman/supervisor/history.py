@@ -6,6 +6,7 @@ import os
 from procman.typed import Any, Iterator
 
 LIMIT = 512 << 10  # bytes; at that size the older half goes
+CHUNK = 16 << 10  # bytes: the whole at once would leave our heap 0.8 MiB larger
 
 
 class History:
@@ -48,5 +49,6 @@ class History:
         from procman.files import write_private  # noqa: PLC0415 - once in a long life
 
         with open(self._path, "rb") as file:
-            data = file.read()
-        write_private(self._path, data[data.find(b"\n", len(data) // 2) + 1 :])
+            file.seek(LIMIT // 2)
+            file.readline()  # the rest of a line
+            write_private(self._path, iter(lambda: file.read(CHUNK), b""))
