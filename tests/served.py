@@ -23,14 +23,14 @@ def kind(command: str = WAIT, quantity: int = 1, **more) -> TypePlan:
     return TypePlan(command, quantity, BASIC, **more)
 
 
-def plan_of(directory: Path, base: int, generation: int, env: dict[str, str], **changes) -> Plan:
+def plan_of(slug: Path, base: int, generation: int, env: dict[str, str], /, **changes) -> Plan:
     """The plan of the one app that tests of served apps have: a worker that waits, unless ``changes`` say otherwise."""
     given = {
         "app_id": APP,
         "app_name": "shop",
         "release_id": f"release-{generation}",
         "version": generation,
-        "directory": str(directory),
+        "directory": str(slug),
         "types": {"worker": kind()},
         "ports": (base, 20),
         "steady_s": 0.0,
