@@ -1,12 +1,13 @@
 """Bare repositories: how they are made and set up, and the hook that all of them share."""
 
+import fcntl
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from procman.errors import ProcmanError
 from procman.files import write_private
@@ -140,7 +141,22 @@ def leftovers(repository: str) -> Iterator[str]:
             yield path
     for base, _, files in os.walk(os.path.join(repository, "refs")):
         yield from (os.path.join(base, file) for file in files if file.endswith(".lock"))
+    yield from quarantines(repository)
+
+
+def quarantines(repository: str) -> list[str]:
+    """Objects of pushes that are on their way, or never came to their end."""
     objects = os.path.join(repository, "objects")
-    for name in os.listdir(objects) if os.path.isdir(objects) else ():
-        if name.startswith("tmp_objdir-"):
-            yield os.path.join(objects, name)
+    names = os.listdir(objects) if os.path.isdir(objects) else ()
+    return [os.path.join(objects, name) for name in names if name.startswith("tmp_objdir-")]
+
+
+def remove_unless_locked(lock: str, folders: Iterable[str]) -> None:
+    """Remove them, but not while a deploy runs: the hook of a git that was killed goes on with what it has."""
+    with open(lock, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)

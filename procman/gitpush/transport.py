@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import math
 import os
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -16,7 +18,15 @@ from starlette.types import Receive, Scope, Send
 
 from procman.core.grant import Ends, Grant
 from procman.errors import ProcmanError, TryLater
-from procman.gitpush.repository import branches, git_environment, make_repository, pack, point_head
+from procman.gitpush.repository import (
+    branches,
+    git_environment,
+    make_repository,
+    pack,
+    point_head,
+    quarantines,
+    remove_unless_locked,
+)
 from procman.gitpush.updates import BRANCHES
 
 SERVICES = ("git-receive-pack", "git-upload-pack")
@@ -46,6 +56,7 @@ class Git:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._tending: set[asyncio.Task[None]] = set()
+        self._at_work: Counter[str] = Counter()  # gits, by repository
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -104,11 +115,15 @@ class Git:
             "PROCMAN_LOCK_FD": str(lock),
         }
         before = await asyncio.to_thread(branches, grant.repository)
+        self._at_work[grant.repository] += 1
         try:
             process = await asyncio.create_subprocess_exec(
                 "git", program, "--stateless-rpc", grant.repository,
                 env=env, pass_fds=(lock,), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             )
+        except BaseException:
+            self._at_work[grant.repository] -= 1
+            raise
         finally:
             os.close(lock)
         # git goes on to its end when the client leaves: what it says then is read here and thrown away.
@@ -150,12 +165,22 @@ class Git:
             log.exception("app=%s", grant.app_name)
         finally:
             self._access.forget(grant)
+            self._at_work[grant.repository] -= 1
             await hand_over(b"", lines, left)
+            with contextlib.suppress(OSError):  # the app is gone, perhaps
+                await self._clear(grant)
         if after and after != before:
             try:
                 await asyncio.to_thread(pack, grant.repository)
             except ProcmanError as error:
                 log.warning("app=%s error=%s", grant.app_name, error)
+
+    async def _clear(self, grant: Grant) -> None:
+        """Remove what gits that were killed have left: while none is at work there, it is nobody's."""
+        if not self._at_work[grant.repository]:
+            del self._at_work[grant.repository]
+            if left := quarantines(grant.repository):
+                await asyncio.to_thread(remove_unless_locked, grant.lock, left)
 
     async def close(self) -> None:
         """Wait for nobody: git processes that run go on by themselves."""
