@@ -88,7 +88,15 @@ def spares_the_stubborn() -> Plants:
 
 def loses_last_words() -> Plants:
     """What a dyno wrote last is not read."""
-    yield pump, "LAST_WORDS", 0
+
+    def drain(self: Any, streams: list[Any], then: Callable[[], None] | None = None) -> None:
+        for stream in streams if then else ():
+            if stream in self._streams:
+                self._drop(stream)
+        if then:
+            then()
+
+    yield pump.Pump, "drain", drain
 
 
 def says_things_twice() -> Plants:
