@@ -91,6 +91,7 @@ def loses_last_words() -> Plants:
 
     def drain(self: Any, streams: list[Any], then: Callable[[], None] | None = None) -> None:
         for stream in streams if then else ():
+            self._unfinished.pop(stream, None)
             if stream in self._streams:
                 self._drop(stream)
         if then:
