@@ -116,6 +116,7 @@ def dyno(row: DynoState, owner: App, release_id: str | None, attach_url: str | N
         "size": row.size,
         "command": row.command,
         "attach_url": attach_url,
+        "last_exit": row.exit,  # ours: Heroku tells of that in the log alone
         "release": {"id": release_id, "version": row.version},
         "created_at": stamp(row.since),
         "updated_at": stamp(row.since),

@@ -36,7 +36,8 @@ def groups(dynos: Sequence[dict[str, Any]]) -> list[str]:
     blocks: dict[tuple[str, str, str], list[str]] = {}
     for dyno in dynos:
         head = (dyno["type"], dyno["size"], dyno["command"])
-        blocks.setdefault(head, []).append(f"{dyno['name']}: {dyno['state']} {dyno['updated_at']}")
+        why = f" ({dyno['last_exit']})" if dyno["state"] == "crashed" and dyno.get("last_exit") else ""
+        blocks.setdefault(head, []).append(f"{dyno['name']}: {dyno['state']} {dyno['updated_at']}{why}")
     return [
         "\n".join([f"=== {kind} ({size}): {command} ({len(lines)})", *lines])
         for (kind, size, command), lines in blocks.items()
