@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from procman.gitpush.transport import KILLED
-from tests.deploy_site import DeploySite, Visitor, page, write
+from tests.deploy_site import DeploySite, Gate, Visitor, page, write
 from tests.harness import DEADLINE_S
 from tests.platform_server import poll
 from tests.test_deploy_killed import Push, check, find
@@ -80,6 +80,21 @@ def words(site) -> tuple[str, str]:
     return now, str(int(now) + 1)
 
 
+def waiting_buildpack(site, gate: Gate) -> str:
+    """One whose builds wait at the gate; its path."""
+    pack = site.base / "waiting"
+    for name, text in (("detect", "echo waiting"), ("compile", gate.command), ("release", "")):
+        path = pack / "bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+    return str(pack)
+
+
+def choose(site, buildpacks: list[dict]) -> None:
+    site.server.call("PUT", "/apps/page/buildpack-installations", {"updates": buildpacks})
+
+
 def release_goes_on(site, clone, word: str) -> None:
     """The next push is good."""
     assert "Released v" in site.push(clone)
@@ -88,11 +103,15 @@ def release_goes_on(site, clone, word: str) -> None:
 
 def test_git_that_takes_the_push_is_killed(site, clone):
     before, (old, new) = site.current("page"), words(site)
+    gate = Gate()
+    choose(site, [{"buildpack": waiting_buildpack(site, gate)}])
     write(clone, {"word": new})
     push = Push(clone)
-    push.read_to("Building on")
+    gate.wait()
     os.kill(find(site, "git", push), signal.SIGKILL)
     text = push.end()
+    gate.open()
+    choose(site, [])
     assert KILLED[1:].decode().strip() in text
     assert push.process.returncode != 0
     check(site, (old, new))  # the deploy goes on without its audience, as on Heroku
@@ -135,11 +154,15 @@ def test_git_that_unpacks_the_push_is_killed(site, clone):
 
 def test_the_build_is_killed(site, clone):
     before, (old, new) = site.releases("page"), words(site)
+    gate = Gate()
+    choose(site, [{"buildpack": waiting_buildpack(site, gate)}])
     write(clone, {"word": new})
     push = Push(clone)
-    push.read_to("app detected")
-    os.kill(poll(lambda: find(site, "compiler", push) or find(site, "keeper", push)), signal.SIGKILL)
+    gate.wait()
+    os.kill(find(site, "compiler", push), signal.SIGKILL)
     text = push.end()
+    gate.open()
+    choose(site, [])
     assert push.process.returncode != 0
     assert re.search(r"!\s+.*(killed|SIGKILL)", text), text
     assert site.releases("page") == before
