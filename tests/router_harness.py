@@ -177,29 +177,42 @@ class Town:
                 await self.came.wait()
 
 
-async def looked_at(directory: Path) -> None:
-    """Until HAProxy, whose directory this is, has seen for itself that every dyno accepts connections.
-
-    It looks at a new one first when a quarantine would end. If the dyno has stopped listening by then, that finds it
-    out, and no request is ever refused.
-    """
+@contextlib.asynccontextmanager
+async def asking(directory: Path):
+    """What a running HAProxy, whose directory this is, answers to a command."""
     place = os.open(directory, os.O_PATH)
     try:
         master = RuntimeSocket(place, MASTER_SOCKET)
-        async with asyncio.timeout(PATIENCE_S):
-            while any(state != "L4OK" for state in await looks(master)):
-                await asyncio.sleep(0.02)
+        worker = (await master.processes()).worker
+        assert worker
+        yield lambda command: master.tell(worker, [command])
     finally:
         os.close(place)
 
 
-async def looks(master: RuntimeSocket) -> list[str]:
+async def looked_at(directory: Path) -> None:
+    """Until HAProxy has seen for itself that every dyno accepts connections.
+
+    It looks at a new one first when a quarantine would end. If the dyno has stopped listening by then, that finds it
+    out, and no request is ever refused.
+    """
+    async with asking(directory) as ask, asyncio.timeout(PATIENCE_S):
+        while any(state != "L4OK" for state in looks(await ask("show stat -1 4 -1"))):
+            await asyncio.sleep(0.02)
+
+
+def looks(answer: str) -> list[str]:
     """What came of the last look at each dyno: ``INI``, ``L4OK`` (beginning with ``*`` while it lasts) or a failure."""
-    worker = (await master.processes()).worker
-    assert worker
-    rows = (await master.tell(worker, ["show stat -1 4 -1"])).splitlines()
+    rows = answer.splitlines()
     column = rows[0].split(",").index("check_status")
     return [row.split(",")[column] for row in rows[1:] if row]
+
+
+async def condition(directory: Path, app_id: str) -> str:
+    """What HAProxy was told of an app: ``up``, ``starting``, …"""
+    async with asking(directory) as ask:
+        [line] = [line for line in (await ask("show map apps.map")).splitlines() if f" {app_id} " in line]
+    return line.split(" ")[2].partition(":")[0]
 
 
 def site(*servers: Server, **options) -> Site:

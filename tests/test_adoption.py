@@ -155,6 +155,7 @@ def test_an_adopted_dyno_is_like_any_other(served):
 def test_what_the_kernel_does_not_confirm_is_not_adopted(served):
     served.plan(1)
     running = served.start()
+    served.wait_for_log(r"app\[worker\.1\]: ready$")  # it has become what it runs: its environment tells whose it is
     pid = served.rows()["worker.1", 1]["pid"]
     kill(running)
     ledger = json.loads((served.home / "ledger.json").read_text())

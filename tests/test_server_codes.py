@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.forever import gone
 from tests.harness import DEADLINE_S, free_port
 from tests.platform_server import PlatformServer, poll
 from tests.receivers import SyslogReceiver, make_certificate
+from tests.router_harness import condition
 
 ODD = 'exec "$PY" -u "$CHILDREN/web.py"'
 QUIET = "echo ready; exec sleep 1000"
@@ -173,8 +175,16 @@ def test_without_preboot_a_release_ends_the_old_dynos_at_once(server):
     server.deploy("demo", {"web": ODD, "worker": QUIET})
     server.scale("demo", worker=1)
     before = poll(lambda: pids if len(pids := server.pids("demo")) == 2 else None)
+    app_id = server.call("GET", "/apps/demo")["id"]
     server.call("PATCH", "/apps/demo/config-vars", {"WORD": "two"})
-    poll(lambda: not set(before.values()) & set(server.pids("demo").values()))
+    assert all(gone(pid) for pid in before.values())
+
+    def noticed():
+        """The router knows, or has nothing to know any more. Until then requests go where nobody is."""
+        told = asyncio.run(condition(server.data / "router", app_id))
+        return told == "starting" or "web.1" in server.pids("demo")
+
+    poll(noticed)
     assert get(server).status_code == 200  # it waits for the new one
 
 
