@@ -12,8 +12,7 @@ start: $(STAMP)  ## Set everything up and run the sample app under procman
 	@$(BIN)/procman start || test $$? -eq 130  # Ctrl-C is how it ends
 
 test: $(STAMP) parts  ## Set everything up and pass the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile || \
-	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none  # on a busy host: once more, one by one
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 parts: $(HEROKU)  # What the tests run beside Python. From Debian if missing; the pinned heroku client from npm
 	@missing=; for part in node:nodejs npm:npm runsvdir:runit zsh:zsh fish:fish mandoc:mandoc man:man-db haproxy:haproxy openssl:openssl curl:curl systemd-analyze:systemd; do \
