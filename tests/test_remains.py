@@ -271,28 +271,34 @@ class Stalling:
 
 
 def test_last_words_that_a_disk_keeps_waiting_stay_in_their_pipe_until_they_are_written(tmp_path):
-    """A chunk waits for the disk; more comes behind it; the dyno ends, and then the disk writes."""
+    """A chunk waits for the disk, and a neighbour's; more comes behind it; the dyno ends, and then the disk writes."""
     path, store, loop, gone = str(tmp_path / "worker.1.1.out"), Stalling(), Loop(), []
-    os.mkfifo(path)
-    dyno = os.open(path, os.O_RDWR)
+    beside = str(tmp_path / "worker.2.1.out")
+    for each in (path, beside):
+        os.mkfifo(each)
+    dyno, neighbour = (os.open(each, os.O_RDWR) for each in (path, beside))
     output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY)), store=store)
     witness = Witness(str(tmp_path), lambda: (1, 0), lambda: store.waits)
     pump = Pump(loop, output, lambda: None, witness)
     streams = pump.add(WORKER, [(open_fifo(path), "stdout")])
     pump.be_careful(streams, [path], fresh=True)
+    pump.be_careful(pump.add(DynoName("worker", 2), [(open_fifo(beside), "stdout")]), [beside], fresh=True)
     os.write(dyno, b"one\n")
     loop.turn()
     assert (store.kept, pump.owes()) == (b"one\n", True)
+    os.write(neighbour, b"beside\n")
+    loop.turn()
     os.write(dyno, b"two\nbegun")
     pump.drain(streams)
     pump.drain(streams, lambda: gone.append(path))
-    assert (store.kept, gone) == (b"one\ntwo\nbegun\n", [])
-    assert waiting_in(dyno) == len("one\ntwo\nbegun")
+    assert (store.kept, gone) == (b"one\nbeside\ntwo\nbegun\n", [])
+    assert (waiting_in(dyno), waiting_in(neighbour)) == (len("one\ntwo\nbegun"), len("beside\n"))
     store.waits = False
     pump.flush()
-    assert (waiting_in(dyno), gone, pump.owes()) == (0, [path], False)
-    assert store.kept == b"one\ntwo\nbegun\n"
+    assert (waiting_in(dyno), waiting_in(neighbour), gone, pump.owes()) == (0, 0, [path], False)
+    assert store.kept == b"one\nbeside\ntwo\nbegun\n"
     os.close(dyno)
+    os.close(neighbour)
     witness.close()
     loop.close()
 
