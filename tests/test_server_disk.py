@@ -1,13 +1,18 @@
 """A disk that is full, or takes nothing: the server refuses what it is asked for whole, says why, and does it later."""
 
 import os
+import re
 import signal
+from pathlib import Path
 
 import httpx
 import pytest
 
+from procman.control.client import Client
+from procman.errors import ProcmanError
 from tests.api_cases import tarball
 from tests.deploy_site import DeploySite
+from tests.harness import DEADLINE_S
 from tests.platform_server import poll
 from tests.server_faults import Filled, Stunted, Words, small_disk
 from tests.test_server_survival import LISTEN
@@ -114,8 +119,16 @@ def test_a_server_that_is_killed_starts_on_a_full_disk_and_finds_what_runs(site)
         server.end_router()
         poll(lambda: is_served(site))
         renew(site, pid)
+        pid, said = server.pids("demo")["web.1"], Words(server)
+        fault.begin()  # what has ended may have left a page
+        app_id = server.call("GET", "/apps/demo")["id"]
+        os.kill(server.supervisor(app_id), signal.SIGKILL)
+        complaint = re.compile("no supervisor looks after this app, whose dynos go on: .*No space left on device")
+        poll(lambda: complaint.search(said.read()) or is_looked_after(server.data / "apps" / app_id), said.read)
+        assert is_served(site)
     finally:
         fault.end()
+    assert server.pids("demo") == {"web.1": pid}
     server.scale("demo", web=2)
     server.wait_for_dynos("demo", web_1="up", web_2="up")
     poll(lambda: site.visit("demo").headers["x-dyno"] == "web.2")  # the router was told
@@ -134,6 +147,15 @@ def renew(site, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     poll(lambda: site.server.pids("demo").get("web.1", pid) != pid)
     poll(lambda: is_served(site))
+
+
+def is_looked_after(home: Path) -> bool:
+    """Whether the app has a supervisor that answers; a page that something left may be all it takes."""
+    try:
+        with Client(str(home / "control.sock"), DEADLINE_S) as client:
+            return bool(client.call("ps")["ok"])
+    except (OSError, ProcmanError):
+        return False
 
 
 def is_served(site) -> bool:

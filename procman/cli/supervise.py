@@ -83,7 +83,10 @@ def look_around(home: Home, last: Mapping[str, str], baggage: Baggage | None, ou
     """Read the plan, find what lives on, and clear up what does not."""
     plan = read_plan(f"{home.path}/plan.json")
     dynos = f"{home.path}/dynos"
-    isolation = capabilities(dynos, plan.mount)
+    try:
+        isolation = capabilities(dynos, plan.mount)
+    except OSError as error:
+        raise ProcmanError(f"cannot try in {dynos} how dynos can be kept apart: {error.strerror}") from None
     quarters = Quarters(dynos, isolation, hidden(home.path), lambda words: output.say(None, words))
     app = ServedApp(home.path, plan, quarters, lambda: ports.listeners().keys())
     told = {"name": home.name, "root": plan.directory, "socket": home.socket, "since": f"{time():.3f}"}

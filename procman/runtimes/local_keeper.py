@@ -53,6 +53,7 @@ class Keeper:
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
         self._retiring = False
+        self._said = ""  # why it cannot be started
         self._last: Message = {}
         self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -164,6 +165,7 @@ class Keeper:
                 if not isinstance(error, (ProcmanError, OSError)):
                     log.warning("%s: a supervisor makes no sense: %r", self.home.path, error)
                 if deaths >= BEARABLE:
+                    self._complain(str(error))
                     self._refuse(error if isinstance(error, ProcmanError) else ProcmanError(f"cannot start: {error}"))
             self._up = False
             self._on_end()
@@ -204,7 +206,7 @@ class Keeper:
                 if not self._news.done():
                     self._news.set_result(None)
                 if not self._up:
-                    self._up = True
+                    self._up, self._said = True, ""
                     waiting, self._waiting = self._waiting, []
                     for future in waiting:
                         if not future.done():
@@ -215,6 +217,12 @@ class Keeper:
         finally:
             self.pid = 0
             self._last = {}
+
+    def _complain(self, why: str) -> None:
+        """Once in a row of failures."""
+        if why != self._said:
+            log.warning("%s: no supervisor looks after this app, whose dynos go on: %s", self.home.path, why)
+        self._said = why
 
     def _refuse(self, error: ProcmanError) -> None:
         waiting, self._waiting = self._waiting, []
