@@ -17,19 +17,25 @@ from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 OPTION = "--allow-local-addresses"
+CLOUDS = (  # what is not on the link: AWS, Alibaba, Azure, Google, Oracle (twice), Scaleway
+    "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128",
+    "192.0.0.192/32", "fd00:42::42/128",
+)
 KINDS: tuple[tuple[str, tuple[IPv4Network | IPv6Network, ...]], ...] = tuple(
     (words, tuple(map(ip_network, networks)))
     for words, networks in (
         ("this host itself", ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")),
         ("this host's own link", ("169.254.0.0/16", "fe80::/10")),
         ("no single host", ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")),
-        ("where clouds keep secrets", ("fd00:ec2::254/128", "100.100.100.200/32")),
+        ("where clouds keep secrets", CLOUDS),
     )
 )
 CARRIERS = (  # networks of IPv6 that carry IPv4's addresses: mapped, translated, NAT64, compatible; 6to4
     *((ip_network(network), 0) for network in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "::/96")),
+    (ip_network("64:ff9b:1::/48"), 0),  # NAT64 of one's own (RFC 8215)
     (ip_network("2002::/16"), 80),  # so many bits from the right
 )
+FAILURES = (OSError, ValueError, http.client.HTTPException)  # a host answers what is no HTTP, or stops half-way
 
 
 class AddressRefused(ConnectionError):
@@ -118,7 +124,7 @@ class Reach(NamedTuple):
         return kind(host, port, timeout=timeout, reach=self)
 
     def open(self, url: str, headers: Mapping[str, str], timeout: float) -> Any:
-        """Get a URL, following redirects, each judged by itself. Raises OSError, ValueError; see ``reason``."""
+        """Get a URL, following redirects, each judged by itself. Raises FAILURES; see ``reason``."""
         opener = urllib.request.OpenerDirector()  # by hand: build_opener would add file: and ftp:
         for handler in (
             urllib.request.ProxyHandler(), HttpHandler(self), HttpsHandler(self), urllib.request.UnknownHandler(),
@@ -149,6 +155,11 @@ def reason(error: BaseException) -> str | None:
     return str(found) if isinstance(found, AddressRefused) else None
 
 
+def reach_of(req: urllib.request.Request, reach: Reach) -> Reach:
+    """A proxy is the operator's, who may have it on this host; what it reaches is for it to say."""
+    return Reach(local=True) if req.has_proxy() or getattr(req, "_tunnel_host", None) else reach
+
+
 class HttpConnection(http.client.HTTPConnection):
     """Connects where the reach allows."""
 
@@ -174,7 +185,7 @@ class HttpHandler(urllib.request.HTTPHandler):
 
     def http_open(self, req: urllib.request.Request) -> Any:
         """Called by the opener."""
-        return self.do_open(partial(HttpConnection, reach=self._reach), req)
+        return self.do_open(partial(HttpConnection, reach=reach_of(req, self._reach)), req)
 
 
 class HttpsHandler(urllib.request.HTTPSHandler):
@@ -186,4 +197,4 @@ class HttpsHandler(urllib.request.HTTPSHandler):
 
     def https_open(self, req: urllib.request.Request) -> Any:
         """Called by the opener."""
-        return self.do_open(partial(HttpsConnection, reach=self._reach), req)
+        return self.do_open(partial(HttpsConnection, reach=reach_of(req, self._reach)), req)

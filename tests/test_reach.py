@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.server
+import shlex
 import socket
 import threading
 
@@ -10,6 +11,7 @@ import pytest
 
 from procman import reach
 from procman.builds import buildpack
+from procman.builds.git_remote import Remote, reach_repository
 from procman.builds.request import Limits
 from procman.errors import ProcmanError
 from procman.logs.couriers import Trouble
@@ -44,7 +46,11 @@ NAME = "rebound.example"
         ("febf::1", "this host's own link"),
         ("224.0.0.1", "no single host"),
         ("ff02::1", "no single host"),
+        ("64:ff9b:1::7f00:1", "this host itself"),
         ("fd00:ec2::254", "where clouds keep secrets"),
+        ("fd20:ce::254", "where clouds keep secrets"),
+        ("168.63.129.16", "where clouds keep secrets"),
+        ("::ffff:168.63.129.16", "where clouds keep secrets"),
         ("10.0.0.1", ""),
         ("172.16.3.4", ""),
         ("192.168.1.1", ""),
@@ -164,6 +170,73 @@ def test_a_redirect_elsewhere_is_followed(site, tmp_path):
     site.leads = f"http://out.example:{site.server_port}/there"
     build_sources.fetch(f"http://out.example:{site.server_port}/away", str(tmp_path), Outside())
     assert site.paths == ["/away", "/there"]
+
+
+def test_a_proxy_of_the_operators_may_be_on_this_host(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{site.server_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    site.leads = "/"
+    build_sources.fetch("http://out.example/x.tgz", str(tmp_path), Reach())
+    assert site.paths == ["http://out.example/x.tgz"]
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"]
+)
+def test_what_is_no_http_or_stops_half_way_is_a_failure_in_words_and_leaves_nothing(tmp_path, answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/x.tgz"
+
+        def serve():
+            for _ in range(2):
+                with server.accept()[0] as client:
+                    client.recv(4096)
+                    client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ProcmanError, match=r"cannot fetch the source: (BadStatusLine|IncompleteRead)"):
+            build_sources.fetch(url, str(tmp_path), Reach(local=True))
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(ProcmanError, match="cannot fetch the buildpack"):
+            buildpack.obtain(url, str(tmp_path), 1, Limits(local=True))
+        thread.join()
+
+
+class Everywhere(Reach):
+    """All names lead to one host outside."""
+
+    def addresses(self, host, port):
+        return ["2001:db8::1", "203.0.113.9"]
+
+    def open(self, url, headers, timeout):
+        raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize(
+    ("url", "pinned"),
+    [
+        ("https://out.example/x.git", ("-c", "http.curloptResolve=out.example:443:[2001:db8::1],203.0.113.9")),
+        ("http://[2001:db8::1]:81/x.git", ()),  # curl refuses to go on with an address of IPv6 for a name
+        ("http://203.0.113.9/x.git", ()),
+    ],
+)
+def test_git_is_told_where_a_name_led(url, pinned):
+    assert reach_repository(url, Everywhere()) == Remote(url, (*pinned, "-c", "http.followRedirects=false"))
+
+
+def test_ssh_is_told_where_a_name_led():
+    remote = reach_repository("ssh://git@out.example:2222/x.git", Everywhere())
+    assert shlex.split(remote.ssh)[-4:] == ["-o", "HostName=2001:db8::1", "-o", "HostKeyAlias=[out.example]:2222"]
+    assert "'[out.example]:2222'" in remote.ssh  # git has a shell read it
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://git@$(id).example/x", "ssh://git@a;id/x", "http://%6cocalhost.example/x.git", "git://a b/x", "ssh:x"]
+)
+def test_what_a_shell_or_curl_would_read_otherwise_is_no_name_of_a_host(url):
+    with pytest.raises(ProcmanError, match="it names no host"):
+        reach_repository(url, Everywhere())
 
 
 @pytest.mark.parametrize(

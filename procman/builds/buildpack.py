@@ -13,7 +13,7 @@ from procman.builds.git_remote import PROTOCOLS, SHORT, Remote, reach_repository
 from procman.builds.report import without_password
 from procman.builds.request import Limits
 from procman.errors import ProcmanError
-from procman.reach import Reach, reason
+from procman.reach import FAILURES, Reach, reason
 
 # Heroku's order begins so, as far as known; static and procfile are ours, and come last.
 BUILTIN = ("ruby", "nodejs", "python", "go", "static", "procfile")
@@ -107,7 +107,7 @@ def _download(url: str, path: str, shown: str, reach: Reach) -> None:
                 file.write(chunk)
                 if file.tell() > BIGGEST:
                     raise ProcmanError(f"cannot use the buildpack {shown}: it is larger than {BIGGEST >> 20} MB")
-    except (OSError, ValueError) as error:
+    except FAILURES as error:
         raise ProcmanError(f"cannot fetch the buildpack {shown}: {reason(error) or error}") from None
 
 

@@ -5,15 +5,17 @@ are followed here, beforehand. (``http.curloptResolve`` needs git 2.37; an older
 """
 
 import re
+import shlex
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from procman.errors import ProcmanError
-from procman.reach import Reach, reason
+from procman.reach import FAILURES, Reach, is_address, reason
 
 PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 PROTOCOLS = tuple(PORTS)
 SHORT = re.compile(r"(?:[\w.-]+@)([\w.-]+):[\w./~-]+")  # of ssh: git@host:path
+HOST = re.compile(r"[\w.:-]+")  # what others would read as more than a name (%, $, ;) is none
 ASK_S = 60.0
 WHAT = "/info/refs?service=git-upload-pack"
 
@@ -33,24 +35,26 @@ def reach_repository(url: str, reach: Reach) -> Remote:
             return by_ssh(url, found[1], None, reach)
         url = settled(url, reach)
         parts = urlsplit(url)
-        if not parts.hostname or parts.scheme not in PROTOCOLS:
+        if not HOST.fullmatch(parts.hostname or "") or parts.scheme not in PROTOCOLS:
             raise ProcmanError("it names no host")
-        port = parts.port or PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
         if parts.scheme == "ssh":
-            return by_ssh(url, parts.hostname, parts.port, reach)
-        addresses = [f"[{each}]" if ":" in each else each for each in reach.addresses(parts.hostname, port)]
+            return by_ssh(url, host, parts.port, reach)
+        addresses = [f"[{each}]" if ":" in each else each for each in reach.addresses(host, port)]
     except (OSError, ValueError) as error:
         raise ProcmanError(reason(error) or getattr(error, "strerror", None) or str(error)) from None
     if parts.scheme == "git":
         return Remote(urlunsplit(parts._replace(netloc=f"{addresses[0]}:{port}")))
-    known = f"http.curloptResolve={parts.hostname}:{port}:{','.join(addresses)}"
-    return Remote(url, ("-c", known, "-c", "http.followRedirects=false"))
+    stay = ("-c", "http.followRedirects=false")
+    if is_address(host):  # there is nothing to look up, and curl takes no address of IPv6 for a name
+        return Remote(url, stay)
+    return Remote(url, ("-c", f"http.curloptResolve={host}:{port}:{','.join(addresses)}", *stay))
 
 
 def by_ssh(url: str, host: str, port: int | None, reach: Reach) -> Remote:
     """The address is for ssh to go to; the name is what it goes on to know the host by."""
     address = reach.addresses(host, port or PORTS["ssh"])[0]
-    alias = f"[{host}]:{port}" if port else host
+    alias = shlex.quote(f"[{host}]:{port}" if port else host)
     return Remote(url, ssh=f"{Remote._field_defaults['ssh']} -o HostName={address} -o HostKeyAlias={alias}")
 
 
@@ -62,7 +66,7 @@ def settled(url: str, reach: Reach) -> str:
     try:
         with reach.open(f"{url.rstrip('/')}{WHAT}", {"User-Agent": "git/2 (procman)"}, ASK_S) as answer:
             there = str(answer.url)
-    except (OSError, ValueError) as error:
+    except FAILURES as error:
         if reason(error):
             raise
         return url

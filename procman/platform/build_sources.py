@@ -15,7 +15,7 @@ from procman.errors import ProcmanError
 from procman.platform import sources
 from procman.platform.host import Host
 from procman.platform.refusals import invalid
-from procman.reach import AddressRefused, Reach, reason
+from procman.reach import FAILURES, AddressRefused, Reach, reason
 
 TIMEOUT_S = 60.0
 FETCH_S = 600.0  # for all of it: a source that trickles would hold a thread of the server's for ever
@@ -77,7 +77,7 @@ def fetch(url: str, folder: str, reach: Reach) -> str:
                     raise ProcmanError(f"cannot use the source: it is over {sources.MOST_BYTES >> 20} MB")
                 if time.monotonic() > deadline:
                     raise ProcmanError(f"cannot fetch the source: it did not come within {FETCH_S:.0f} s")
-    except (OSError, ValueError) as error:
+    except FAILURES as error:
         os.unlink(path)
         why = error.code if isinstance(error, urllib.error.HTTPError) else reason(error) or type(error).__name__
         raise ProcmanError(f"cannot fetch the source: {why}") from None

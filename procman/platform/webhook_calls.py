@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import http.client
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 from procman import __version__
 from procman.core.records import Webhook
 from procman.platform.plans import stamp
-from procman.reach import Reach
+from procman.reach import FAILURES, Reach
 
 TIMEOUT_S = 15.0
 
@@ -73,7 +72,7 @@ def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any]) -> Ended:
     try:
         connection.request("POST", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", body, headers)
         return Ended(connection.getresponse().status, None)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except FAILURES as error:
         return Ended(None, type(error).__name__)
     finally:
         connection.close()
