@@ -12,7 +12,7 @@ from benchmarks.formation import Formation
 from benchmarks.peers import Manager
 from benchmarks.rows import BEST, FLOOR, Mark, Row
 
-KILLS = 3  # of a round
+KILLS = 2  # of a round
 CROWD = 200
 ROUNDS = 5
 LOOP = "a shell that loops"
