@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
 
 from procman import __version__
 from procman.control.protocol import Message
@@ -18,15 +19,16 @@ log = logging.getLogger(__name__)
 class Upgrader:
     """For one supervisor. What it cannot do now is tried again when it has news; nothing here raises."""
 
-    def __init__(self, home: AppHome) -> None:
+    def __init__(self, home: AppHome, clock: Callable[[], float] = time.monotonic) -> None:
         self._home = home
+        self._clock = clock
         self._said = ""
         self._not_before = 0.0
 
     async def heed(self, message: Message) -> None:
         """It has told how it stands, and which version of procman it is; those before 0.2 do not say that."""
         version = version_in(message)
-        if version == __version__ or time.monotonic() < self._not_before:
+        if version == __version__ or self._clock() < self._not_before:
             return
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -35,7 +37,7 @@ class Upgrader:
             return  # the next one is of this version
         except TimeoutError:
             why = f"it did not answer in {PATIENCE_S:.0f} s"
-        self._not_before = max(self._not_before, time.monotonic() + AGAIN_S)
+        self._not_before = max(self._not_before, self._clock() + AGAIN_S)
         if why and why != self._said:
             log.warning("%s: its supervisor goes on with procman %s: %s", self._home.path, version, why)
         self._said = why
