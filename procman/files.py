@@ -9,8 +9,8 @@ def write_private(
 ) -> None:
     """Put data there in one stroke, over whatever stood there. Raises OSError; what stood there is whole then.
 
-    It is written to ``PATH.new`` first, so a path has one writer at a time. ``lasting``: also over a power cut (fsync).
-    ``dir_fd``: of the folder that the path is in, as in ``os.open``.
+    It is written to ``PATH.new`` first, so a path has one writer at a time. ``lasting``: also over a power cut (fsync,
+    of the folder too: or else the old file may be back). ``dir_fd``: as in ``os.open``.
     """
     new = f"{path}.new"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
@@ -25,6 +25,12 @@ def write_private(
     except BaseException:
         os.unlink(new, dir_fd=dir_fd)
         raise
+    if lasting:
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def read_secret(path: str) -> str | None:

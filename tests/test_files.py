@@ -38,6 +38,15 @@ def test_a_path_may_be_relative_to_an_open_folder(tmp_path):
     assert (tmp_path / "key").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize(("lasting", "kinds"), [(True, [stat.S_IFREG, stat.S_IFDIR]), (False, [])])
+def test_what_lasts_is_on_the_disk_with_its_name(tmp_path, monkeypatch, lasting, kinds):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append((stat.S_IFMT(os.fstat(fd).st_mode), os.listdir(tmp_path))))
+    write_private(str(tmp_path / "key"), b"new", lasting=lasting)
+    assert [kind for kind, _ in synced] == kinds
+    assert [names for _, names in synced] == [["key.new"], ["key"]][: len(kinds)]
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call):
     path = tmp_path / "key"
