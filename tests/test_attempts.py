@@ -191,3 +191,18 @@ def test_callers_on_this_host_are_told_apart_by_whose_process_they_are(family, h
         client.connect(server.getsockname())
         ends = client.getsockname()[:2], server.getsockname()[:2]
         assert caller_of(*ends) == f"user {os.geteuid()}"
+
+
+def test_an_ipv6_socket_that_calls_an_ipv4_address_is_somebodys_too():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_INET6) as client:
+        client.connect(("::ffff:127.0.0.1", server.getsockname()[1]))
+        ends = ("127.0.0.1", client.getsockname()[1]), server.getsockname()
+        assert caller_of(*ends) == f"user {os.geteuid()}"
+
+
+def test_whoever_has_hung_up_is_not_taken_for_root():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as client:
+            ends = client.getsockname(), server.getsockname()
+        with server.accept()[0]:
+            assert caller_of(*ends) == "loopback"
