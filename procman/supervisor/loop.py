@@ -46,6 +46,10 @@ class Loop:
         """Call back with the time whenever ``deadline()``, asked before each wait, has come."""
         self._deadlines.append((deadline, callback))
 
+    def is_wanted(self) -> bool:
+        """Whether something waits besides what is being dealt with."""
+        return self._poller.several()
+
     def turn(self) -> None:
         """Wait once, and call back everything that is due."""
         due = min((deadline() for deadline, _ in self._deadlines), default=FOREVER)

@@ -36,6 +36,10 @@ if sys.platform == "linux":
             found = self._epoll.poll(timeout, max(len(self._data), 1))
             return [self._data[fd] for fd, _ in found]
 
+        def several(self) -> bool:
+            """Whether more than one is ready now."""
+            return len(self._epoll.poll(0, 2)) > 1
+
         def fileno(self) -> int:
             """Ready to be read when any of them is ready."""
             return self._epoll.fileno()
@@ -60,3 +64,6 @@ else:
 
         def wait(self, timeout: float | None = None) -> list[Any]:
             return [key.data for key, _ in self._selector.select(timeout)]
+
+        def several(self) -> bool:
+            return len(self._selector.select(0)) > 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # what it imports, few formations need
 
 CHUNK = 256 << 10  # bytes of one read: a whole pipe
 BATCH = 64 << 10  # bytes that are written before more is read
-TURN = 2 << 20  # bytes after which the loop looks after everything else
+TURN = 16 << 20  # bytes, some 20 ms of a flood, after which the loop looks at its deadlines too
 PARTIAL_S = 0.1  # an unfinished line, such as a prompt, is shown after this pause
 STALLED_S = 2.0  # the same for a line cut off in the middle of a flood: its writer only waits for a CPU
 FLOOD = 4096  # bytes of a chunk that is no prompt
@@ -275,7 +275,7 @@ class Pump:
             count = self._read_round()
             self.flush()
             taken += count
-            if count < BATCH or self._paused:
+            if count < BATCH or self._paused or self._loop.is_wanted():
                 return
 
     def _read_round(self) -> int:

@@ -367,6 +367,9 @@ class FakePoller:
             kernel.call()
         return found
 
+    def several(self) -> bool:
+        return len(self.ready()) > 1
+
     def close(self) -> None:
         if self._fd in self._files.fds:
             self._files.close(self._fd)
