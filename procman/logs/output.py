@@ -62,9 +62,11 @@ class Output:
         """Part of a line whose end has not come."""
         wall = self.wall()
         if self.store:
-            begun = self._begun[source] = self._begun.get(source, b"") + data
-            if len(begun) > LINE_LIMIT:
-                self.store.append(source, self._begun.pop(source) + b"\n", wall)
+            begun = self._begun.pop(source, b"")
+            if len(begun) + len(data) > LINE_LIMIT:
+                self.store.append(source, b"".join((begun, data, b"\n")), wall)
+            else:
+                self._begun[source] = begun + data
         if not (source.dyno and source.dyno.process_type in self.quiet):
             self._sink_of(source).put(self.format.partial(source, data, wall))
 
