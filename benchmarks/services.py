@@ -40,7 +40,7 @@ numprocesses={count}
 respawn={restart}
 copy_env=true
 """
-NODE_DYNOS = 100  # of managers that take a Node process, 40 MB, for each dyno
+SOME = 100  # dynos of managers that are not made for more
 
 
 def own_ways(places: Places) -> list[Manager]:
@@ -100,9 +100,10 @@ def from_npm(modules: Path) -> list[Manager]:
     asked = [str(programs / "pm2"), "ls"]
     return [
         Manager("concurrently", npm_version(modules, "concurrently"), concurrently, prefixes=True),
-        Manager("pm2", npm_version(modules, "pm2"), pm2, restarts=True, most=NODE_DYNOS, ask=lambda _: asked),
-        Manager("forever", npm_version(modules, "forever"), forever, restarts=True, most=10),
-        Manager("mprocs", version_of(mprocs, "--version"), mprocs_argv, terminal=True, most=NODE_DYNOS),
+        Manager("pm2", npm_version(modules, "pm2"), pm2, restarts=True, most=SOME, ask=lambda _: asked),
+        # forever: a program for each dyno, and several that start at once get in each other's way
+        Manager("forever", npm_version(modules, "forever"), forever, restarts=True, most=1),
+        Manager("mprocs", version_of(mprocs, "--version"), mprocs_argv, terminal=True, most=SOME),
     ]
 
 
