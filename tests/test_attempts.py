@@ -147,6 +147,15 @@ def test_the_login_page_and_the_change_of_a_password_count_too(tmp_path):
     play(tmp_path, scenario)
 
 
+def test_what_cannot_be_an_account_is_not_remembered(tmp_path):
+    async def scenario(platform, client):
+        for _ in range(11):
+            refused = await client.post(LOGIN, headers=basic(f"{'x' * 320}@example.com", "wrong"))
+            assert refused.status_code == 401
+
+    play(tmp_path, scenario)
+
+
 def test_wrong_keys_are_stopped_and_right_ones_never(tmp_path):
     async def scenario(platform, client):
         clock = Clock()

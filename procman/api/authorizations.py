@@ -7,6 +7,8 @@ from procman.core.records import Authorization, User
 from procman.platform import authorizations, users
 from procman.platform.refusals import invalid
 
+LONGEST_EMAIL = 320  # letters (RFC 3696); what was meant is remembered, and any guesser chooses it
+
 
 async def index(call: Call) -> Answer:
     """``GET /oauth/authorizations``: only the text of the key that asks is told; no other is known."""
@@ -34,7 +36,7 @@ async def create(call: Call) -> Answer:
 
 async def by_password(call: Call, email: str, password: str) -> User:
     """Raises Refusal; TryLater after several wrong ones, without even looking."""
-    if not email:
+    if not email or len(email) > LONGEST_EMAIL:
         raise users.unauthorized()
     caller = call.caller
     call.host.attempts.begin(caller, email.lower())
