@@ -1,6 +1,7 @@
 """Downloads that take their time hold up neither pushes nor other people's downloads."""
 
 import asyncio
+import os
 import threading
 
 from procman.core.records import User
@@ -100,3 +101,34 @@ def test_whoever_gives_up_waiting_leaves_his_share_to_the_next():
         assert await third == "eve"
 
     asyncio.run(scenario())
+
+
+def test_what_comes_after_a_build_was_cancelled_leaves_nothing(tmp_path):
+    async def scenario(platform, client):
+        begun, late, other = asyncio.Queue(), threading.Event(), threading.Event()
+        loop, share = asyncio.get_running_loop(), platform.host.sources
+
+        def bring(folder, until=late):
+            loop.call_soon_threadsafe(begun.put_nowait, folder)
+            assert until.wait(20)
+            os.makedirs(f"{folder}/late")
+            return ()
+
+        await make_app(platform, client)
+        app = (await platform.db.run(tables.apps.find))[0]
+        try:
+            build, run = await platform.host.builds.start(platform.owner, app, Order(bring, None))
+            folder = await begun.get()
+            assert (await client.delete(f"/apps/demo/builds/{build.id}")).is_success
+            assert not (await run.done).ok
+            second = asyncio.create_task(share.run_for(platform.owner.id, bring, str(tmp_path / "other"), other))
+            await begun.get()  # his share of two is full
+            late.set()
+            await share.run_for(platform.owner.id, str)  # so the first of them has come to its end
+            assert not os.path.exists(os.path.dirname(folder))
+        finally:
+            late.set()
+            other.set()
+        await second
+
+    play(tmp_path, scenario)

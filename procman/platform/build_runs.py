@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from procman.builds import BuildRequest, BuildResult, read_result, write_request
 from procman.builds.masker import Masker
@@ -77,6 +78,7 @@ class BuildRun:
                 await self._take_turn(path, held)
             self.write(*before)
             threads = self._host.checkouts if pushed else self._host.sources
+            bring = partial(self._bring, bring)
             result = await self._build(lambda folder: threads.run_for(self._user.id, bring, folder), held[-1])
             self._built = True
             if result.ok:
@@ -151,6 +153,14 @@ class BuildRun:
         finally:
             coming.cancel()
             end.cancel()
+
+    def _bring(self, bring: Callable[[str], Sequence[str]], folder: str) -> Sequence[str]:
+        """On a thread, which may come to its end after the build that was cancelled: nothing of it stays."""
+        try:
+            return bring(folder)
+        finally:
+            if self._cancelled.is_set():
+                shutil.rmtree(self._work, ignore_errors=True)
 
     def _request(self, source: str, env: dict[str, str]) -> BuildRequest:
         """What the builder is asked for."""
