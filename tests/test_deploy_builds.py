@@ -87,7 +87,7 @@ def test_app_json_sets_config_vars_formation_and_postdeploy_once(site):
         "from-app-json", "mine", 64, {"SETTING", "TAKEN", "TOKEN"},
     )
     assert config["TOKEN"] not in text
-    assert set(site.server.dynos("declared")) == {"web.1", "web.2"}
+    poll(lambda: set(site.server.dynos("declared")) == {"web.1", "web.2"})  # that of postdeploy goes soon
     assert site.visit("declared").text == "one from-app-json\n"
     site.server.call("PATCH", "/apps/declared/config-vars", {"SETTING": None})
     assert site.server.wait_for_release("declared", 5) == "succeeded"
