@@ -5,11 +5,14 @@ import fcntl
 import gzip
 import os
 import signal
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from procman.errors import ProcmanError
+from procman.gitpush import transport
 from procman.gitpush.updates import Update, decide
 from tests.git_server import KEY, Clone, GitServer
 
@@ -176,7 +179,7 @@ def test_a_second_push_waits_for_the_first_and_is_refused_when_it_is_stale(serve
     clone.commit(a="1")
     server.gate.clear()
     first = clone.popen("push", server.url(), "main")
-    assert server.begun.acquire(timeout=20)
+    assert server.begun.acquire(timeout=60)
     other = Clone(tmp_path / "other")
     other.commit(b="2")
     second = other.popen("push", "--progress", server.url(), "main")
@@ -184,8 +187,8 @@ def test_a_second_push_waits_for_the_first_and_is_refused_when_it_is_stale(serve
         assert line, "the second push ended"
     assert len(server.pushes) == 1
     server.gate.set()
-    assert first.wait(20) == 0
-    text, _ = second.communicate(timeout=20)
+    assert first.wait(60) == 0
+    text, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert "main was pushed to meanwhile" in text
     first.stdout.close()
@@ -195,7 +198,7 @@ def test_a_client_that_goes_away_does_not_stop_the_deploy(server, clone):
     commit = clone.commit(a="1")
     server.gate.clear()
     push = clone.popen("push", server.url(), "main", start_new_session=True)
-    assert server.begun.acquire(timeout=20)
+    assert server.begun.acquire(timeout=60)
     os.killpg(push.pid, signal.SIGKILL)
     push.communicate()
     server.gate.set()
@@ -208,18 +211,34 @@ def test_a_killed_push_gives_the_lock_back(server, clone, tmp_path):
     clone.commit(a="1")
     server.gate.clear()
     push = clone.popen("push", server.url(), "main")
-    assert server.begun.acquire(timeout=20)
+    assert server.begun.acquire(timeout=60)
     git = pid_of(b"receive-pack", bytes(server.repository))
     hook = Path(f"/proc/{git}/task/{git}/children").read_text().split()
     for pid in (git, *map(int, hook)):
         os.kill(pid, signal.SIGKILL)
-    text, _ = push.communicate(timeout=20)
+    text, _ = push.communicate(timeout=60)
     assert push.returncode
     assert "git was killed on the server: push again" in text
     server.gate.set()
     other = Clone(tmp_path / "other")
     other.commit(b="2")
     other.git("push", server.url(), "main")
+
+
+def test_a_push_that_cannot_begin_is_told_and_leaves_no_lock_open(server, monkeypatch):
+    def scarce(repository):
+        raise ProcmanError("cannot run git: Resource temporarily unavailable")
+
+    monkeypatch.setattr(transport, "branches", scarce)
+    key = base64.b64encode(f"x:{KEY}".encode()).decode()
+    url = server.url().replace(f"heroku:{KEY}@", "")
+    request = urllib.request.Request(f"{url}/git-receive-pack", b"0000", {"Authorization": f"Basic {key}"})
+    with pytest.raises(urllib.error.HTTPError, match="500") as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.read() == b"cannot run git: Resource temporarily unavailable\n"
+    lock = os.stat(server.directory / "demo.lock")
+    with os.scandir("/proc/self/fd") as fds:
+        assert not [fd.name for fd in fds if os.path.exists(fd.path) and os.path.samestat(fd.stat(), lock)]
 
 
 @pytest.mark.parametrize(

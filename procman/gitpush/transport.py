@@ -114,9 +114,9 @@ class Git:
             "PROCMAN_PUSH": grant.secret,
             "PROCMAN_LOCK_FD": str(lock),
         }
-        before = await asyncio.to_thread(branches, grant.repository)
         self._at_work[grant.repository] += 1
         try:
+            before = await asyncio.to_thread(branches, grant.repository)
             process = await asyncio.create_subprocess_exec(
                 "git", program, "--stateless-rpc", grant.repository,
                 env=env, pass_fds=(lock,), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
