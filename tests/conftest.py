@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.forever import Forever
-from tests.harness import Workshop, free_port
+from tests.harness import LAST_S, Workshop, free_port
 
 _count = itertools.count()
 
@@ -40,7 +40,7 @@ def workshop(tmp_path) -> Iterator[Workshop]:
     """A directory to run procman in; after the test nothing of it may live."""
     shop = Workshop(tmp_path, f"{os.getpid()}-{next(_count)}")
     yield shop
-    left = shop.processes()
+    left = shop.wait_until_gone(LAST_S)
     shop.close()
     assert not left, f"processes left behind: {left}"
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 DEADLINE_S = 60.0  # a test that waits longer has failed; none waits for time to pass
+LAST_S = 5.0  # in which what a test has ended may be on its way out
 MARK = "PROCMAN_TEST"
 # Each test process has ports of its own, by its territory, up to those that the kernel gives to anybody. The first few
 # are far apart: who needs more than its share is in nobody's way.
@@ -173,9 +174,9 @@ class Workshop:
                 found.append(int(name))
         return found
 
-    def wait_until_gone(self) -> list[int]:
-        """Wait on pidfds until nothing of this test lives; what still does after the deadline is returned."""
-        deadline = time.monotonic() + DEADLINE_S
+    def wait_until_gone(self, seconds: float = DEADLINE_S) -> list[int]:
+        """Wait on pidfds until nothing of this test lives; what still does after so long is returned."""
+        deadline = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < deadline:
             handles = []
             for pid in left:

@@ -17,6 +17,7 @@ import pytest
 from procman.core.model import DynoName, Exit
 from procman.supervisor.processes import Child, Command, LocalProcesses, Processes
 from procman.supervisor.proctable import Process, bears_token, own_children, read_process, snapshot
+from procman.supervisor.reaping import become_subreaper
 from tests.fakes import FakeClock, FakeProcesses, Script
 
 DEADLINE_S = 60.0  # for a broken test; a good one hears of everything at once
@@ -122,6 +123,7 @@ class LocalBench(Bench):
     def __init__(self) -> None:
         super().__init__()
         self.token = f"PROCMAN_CONTRACT={os.getpid()}"
+        assert become_subreaper()  # from the start: an orphan of the first dyno that is too quick ends unheard, else
         self.news, writer = os.pipe()
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
