@@ -34,7 +34,7 @@ from tests.harness import DEADLINE_S
 from tests.served import Served, kind
 from tests.test_adoption import end_and_wait, kill
 from tests.test_never_twice import home_in
-from tests.test_outliving import detach, log
+from tests.test_outliving import detach, log, pids
 from tests.test_outliving import kill as kill_pid
 
 COUNT = "exec $PY -u $CHILDREN/count.py"
@@ -84,7 +84,7 @@ def test_a_start_in_the_terminal_reads_them_too(workshop):
     workshop.procfile('worker: trap "echo last words; exit" USR1; echo ready; while :; do sleep 0.05; done\n')
     supervisor = detach(workshop, "--wait")
     home = home_in(workshop)
-    (pid,) = (pid for pid in workshop.processes() if read_process(pid).session == pid and is_dyno(pid))
+    pid = pids(workshop)["worker.1"]
     kill_pid(supervisor)
     os.unlink(home.ledger)
     os.kill(pid, signal.SIGUSR1)
@@ -94,11 +94,6 @@ def test_a_start_in_the_terminal_reads_them_too(workshop):
     assert "app[worker.1]: last words" in log(workshop)
     assert running.finish(signal.SIGTERM) == 143
     assert os.listdir(home.pipes) == []
-
-
-def is_dyno(pid: int) -> bool:
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        return b"\0DYNO=" in file.read()
 
 
 def test_a_pipe_is_held_from_the_moment_it_is_handed_over(tmp_path):
