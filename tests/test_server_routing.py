@@ -1,6 +1,7 @@
 """The router as the server drives it: a real HAProxy before real dynos, and what it is told when."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -287,5 +288,24 @@ def test_a_switch_waits_for_a_router_in_trouble_but_not_for_ever(route, monkeypa
         asyncio.get_running_loop().call_later(0.02, setattr, router, "trouble", None)
         await traffic.route("app-1")
         assert router.told[-1][0].servers
+
+    route(scenario)
+
+
+def test_older_dynos_stay_for_as_long_as_the_router_cannot_be_told_of_the_newer(route, monkeypatch):
+    monkeypatch.setattr("procman.server.routing.AGAIN_S", 0.01)
+    monkeypatch.setattr("procman.server.routing.PATIENCE_S", 0.05)
+
+    async def scenario(host, traffic, router):
+        await traffic.start()
+        host.runtime.rows = [dyno(generation=4), dyno()]
+        router.trouble = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        await traffic.route("app-1")
+        drained = asyncio.ensure_future(traffic.drain("app-1", 5, 0.0))
+        await traffic.route("app-1")
+        assert not drained.done()
+        router.trouble = None
+        await drained
+        assert router.told[-1][0].servers[0].generation == 5
 
     route(scenario)

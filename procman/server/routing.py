@@ -84,16 +84,21 @@ class RouterTraffic:
 
     async def route(self, app_id: str) -> None:
         """See ``Traffic``."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        self._wanted.set()
-        if not (await asyncio.wait((future,), timeout=PATIENCE_S))[0]:
+        if not (await asyncio.wait((self._told_all(),), timeout=PATIENCE_S))[0]:
             log.warning("router: not told in %.0f s", PATIENCE_S)
 
     async def drain(self, app_id: str, generation: int, seconds: float) -> None:
-        """See ``Traffic``."""
+        """See ``Traffic``. A router that could not be told yet, as its disk is full, still sends to the older."""
+        await self._told_all()
         older = {dyno.generation for dyno in self._host.runtime.dynos(app_id) if dyno.generation < generation}
         await asyncio.gather(*(self._router.drain(app_id, number, seconds) for number in older))
+
+    def _told_all(self) -> "asyncio.Future[None]":
+        """Done when the router knows all that is known here now."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._wanted.set()
+        return future
 
     async def _work(self) -> None:
         while True:
