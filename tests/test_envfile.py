@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from procman.formats.envfile import parse
+from procman.formats.envfile import parse, read_plain, read_statements
 
 # The same examples every time, however slow the machine.
 RIGOROUS = settings(deadline=None, derandomize=True, max_examples=300)
@@ -132,6 +132,39 @@ def test_dotenv_reads_the_same_values(text):
     universal = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     theirs = dotenv_values(stream=StringIO(universal), interpolate=False)
     assert parsed.values == {key: value for key, value in theirs.items() if value is not None}
+
+
+PLAIN = st.lists(
+    st.builds(
+        "{}={}{}{}".format,
+        st.sampled_from(["A", "B_2", "_c", "é", "2A", "A B", "export D"]),
+        st.sampled_from(["", " ", "'", '"']),
+        st.text(st.sampled_from("aZ0 =:/.-_'\"\\\\$`#{}é\t"), max_size=6),
+        st.sampled_from(["", " ", "'", '"']),
+    )
+    | st.sampled_from(["", "# note", "  # é"]),
+    max_size=3,
+)
+
+
+@settings(RIGOROUS, max_examples=2000)
+@given(PLAIN)
+def test_plain_files_need_neither_patterns_nor_rules(lines):
+    plain = read_plain(lines)
+    if plain is not None:
+        values, places, findings = read_statements(lines, ".env", {})
+        assert {name: value for name, (value, _) in plain.items()} == values
+        assert {name: line for name, (_, line) in plain.items()} == places
+        assert not findings
+
+
+def test_most_files_are_plain():
+    plain = read_plain(["# keys", "", "A=postgres://u:p@h/db?x=1", "B=\"two words\"", "C='$1 \"x\"'", "D=", "E= x "])
+    assert plain == {
+        "A": ("postgres://u:p@h/db?x=1", 3), "B": ("two words", 4), "C": ('$1 "x"', 5), "D": ("", 6), "E": ("x", 7),
+    }  # fmt: skip
+    odd = ("export A=1", "A =1", "A", "A=x # y", "A=${B}", 'A="a\\nb"', "A='x", "A=it's", "2A=x", "A=é", "A='x' y")
+    assert not any(read_plain([line]) for line in odd)
 
 
 @RIGOROUS

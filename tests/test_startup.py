@@ -55,6 +55,7 @@ def test_nothing_heavy_comes_before_the_first_dyno(workshop):
 
 def test_what_a_formation_never_imports_even_when_it_is_asked(workshop):
     workshop.procfile("one: echo hello; exec sleep 1000\n")
+    (workshop.directory / ".env").write_text("# what most of them look like\nA=1\nB='two words'\n")
     running = probe(workshop, "_exit")
     running.wait_for(r"\| hello")
     assert "one.1" in workshop.call("ps").stdout
@@ -67,6 +68,7 @@ def test_what_a_formation_never_imports_even_when_it_is_asked(workshop):
 
 def test_ten_dynos_stay_within_the_memory_budget(workshop):
     workshop.procfile("one: echo hello; exec sleep 1000\n")
+    (workshop.directory / ".env").write_text("# what most of them look like\nA=1\nB='two words'\n")
     running = workshop.start("-m", f"one={DYNOS}")
     for _ in range(DYNOS):
         running.wait_for(r"\| hello")
