@@ -53,5 +53,3 @@ def read(path: str) -> list[Row]:
         for row in rows
     )
     return rows if good else []
-
-

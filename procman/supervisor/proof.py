@@ -1,6 +1,5 @@
 """How a generation proves itself beside the older ones: what its health checks say, and what it said last."""
 
-
 from procman.control.protocol import Message, refusal
 from procman.core.dyno import State
 from procman.core.model import DynoName

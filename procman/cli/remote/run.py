@@ -133,5 +133,3 @@ def trust() -> ssl.SSLContext:
         if name and os.path.exists(name):
             context.load_verify_locations(name)
     return context
-
-
