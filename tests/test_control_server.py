@@ -1,5 +1,6 @@
 """The control server alone, on a loop that stands still, against everything a client can do wrong."""
 
+import _socket
 import errno
 import json
 import os
@@ -14,6 +15,7 @@ from procman.control.connection import OUTBOX_LIMIT
 from procman.control.protocol import PATIENCE_S, REQUEST_LIMIT
 from procman.control.server import BREATH_S, ControlServer
 from procman.control.sockets import listen, near
+from procman.errors import ProcmanError
 from tests.fakes import FakeClock
 from tests.formations import knock
 from tests.harness import DEADLINE_S
@@ -367,3 +369,14 @@ def test_a_client_survives_a_supervisor_that_ends_in_the_middle(tmp_path):
                 "ok": False, "error": "the supervisor ended before it answered", "hint": None
             }  # fmt: skip
         server.close()
+
+
+def test_a_socket_for_which_no_descriptor_is_left_is_told_in_words(tmp_path, monkeypatch):
+    def scarce(*_words):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    path = tmp_path / "s"
+    monkeypatch.setattr(_socket, "socket", scarce)
+    with pytest.raises(ProcmanError, match=f"cannot open the control socket {path}: Too many open files"):
+        listen(str(path))
+    assert not path.exists()

@@ -41,7 +41,11 @@ def test_a_path_may_be_relative_to_an_open_folder(tmp_path):
 @pytest.mark.parametrize(("lasting", "kinds"), [(True, [stat.S_IFREG, stat.S_IFDIR]), (False, [])])
 def test_what_lasts_is_on_the_disk_with_its_name(tmp_path, monkeypatch, lasting, kinds):
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append((stat.S_IFMT(os.fstat(fd).st_mode), os.listdir(tmp_path))))
+
+    def fsync(fd):
+        synced.append((stat.S_IFMT(os.fstat(fd).st_mode), os.listdir(tmp_path)))
+
+    monkeypatch.setattr(os, "fsync", fsync)
     write_private(str(tmp_path / "key"), b"new", lasting=lasting)
     assert [kind for kind, _ in synced] == kinds
     assert [names for _, names in synced] == [["key.new"], ["key"]][: len(kinds)]

@@ -24,15 +24,17 @@ def bind(path: str) -> int:
     """
     import _socket  # noqa: PLC0415 - not before the first dyno, unless that needs a port
 
-    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    listener = None
     mask = os.umask(0o177)
     try:
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         remove(path)
         with near(path) as short:
             listener.bind(short)
         listener.listen(BACKLOG)
     except OSError as error:
-        listener.close()
+        if listener:
+            listener.close()
         raise ProcmanError(f"cannot open the control socket {path}: {error.strerror or error}") from None
     finally:
         os.umask(mask)
