@@ -85,7 +85,7 @@ async def told(host: Host, run: "BuildRun", release: Release, awaited: Coroutine
     waiting, said = asyncio.ensure_future(awaited), ""
     try:
         while not (await asyncio.wait((waiting,), timeout=LOOK_S))[0]:
-            words = host.rollouts.troubles.get(release.app_id, "")
+            words = host.rollouts.troubles.get(release.app_id) or host.traffic.trouble
             if words != said and words:
                 run.write(f" !     Release v{release.version} waits: {words}")
             said = words

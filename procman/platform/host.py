@@ -56,7 +56,9 @@ class AppLog(Protocol):
 
 
 class Traffic(Protocol):
-    """The router, as the platform needs it."""
+    """The router, as the platform needs it. ``trouble``: why it cannot be told anything at present, if so."""
+
+    trouble: str
 
     async def route(self, app_id: str) -> None:
         """Send the app's requests to its current generation, and only to that."""
@@ -84,6 +86,8 @@ class Numbers(Protocol):
 
 class NoTraffic:
     """No router: dynos are reached at their ports."""
+
+    trouble = ""
 
     async def route(self, app_id: str) -> None:
         """Nothing to do."""

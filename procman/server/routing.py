@@ -10,6 +10,7 @@ from procman.core.records import App, Domain, Endpoint, Release
 from procman.errors import ProcmanError
 from procman.platform.certificates import file_of
 from procman.platform.host import Host
+from procman.platform.trouble import words_of
 from procman.router.sites import Certificate, Server, Site, is_host, page_url
 from procman.runtimes.base import DynoState
 from procman.store import tables
@@ -57,6 +58,7 @@ class RouterTraffic:
         self._host = host
         self._router = router
         self._ports = ports_per_app
+        self.trouble = ""
         self._told: list[Site] | None = None
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
@@ -110,9 +112,11 @@ class RouterTraffic:
             except Exception as error:
                 log.warning("router: %s", error, exc_info=not isinstance(error, (ProcmanError, OSError)))
                 self._told = None
+                self.trouble = words_of(error, self._host.layout.data)
                 self._waiting = waiting + self._waiting  # old dynos end only when nothing is sent to them any more
                 asyncio.get_running_loop().call_later(AGAIN_S, self._wanted.set)
                 continue
+            self.trouble = ""
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
