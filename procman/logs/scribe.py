@@ -220,6 +220,7 @@ class Scribe:
             return
         try:
             work()
+            self._write_own(claim)  # what was said after its last ``settle``, as when the reader has gone
         except Disowned:
             pass
         except Exception as error:

@@ -98,16 +98,20 @@ class Pump:
         called when all is written: at once, or when the disk does so again. Until then nothing leaves its pipe.
         """
         for stream in streams:
-            taken = 0
-            while stream in self._streams and taken < LAST_WORDS and (count := self._read(stream)):
-                taken += count
-                if stream.owed:
-                    self._settle()
-            if stream in self._streams:
-                self._finish_line(stream)
+            self._read_all(stream)
         if then:
             self._leaving.append((streams, then))
             self._settle()
+
+    def _read_all(self, stream: Stream) -> None:
+        """Until nothing is there, also of what its writer had no room for before."""
+        taken = 0
+        while stream in self._streams and taken < LAST_WORDS and (count := self._read(stream)):
+            taken += count
+            if stream.owed:
+                self._settle()
+        if stream in self._streams:
+            self._finish_line(stream)
 
     def be_careful(self, streams: list[Stream], pipes: Sequence[str], fresh: bool) -> None:
         """From now on, what is read of these pipes, by their paths, is taken only when it is written.
@@ -161,10 +165,8 @@ class Pump:
         leaving, self._leaving = self._leaving, []
         for streams, then in leaving:
             for stream in streams:
+                self._read_all(stream)  # of a process that was not found, and wrote while the disk did
                 if stream in self._streams:
-                    self._read(stream)  # of a process that was not found, and wrote while the disk did
-                if stream in self._streams:
-                    self._finish_line(stream)
                     self._drop(stream)
             then()
 
