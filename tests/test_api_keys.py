@@ -145,6 +145,23 @@ def test_a_login_in_the_browser_hands_the_key_to_the_client_that_waits(tmp_path)
     play(tmp_path, scenario)
 
 
+def test_a_login_is_waited_for_by_one_connection_at_a_time_the_latest(tmp_path):
+    async def scenario(platform, client):
+        asked = (await client.post("/auth", json={})).json()
+        key = {"Authorization": f"Bearer {asked['token']}"}
+        crowd = [asyncio.create_task(client.get(asked["cli_url"], headers=key)) for _ in range(5)]
+        done, latest = await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
+        while len(latest) > 1:
+            more, latest = await asyncio.wait(latest, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        assert {task.result().text for task in done} == {'{"error":"Nobody has logged in."}'}
+        fields, _ = await fields_of(client, asked["browser_url"])
+        await client.post(asked["browser_url"], data={**fields, "password": platform.key})
+        assert (await latest.pop()).json()["access_token"].startswith("HRKU-")
+
+    play(tmp_path, scenario)
+
+
 def test_a_form_that_is_not_ours_logs_nobody_in(tmp_path):
     async def scenario(platform, client):
         asked = (await client.post("/auth", json={})).json()

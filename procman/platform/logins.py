@@ -20,8 +20,14 @@ class Pending:
         self.form = secrets.token_urlsafe(24)  # the browser's
         self.description = description
         self.until = until
-        self.done: asyncio.Event = asyncio.Event()
+        self.done = False
+        self.news = asyncio.Event()  # for whoever waits: it is done, or somebody else waits in his place
         self.key: str | None = None
+
+    def end(self, key: str | None = None) -> None:
+        """There is a key, or there will be none."""
+        self.key, self.done = key, True
+        self.news.set()
 
 
 class Logins:
@@ -37,7 +43,7 @@ class Logins:
         for old in [each for each in self._pending.values() if each.until < now]:
             del self._pending[old.id]
         if len(self._pending) >= MOST_PENDING:
-            self._pending.popitem(last=False)[1].done.set()
+            self._pending.popitem(last=False)[1].end()
         pending = Pending(description, now + WAIT_S)
         self._pending[pending.id] = pending
         return pending
@@ -45,23 +51,31 @@ class Logins:
     def find(self, login_id: str) -> Pending | None:
         """A login that is still waited for."""
         pending = self._pending.get(login_id)
-        return pending if pending and pending.until > self._now() and not pending.done.is_set() else None
+        return pending if pending and pending.until > self._now() and not pending.done else None
 
     def finish(self, pending: Pending, key: str) -> None:
         """Somebody has logged in."""
-        pending.key = key
-        pending.done.set()
+        pending.end(key)
 
     async def wait(self, login_id: str, token: str) -> str | None:
-        """The key, once somebody has logged in; None if nobody does. Raises KeyError for a wrong token. Told once."""
+        """The key, once somebody has logged in; None if nobody does. Raises KeyError for a wrong token. Told once.
+
+        Who asks again has lost his connection: the one before is answered None. Anybody may begin a login, and a crowd
+        that waits for one would take all the places that the API has.
+        """
         pending = self._pending.get(login_id)
         if pending is None or not hmac.compare_digest(pending.token.encode(), token.encode()):
             raise KeyError(login_id)
+        pending.news.set()
+        mine = pending.news = asyncio.Event()
         try:
             async with asyncio.timeout(max(0.0, pending.until - self._now())):
-                await pending.done.wait()
+                if not pending.done:
+                    await mine.wait()
         except TimeoutError:
             pass
+        if pending.news is not mine:
+            return None
         self._pending.pop(login_id, None)
         key, pending.key = pending.key, None
         return key
