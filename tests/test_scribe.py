@@ -223,6 +223,21 @@ def test_what_the_loop_lends_is_done_by_the_thread_and_written_when_it_is_back()
     assert not scribe.waiting
 
 
+def test_what_is_said_after_the_last_settle_of_lent_work_keeps_its_place():
+    disk = Disk()
+    scribe = Scribe(disk, patience=DEADLINE_S)
+
+    def work() -> None:
+        scribe.settle()
+        scribe.append(WEB, b"the reader has gone\n", 0.0)
+
+    assert scribe.lend(work)
+    assert disk.kept == [b"the reader has gone\n"]
+    scribe.append(WEB, b"after that\n", 0.0)
+    scribe.settle()
+    assert disk.kept == [b"the reader has gone\n", b"after that\n"]
+
+
 def test_the_loop_takes_back_what_it_lent_when_the_disk_stalls():
     disk, done = Disk(), []
     disk.free.clear()

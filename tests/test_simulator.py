@@ -64,6 +64,17 @@ def played(seed: int) -> World:
     return world
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        338186,  # a stray writes on while the last words of its dyno are written: only one more chunk was read
+        336736,  # the reader goes while the loop's work is lent: what was said then came into the store too late
+    ],
+)
+def test_what_was_met_once_holds(seed):
+    assert not failure_of(draw(seed))
+
+
 def test_a_reader_who_reads_on_when_all_has_ended_is_too_late():
     world = World(LATE_READER)
     world.play()
