@@ -6,11 +6,17 @@ import hashlib
 import hmac
 import json
 import socket
+import threading
 from contextlib import asynccontextmanager
 from functools import partial
 
+import pytest
+
 from procman.api import webhooks as api_webhooks
+from procman.core.records import Webhook
 from procman.platform.deliveries import Deliverer
+from procman.platform.webhook_calls import Ended, post
+from procman.reach import Reach
 from procman.store import tables
 from tests.api_cases import make_app, play
 
@@ -105,6 +111,26 @@ def test_a_receiver_that_does_not_answer_delays_only_itself(tmp_path):
                 await slow.requests.get()
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("said", "ended"),
+    [(b"HTTP/1.", Ended(None, "TimeoutError")), (b"HTTP/1.1 200 OK\r\nX: ", Ended(200, None))],
+)
+def test_a_receiver_that_never_ends_its_answer_holds_no_thread(said, ended):
+    def trickle(server):
+        with server.accept()[0] as client:
+            client.sendall(said)
+            while client.recv(4096):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=trickle, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        hook = Webhook("1", "1", url, ["api:app"], "notify", "secret", None, 0.0, 0.0)
+        assert post(Reach(local=True), hook, {}, 0.05) == ended
+        thread.join()
 
 
 def test_dynos_that_come_and_go_are_told_of(tmp_path):

@@ -1,9 +1,13 @@
 """One call of a webhook: what it says, how it is signed, and how it ended (Heroku: app-webhooks-schema)."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import http.client
 import json
+import socket
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -13,7 +17,8 @@ from procman.core.records import Webhook
 from procman.platform.plans import stamp
 from procman.reach import FAILURES, Reach
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 15.0  # for each step
+ANSWER_S = 30.0  # for all of a try once there is a connection: who answers byte by byte would hold a thread for ever
 
 
 class Ended(NamedTuple):
@@ -57,7 +62,7 @@ def signature(secret: str, body: bytes) -> str:
     return base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
 
 
-def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any]) -> Ended:
+def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any], seconds: float = ANSWER_S) -> Ended:
     """One try, on this thread. Redirects are not followed; what is answered is not kept."""
     body = json.dumps(payload, separators=(",", ":")).encode()
     headers = {
@@ -69,10 +74,21 @@ def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any]) -> Ended:
         headers["Authorization"] = hook.authorization
     parts = urlsplit(hook.url)
     connection = reach.http(parts.hostname or "", parts.port, parts.scheme == "https", TIMEOUT_S)
+    late = threading.Timer(seconds, hang_up, (connection,))
+    late.daemon = True
     try:
+        connection.connect()
+        late.start()
         connection.request("POST", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", body, headers)
         return Ended(connection.getresponse().status, None)
     except FAILURES as error:
-        return Ended(None, type(error).__name__)
+        return Ended(None, "TimeoutError" if late.finished.is_set() else type(error).__name__)
     finally:
+        late.cancel()
         connection.close()
+
+
+def hang_up(connection: http.client.HTTPConnection) -> None:
+    """Whoever waits for it, on another thread, waits no longer."""
+    with contextlib.suppress(OSError, AttributeError):  # it has just been closed
+        connection.sock.shutdown(socket.SHUT_RDWR)
