@@ -74,21 +74,23 @@ def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any], seconds: float
         headers["Authorization"] = hook.authorization
     parts = urlsplit(hook.url)
     connection = reach.http(parts.hostname or "", parts.port, parts.scheme == "https", TIMEOUT_S)
-    late = threading.Timer(seconds, hang_up, (connection,))
-    late.daemon = True
+    late = threading.Event()
+    timer = threading.Timer(seconds, hang_up, (connection, late))
+    timer.daemon = True
     try:
         connection.connect()
-        late.start()
+        timer.start()
         connection.request("POST", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", body, headers)
         return Ended(connection.getresponse().status, None)
     except FAILURES as error:
-        return Ended(None, "TimeoutError" if late.finished.is_set() else type(error).__name__)
+        return Ended(None, "TimeoutError" if late.is_set() else type(error).__name__)
     finally:
-        late.cancel()
+        timer.cancel()
         connection.close()
 
 
-def hang_up(connection: http.client.HTTPConnection) -> None:
+def hang_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:
     """Whoever waits for it, on another thread, waits no longer."""
+    late.set()
     with contextlib.suppress(OSError, AttributeError):  # it has just been closed
         connection.sock.shutdown(socket.SHUT_RDWR)
