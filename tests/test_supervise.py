@@ -188,7 +188,8 @@ def test_chaos_leaves_the_formation_and_the_numbers_in_order(served):
         if turn % 3 == 0:
             kill(rows["worker.2", 1]["pid"])
         if turn % 3 == 1:
-            assert served.call("upgrade")["ok"]
+            answer = served.call("upgrade")
+            assert answer["ok"], answer
         if turn % 3 == 2:
             served.call("restart", dynos=["clock"])
         served.call("ps")

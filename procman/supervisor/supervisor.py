@@ -149,12 +149,12 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGUSR2,))
         if formation is not None:
             self.post(FormationChanged(formation, generation))
-        self._pump.flush()  # the first lines do not wait for what is done and imported now
+        on_started()  # before anybody reads a line or hears of an end: he may ask about it at once
+        self._pump.flush()  # the first lines do not wait for what is done now
         if self._children:
             self._reap()  # some may have ended before we came
         self.processes.settle()
         settle_heap()
-        on_started()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         while self._quit is None:
             self._pump.flush()
