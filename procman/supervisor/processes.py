@@ -104,7 +104,7 @@ class Processes(Protocol):
         """All that an empty one wrote has been read: its log pipes go too."""
 
     def settle(self) -> None:
-        """When the first dynos are on their way: do what was put off for them."""
+        """When the first dynos have had their say: do what was put off for them."""
 
     def recheck_s(self) -> float:
         """Seconds after which emptiness must be asked for again without news; infinity where news come."""

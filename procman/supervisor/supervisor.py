@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 ECHO_S = 1.0  # so soon after a stop has begun, another signal says the same once more; see ``is_echo``
 TYPED_ECHO_S = 0.1  # the same for Ctrl-C, which a person may press twice in a second and mean it
+SETTLE_S = 0.05  # a look at all processes of a large host takes 20 ms, for which no dyno's first line waits
 HEAP = 24 << 20  # bytes; see settle_heap
 
 
@@ -90,8 +91,10 @@ class Supervisor:
         self._quit: Quit | None = None
         self._closing_at = FOREVER
         self._recheck_at = FOREVER
+        self._settle_at = FOREVER
         loop.on_deadline(engine.deadline, lambda now: self.post(Tick()))
         loop.on_deadline(lambda: self._recheck_at, lambda now: self._settle_ending())
+        loop.on_deadline(lambda: self._settle_at, lambda now: self._settle_processes())
 
     def flush(self) -> None:
         """Read and write what can be."""
@@ -153,7 +156,7 @@ class Supervisor:
         self._pump.flush()  # the first lines do not wait for what is done now
         if self._children:
             self._reap()  # some may have ended before we came
-        self.processes.settle()
+        self._settle_at = self.loop.now() + SETTLE_S
         settle_heap()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         while self._quit is None:
@@ -300,6 +303,10 @@ class Supervisor:
                 action(child)
             self.post(Emptied(child.dyno, child.run))
         self._recheck_at = self.loop.now() + self.processes.recheck_s() if self._ending else FOREVER
+
+    def _settle_processes(self) -> None:
+        self._settle_at = FOREVER
+        self.processes.settle()
 
     def _resize(self) -> None:
         for child in self._children.values():
