@@ -113,7 +113,7 @@ def test_a_server_that_is_killed_starts_on_a_full_disk_and_finds_what_runs(site)
         server.kill()
         site.start()
         assert set(server.dynos("demo")) == {"web.1"}
-        assert ask(site, *WRITES[0])[0] in (200, 503)
+        assert ask(site, *WRITES[3])[0] in (201, 503)
         assert site.visit("demo").status_code == 204
         assert server.pids("demo") == {"web.1": pid}
         server.end_router()

@@ -1,8 +1,8 @@
 """One app's log lies on a disk that stalls, or is full: the server and other apps go on, and it is said."""
 
+import errno
 import os
 import re
-import resource
 import socket
 import subprocess
 from pathlib import Path
@@ -52,22 +52,23 @@ class Hanging:
 
 
 class SmallDisk:
-    """The log's own small file system; where none may be mounted, a limit for its writer's files."""
+    """A small file system for a log; where none may be mounted, no directory for it, which refuses lines as well."""
 
-    def __init__(self, directory: Path, writer: int) -> None:
-        self._directory, self._writer = directory, writer
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         options = ["mount", "-t", "tmpfs", "-o", f"size={SMALL},mode=700", "procman-test", directory]
-        self.words = os.strerror(28)
+        self.words = os.strerror(errno.ENOSPC)
         self._mounted = subprocess.run(options, capture_output=True, check=False).returncode == 0
         if not self._mounted:
-            self.words = os.strerror(27)
-            resource.prlimit(writer, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            self.words = os.strerror(errno.ENOTDIR)
+            directory.rename(directory.with_name("log.away"))
+            directory.touch()
 
     def grow(self) -> None:
         if self._mounted:
             subprocess.run(["mount", "-o", "remount,size=64m", self._directory], check=True)
         else:
-            resource.prlimit(self._writer, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            self._directory.unlink()
 
     def close(self) -> None:
         if self._mounted:
@@ -160,7 +161,7 @@ def test_a_log_on_a_full_disk_lacks_lines_that_are_counted_and_nothing_else_is_l
     server, said = site.server, Words(site.server)
     deploy(site, "full", gate)
     place = home(site, "full")
-    disk = SmallDisk(place / "log", server.supervisor(place.name))
+    disk = SmallDisk(place / "log")
     try:
         before = server.pids("full")["web.1"]
         server.scale("full", worker=1)
