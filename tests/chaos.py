@@ -41,12 +41,13 @@ class Chaos:
         self._stopped: list[int] = []
 
     def start(self) -> None:
-        """Begin, or go on with what runs. One that is only on its way, and has not yet said who it is, runs too."""
+        """Begin, or go on with what runs. One that is only on its way, and cannot be asked yet, runs too."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
             done = self.shop.call("start", "--detach", "--restart", "always", "web=1", "worker=3")
             assert done.returncode == 0 or "runs already" in done.stderr, done.stderr
-            if self.supervisor():
+            answers = done.returncode == 0 or self.shop.call("ps").returncode == 0
+            if answers and self.supervisor():
                 break
             assert time.monotonic() < deadline, done.stderr
         if self.wanted["worker"] != 3:
