@@ -70,6 +70,15 @@ class Running:
         self._read_to += found.end()
         return found
 
+    def wait_for_all(self, *patterns: str) -> None:
+        """The same for several, in whatever order they come."""
+        since = last = self._read_to
+        for pattern in patterns:
+            self._read_to = since
+            self.wait_for(pattern)
+            last = max(last, self._read_to)
+        self._read_to = last
+
     def _read(self) -> bool:
         try:
             chunk = os.read(self.fd, 1 << 16)
