@@ -30,9 +30,9 @@ async def shut_down(home: AppHome, patience: float | None = None) -> None:
     """Have a supervisor end, and wait for it; who takes longer than ``patience`` kills its dynos at once."""
     for now in (False, True):
         connection = await connect(home.socket, home.uid)
+        gone = asyncio.create_task(exit_of(connection.pid))
         try:
             async with asyncio.timeout(None if now else patience):
-                gone = asyncio.create_task(exit_of(connection.pid))
                 try:
                     async for answer in connection.ask("shutdown", now=now):
                         if not answer.get("ok"):
@@ -44,15 +44,18 @@ async def shut_down(home: AppHome, patience: float | None = None) -> None:
         except TimeoutError:
             continue
         finally:
+            gone.cancel()
             connection.close()
 
 
 async def exit_of(pid: int) -> None:
-    """Return when there is no such process any more."""
+    """Return when there is no such process any more; `ProcmanError` where that cannot be waited for."""
     try:
         handle = os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return
+    except OSError as error:
+        raise ProcmanError(f"cannot wait for process {pid}: {error.strerror}") from error
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(handle, ended.set)
