@@ -21,8 +21,7 @@ def upgrade(shop) -> dict:
 def test_in_the_foreground_all_goes_on(workshop):
     workshop.procfile(TWO)
     running = workshop.start()
-    running.wait_for(r"worker.1 +\| ready")
-    running.wait_for("web.1 .*up")
+    running.wait_for_all(r"worker.1 +\| ready", "web.1 .*up")
     before = pids(workshop)
     assert upgrade(workshop) == {"ok": True, "pid": running.pid}
     assert pids(workshop) == before
