@@ -66,7 +66,7 @@ class Running:
             if left <= 0 or not select.select([self.fd], [], [], left)[0]:
                 raise AssertionError(f"no line like {pattern!r} in {DEADLINE_S:g} s; seen:\n{self.text()}")
             if not self._read():
-                raise AssertionError(f"ended before a line like {pattern!r}; seen:\n{self.text()}")
+                raise AssertionError(f"ended before a line like {pattern!r}; seen:\n{self.text()}\n{self.complaints()}")
         self._read_to += found.end()
         return found
 
@@ -105,6 +105,11 @@ class Running:
 
     def errors(self) -> str:
         return self.process.stderr.read().decode()
+
+    def complaints(self) -> str:
+        """What there is of its stderr by now, for somebody who wonders why it has ended."""
+        os.set_blocking(self.process.stderr.fileno(), False)
+        return (self.process.stderr.read() or b"").decode()
 
     def lines(self, dyno: str) -> list[str]:
         """What a dyno wrote, without the prefixes."""
