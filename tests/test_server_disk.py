@@ -137,7 +137,8 @@ def test_a_server_that_is_killed_starts_on_a_full_disk_and_finds_what_runs(site)
 
 
 def settled(site) -> int:
-    """The pid of the only dyno, once those of the release before have gone."""
+    """The pid of the only dyno, once no release is on its way and those of the ones before have gone."""
+    poll(lambda: all(status != "pending" for _, status, _ in site.releases("demo")))
     poll(lambda: len(site.server.roots()) == 1)
     return site.server.pids("demo")["web.1"]
 
