@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from procman.core.model import DynoName
-from procman.supervisor.belonging import has_lost_number, writes_to
+from procman.supervisor.belonging import has_lost_number, is_marked, writes_to
 from procman.supervisor.inherited import Inherited
 from procman.supervisor.processes import Child
 from procman.supervisor.proctable import Process, Table
@@ -65,3 +65,13 @@ def test_a_process_is_known_by_the_log_pipe_that_it_writes_to(tmp_path: Path):
         assert writes_to(process.pid, [str(other), str(pipe)])
         assert not writes_to(process.pid, [str(other)])
     assert not writes_to(process.pid, [str(pipe)]), "it has gone"
+
+
+def test_who_was_known_by_his_marks_is_still_known_on_his_way_out():
+    """When a process ends, the kernel takes its environment and its descriptors first."""
+    each, nobody = child(), ELSEWHERE._replace(pid=2**22 + 1)  # a number that no process has: it shows nothing
+    each.token = b"PROCMAN_RUN=1-1/web.1/1"
+    assert not is_marked(nobody, each)
+    each.strays = frozenset({(nobody.pid, nobody.start)})
+    assert is_marked(nobody, each)
+    assert not is_marked(nobody._replace(start=nobody.start + 1), each), "its number is another's by now"

@@ -18,6 +18,7 @@ def members(child: Child, table: Table, alive: Mapping[int, Child], grouped: Ite
     lost = has_lost_number(child, table, alive)
     strays = [pid for pid in within if pid not in roots and (lost or table.rows[pid].session != child.pid)]
     strays = [pid for pid in strays if is_marked(table.rows[pid], child)]
+    child.strays = frozenset((pid, table.rows[pid].start) for pid in strays)
     strays += (pid for pid in grouped if pid in table.rows)
     return table.family(strays if lost else [child.pid, *strays])
 
@@ -38,8 +39,10 @@ def has_lost_number(child: Child, table: Table, alive: Mapping[int, Child]) -> b
 
 
 def is_marked(row: Process, child: Child) -> bool:
-    """Whether a process is the dyno's by its token; or, in a session of that number, by where it writes."""
-    return bears_token(row.pid, child.token) or (row.session == child.pid and writes_to(row.pid, child.pipes))
+    """Whether a process is the dyno's by its token; or, in a session of that number, by where it writes; or was."""
+    if (row.pid, row.start) in child.strays or bears_token(row.pid, child.token):
+        return True
+    return row.session == child.pid and writes_to(row.pid, child.pipes)
 
 
 def writes_to(pid: int, paths: Iterable[str]) -> bool:

@@ -51,12 +51,13 @@ class Child:
     ``command``: what it was started with. ``stdin``: where its input is written, if it has any and no terminal.
     ``pipes``: paths of its log pipes, if it may outlive us. ``inherited``: another supervisor's, and no child of ours.
     ``astray``: orphans of it may be with anybody, as they began when they did not come to us. ``unnumbered``: it has
-    ended, and since then its number had nobody: whoever has it now is another's.
+    ended, and since then its number had nobody: whoever has it now is another's. ``strays``: pids and start times of
+    what was found by its marks when it was last looked for; who is on his way out shows none any more.
     """
 
     __slots__ = (
         "astray", "began", "command", "dyno", "ended", "inherited", "io", "outputs", "pid", "pipes", "pty", "run",
-        "start", "status", "stdin", "token", "unnumbered",
+        "start", "status", "stdin", "strays", "token", "unnumbered",
     )  # fmt: skip
 
     def __init__(self, dyno: DynoName, run: int, pid: int, outputs: list[tuple[int, str]]) -> None:
@@ -75,6 +76,7 @@ class Child:
         self.inherited: "Inherited | None" = None
         self.astray = False
         self.unnumbered = False
+        self.strays: frozenset[tuple[int, int]] = frozenset()
         self.status: int | None = None  # as wait(2) told, once it has ended
         self.ended = False  # the root process was reaped; others may live
 
