@@ -30,7 +30,7 @@ WARM = 5  # the first so-and-so-many-th part of the lines only warms up
 class Verdict(NamedTuple):
     """``wrong``: lines that were not what their dyno wrote next.
 
-    Memory in KiB, and descriptors: when warm, and in the end.
+    Memory in KiB, when warm and in the end; descriptors, when all dynos live their first life, and in the end.
     """
 
     restarts: int
@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
         return (
             f"{self.restarts} restarts and {self.lines} lines in {self.seconds:.0f} s; {len(self.wrong)} lines wrong; "
             f"memory {self.warm} KiB when warm, {self.memory} KiB in the end; "
-            f"{self.held} descriptors when warm, {self.descriptors} in the end"
+            f"{self.held} descriptors when all began, {self.descriptors} in the end"
         )
 
 
@@ -62,16 +62,17 @@ def soak(folder: Path, env: Mapping[str, str], dynos: int, lives: int, lines: in
     try:
         with Client(path) as client:
             pid = int(client.call("ps")["pid"])
+        held = begin(folder, dynos, pid)
         with Client(path) as client:
             log = follow_from(str(home / "log"), Position(1, 0))
             seen: Counter[bytes] = Counter()
             wrong: list[bytes] = []
-            warm = held = 0
+            warm = 0
             for _ in client.ask("follow"):
                 while batch := log.read():
                     wrong += judge(batch, seen)
                 if not warm and seen.total() * WARM > dynos * lives * lines:
-                    warm, held = rss_kib(pid), descriptors(pid)
+                    warm = rss_kib(pid)
                 if seen[b"done"] == dynos:
                     break
             log.close()
@@ -94,11 +95,22 @@ def descriptors(pid: int) -> int:
 def prepare(folder: Path, dynos: int, lives: int, lines: int) -> None:
     """The Procfile, and where each dyno keeps the number of its life."""
     (folder / "Procfile").write_text(
-        f"w: read n <n.$DYNO; [ $n -lt {lives} ] || {{ echo done; exec sleep 1000000; }}; "
+        "w: read n <n.$DYNO; [ $n -gt 0 ] || cat begin.$DYNO; "
+        f"[ $n -lt {lives} ] || {{ echo done; exec sleep 1000000; }}; "
         f"echo $((n + 1)) >n.$DYNO; exec seq $((n * {lines})) $((n * {lines} + {lines} - 1))\n"
     )
     for number in range(1, dynos + 1):
         (folder / f"n.w.{number}").write_text("0\n")
+        os.mkfifo(folder / f"begin.w.{number}")
+
+
+def begin(folder: Path, dynos: int, pid: int) -> int:
+    """Let them begin together; how many descriptors the supervisor had just before, when it had all of them."""
+    writers = [os.open(folder / f"begin.w.{number}", os.O_WRONLY) for number in range(1, dynos + 1)]
+    held = descriptors(pid)
+    for writer in writers:
+        os.close(writer)
+    return held
 
 
 def judge(batch: bytes, seen: Counter[bytes]) -> list[bytes]:
