@@ -240,10 +240,12 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether it could be listened on now."""
+    """Whether it could be listened on now. Connections that have ended linger for a minute, and are in nobody's way."""
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+            probe.listen(1)
         except OSError:
             return False
     return True
