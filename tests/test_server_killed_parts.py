@@ -101,19 +101,24 @@ def release_goes_on(site, clone, word: str) -> None:
     assert check(site, (word,)) == word
 
 
-def test_git_that_takes_the_push_is_killed(site, clone):
-    before, (old, new) = site.current("page"), words(site)
+def push_and_kill(site, clone, word: str, program: str) -> str:
+    """Push, kill a program while the build is on its way, and let that go on; what the one who pushed was told."""
     gate = Gate()
     choose(site, [{"buildpack": waiting_buildpack(site, gate)}])
-    write(clone, {"word": new})
+    write(clone, {"word": word})
     push = Push(clone)
     gate.wait()
-    os.kill(find(site, "git", push), signal.SIGKILL)
+    os.kill(find(site, program, push), signal.SIGKILL)
     text = push.end()
     gate.open()
     choose(site, [])
-    assert KILLED[1:].decode().strip() in text
     assert push.process.returncode != 0
+    return text
+
+
+def test_git_that_takes_the_push_is_killed(site, clone):
+    before, (old, new) = site.current("page"), words(site)
+    assert KILLED[1:].decode().strip() in push_and_kill(site, clone, new, "git")
     check(site, (old, new))  # the deploy goes on without its audience, as on Heroku
     assert site.current("page") in (before, before + 1)
     release_goes_on(site, clone, new)
@@ -154,16 +159,7 @@ def test_git_that_unpacks_the_push_is_killed(site, clone):
 
 def test_the_build_is_killed(site, clone):
     before, (old, new) = site.releases("page"), words(site)
-    gate = Gate()
-    choose(site, [{"buildpack": waiting_buildpack(site, gate)}])
-    write(clone, {"word": new})
-    push = Push(clone)
-    gate.wait()
-    os.kill(find(site, "compiler", push), signal.SIGKILL)
-    text = push.end()
-    gate.open()
-    choose(site, [])
-    assert push.process.returncode != 0
+    text = push_and_kill(site, clone, new, "compiler")
     assert re.search(r"!\s+.*(killed|SIGKILL)", text), text
     assert site.releases("page") == before
     assert words(site)[0] == old

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy_site import DeploySite
+from tests.hanging_disk import HangingDisk
 from tests.harness import DEADLINE_S
 from tests.platform_server import poll
 from tests.server_faults import Words
@@ -25,30 +26,6 @@ import socket
 socket.create_connection(("127.0.0.1", int(os.environ["GATE"]))).recv(1)
 """
 SMALL = 256 << 10
-
-
-class Hanging:
-    """The next segment of a log, before it is there: a full pipe, which takes nothing until it is let go."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        segment = directory / f"log.{len(list(directory.iterdir())) + 1:06d}"
-        os.mkfifo(segment, 0o600)
-        self.directory = directory
-        self.fd = os.open(segment, os.O_RDWR | os.O_NONBLOCK)
-        while True:
-            try:
-                os.write(self.fd, b"x" * 4096)
-            except BlockingIOError:
-                return
-
-    def let_go(self) -> None:
-        """What follows is written to regular segments."""
-        while True:
-            try:
-                os.read(self.fd, 1 << 20)
-            except BlockingIOError:
-                return
 
 
 class SmallDisk:
@@ -133,7 +110,7 @@ def test_a_log_that_stalls_holds_up_nobody_else_and_lacks_nothing_when_it_goes_o
     """What its dynos say waits in their pipes: as long as it fits there, they do not wait themselves."""
     place, own = home(site, "slow"), site.server.data / "logs" / home(site, "slow").name
     site.server.stop()
-    disks = Hanging(place / "log"), Hanging(own)
+    disks = HangingDisk(place / "log"), HangingDisk(own)
     try:
         site.start()
         said = Words(site.server)

@@ -11,44 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.hanging_disk import HangingDisk
 from tests.harness import Running, Workshop
 
 PIPE_BYTES = 1 << 16
 FLOOD = "for at in range(300_000): print('flood', at, '=' * 30)"  # 13 MB of lines, more than LIMIT
 
 
-class HangingDisk:
-    """The log directory of an app, whose current segment takes nothing until it is let go."""
-
-    def __init__(self, workshop: Workshop) -> None:
-        self.directory = workshop.directory / ".local/state/procman/apps/slow/log"
-        self.directory.mkdir(parents=True)
-        for place in (self.directory.parent, *self.directory.parent.parents[:4]):
-            place.chmod(0o700)
-        segment = self.directory / "log.000001"
-        os.mkfifo(segment, 0o600)
-        self.fd = os.open(segment, os.O_RDWR | os.O_NONBLOCK)
-        while True:
-            try:
-                os.write(self.fd, b"x" * 4096)
-            except BlockingIOError:
-                return
-
-    def let_go(self) -> None:
-        """The write that hangs gets through; what follows is written to a regular segment."""
-        while True:
-            try:
-                os.read(self.fd, 1 << 20)
-            except BlockingIOError:
-                return
-
-    def log(self) -> str:
-        return "".join(path.read_text() for path in sorted(self.directory.iterdir()) if path.is_file())
-
-
 @pytest.fixture
 def disk(workshop):
-    hanging = HangingDisk(workshop)
+    log = workshop.directory / ".local/state/procman/apps/slow/log"
+    hanging = HangingDisk(log)
+    for place in (log.parent, *log.parent.parents[:4]):
+        place.chmod(0o700)
     yield hanging
     os.close(hanging.fd)
 
