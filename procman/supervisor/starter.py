@@ -29,11 +29,13 @@ LOGIN = (
 UNHOLD = f'for f in ${{!{HELD}@}}; do export "${{f#{HELD}}}=${{!f}}"; unset "$f"; done; '
 
 # A process enters a control group some 10 ms after it asked: the kernel waits for a grace period of its own (RCU).
-# What has to be mounted is mounted meanwhile.
+# What has to be mounted is mounted meanwhile, and hides the groups; so their files are opened before.
 ENTER = """\
 folder=$1 target=$2 processes=$3 setpriv=$4 bash=$5 text=$6
 shift 6
-if [ $# -gt 0 ]; then { for group do echo $$ >"$group"; done; } 2>/dev/null & fi
+fd=3 fds=
+for group do [ ! -w "$group" ] || { eval "exec $fd>"'"$group"'; fds="$fds $fd" fd=$((fd + 1)); }; done
+if [ "$fds" ]; then { for fd in $fds; do echo $$ >&$fd; done; } 2>/dev/null & fi
 fail() { echo "procman: cannot $1" >&2; exit 126; }
 """
 IN_FOLDER = 'cd "$folder" || fail "enter the folder of the dyno"\n'
@@ -44,6 +46,7 @@ COPY = 'cp -a --reflink=auto slug/. own || fail "copy the slug"\n'
 TABLE = 'mount -a -c -T fstab || fail "mount what is the dyno\'s own"\n'
 BEGIN = """\
 wait
+for fd in $fds; do eval "exec $fd>&-"; done
 umask 022
 ulimit -c 0
 [ "$processes" = 0 ] || ulimit -u "$processes" 2>/dev/null || ulimit -p "$processes" 2>/dev/null
