@@ -86,7 +86,9 @@ def city():
 def worker(city):
     """A dyno that counts aloud; its pid."""
     city.server.scale("lines", worker=1)
-    yield poll(lambda: city.server.pids("lines").get("worker.1"))
+    pid = poll(lambda: city.server.pids("lines").get("worker.1"))
+    poll(lambda: f"line {pid} 1\n" in city.log("lines"))  # while it becomes what it runs, it shows no environment
+    yield pid
     city.server.scale("lines", worker=0)
     poll(lambda: not city.server.pids("lines"))
 
