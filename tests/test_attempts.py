@@ -2,12 +2,14 @@
 
 import os
 import socket
+import sqlite3
 
 import httpx
 import pytest
 
 from procman.errors import TryLater
 from procman.gitpush.transport import Git
+from procman.platform import users
 from procman.platform.attempts import MOST_REMEMBERED, Attempts, Buckets
 from procman.platform.callers import caller_of
 from procman.platform.git_access import GitAccess
@@ -143,6 +145,36 @@ def test_the_login_page_and_the_change_of_a_password_count_too(tmp_path):
         assert (await client.patch("/account", json={"name": "Dev"})).status_code == 200
         done = await client.post(asked["browser_url"], data={**fields, "password": platform.key})
         assert done.status_code == 200
+
+    play(tmp_path, scenario)
+
+
+def test_a_new_password_that_will_not_do_is_no_guess_of_the_present_one(tmp_path):
+    async def scenario(platform, client):
+        await client.patch("/account", json={"new_password": "correct horse"})
+        for old in ("correct horse", "wrong") * 6:  # the old one is not even looked at
+            refused = await client.patch("/account", json={"password": old, "new_password": "short"})
+            assert (refused.status_code, "8 characters or more" in refused.json()["message"]) == (422, True)
+        done = await client.patch("/account", json={"password": "correct horse", "new_password": "battery staple"})
+        assert done.status_code == 200
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.slow
+def test_a_right_password_that_cannot_be_changed_now_is_no_wrong_one(tmp_path, monkeypatch):
+    async def scenario(platform, client):
+        await client.patch("/account", json={"new_password": "correct horse"})
+        change = {"password": "correct horse", "new_password": "battery staple"}
+
+        def full(tx, *words, **more):
+            raise sqlite3.OperationalError("database or disk is full")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(users.tables.users, "update", full)
+            for _ in range(11):
+                assert (await client.patch("/account", json=change)).status_code == 503
+        assert (await client.patch("/account", json=change)).status_code == 200
 
     play(tmp_path, scenario)
 

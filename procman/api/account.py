@@ -14,13 +14,18 @@ async def show(call: Call) -> Answer:
 async def update(call: Call) -> Answer:
     """``PATCH /account``: ``name``; ``new_password`` with the old ``password``, if there is one."""
     name, password, new = (call.text(key, required=False) for key in ("name", "password", "new_password"))
+    if new is not None:
+        users.check_new_password(new)  # before the old one is looked at: this is no guess of it
+        await prove_password(call, password or "")
+    return Answer(serialize.account(await users.change_account(call.host, call.user, name, new)))
+
+
+async def prove_password(call: Call, password: str) -> None:
+    """Raises Refusal for a wrong one; TryLater after several of them, without even looking."""
     who = call.caller, call.user.email.lower()
-    if new is not None:
-        call.host.attempts.begin(*who)
-    user = await users.change_account(call.host, call.user, name, password, new)
-    if new is not None:
-        call.host.attempts.right(*who)
-    return Answer(serialize.account(user))
+    call.host.attempts.begin(*who)
+    await users.prove_password(call.host, call.user, password)
+    call.host.attempts.right(*who)
 
 
 async def features(call: Call) -> Answer:

@@ -5,7 +5,6 @@ from procman.api.call import Answer, Call, Right, Route
 from procman.api.credentials import basic, key_of
 from procman.core.records import Authorization, User
 from procman.platform import authorizations, users
-from procman.platform.refusals import invalid
 
 LONGEST_EMAIL = 320  # letters (RFC 3696); what was meant is remembered, and any guesser chooses it
 
@@ -96,8 +95,8 @@ async def list_users(call: Call) -> Answer:
 async def add_user(call: Call) -> Answer:
     """``POST /users``: an account; its first key is told, this once."""
     password = call.text("password", required=False)
-    if password is not None and len(password) < users.SHORTEST_PASSWORD:
-        raise invalid(f"A password must have {users.SHORTEST_PASSWORD} characters or more.")
+    if password is not None:
+        users.check_new_password(password)
     user, key = await authorizations.add_user(call.host, call.user, call.must("email"), password, call.flag("admin"))
     return Answer({**serialize.account(user), "admin": user.admin, "api_key": key}, 201)
 

@@ -90,15 +90,20 @@ async def log_in_by_password(host: Host, email: str, password: str) -> User | No
     return user if right else None
 
 
-async def change_account(
-    host: Host, user: User, name: str | None, password: str | None, new_password: str | None
-) -> User:
-    """Another name, or another password; who has one must know it. Raises Refusal."""
-    if new_password is not None:
-        if len(new_password) < SHORTEST_PASSWORD:
-            raise invalid(f"A password must have {SHORTEST_PASSWORD} characters or more.")
-        if user.password and not await host.passwords.run(check_password, password or "", user.password):
-            raise unauthorized()
+def check_new_password(password: str) -> None:
+    """Raises Refusal for one that will not do."""
+    if len(password) < SHORTEST_PASSWORD:
+        raise invalid(f"A password must have {SHORTEST_PASSWORD} characters or more.")
+
+
+async def prove_password(host: Host, user: User, password: str) -> None:
+    """Who has a password must know it. Raises Refusal. The caller counts the guess (``attempts``)."""
+    if user.password and not await host.passwords.run(check_password, password, user.password):
+        raise unauthorized()
+
+
+async def change_account(host: Host, user: User, name: str | None, new_password: str | None) -> User:
+    """Another name, or another password, which was checked."""
     hashed = await host.passwords.run(hash_password, new_password) if new_password else user.password
 
     def change(tx: Tx) -> User:
