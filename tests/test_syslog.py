@@ -1,5 +1,6 @@
 """Logplex's framing, byte for byte; and the server's own writer of logs."""
 
+import asyncio
 import os
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from procman.logs.server_log import ServerLog
 from procman.logs.syslog import Framing, groups
 from procman.logs.tail import last
+from procman.server.logs import soon
 from tests.receivers import unframe
 
 TIME = b"2024-05-01T10:00:00.000001+00:00"
@@ -98,6 +100,40 @@ def test_the_server_writes_into_the_logs_of_many_apps_with_few_files_open(tmp_pa
     assert not os.path.exists(log.path("app-7"))
     log.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_line_that_comes_after_the_loop_is_written_at_once_and_the_next_ones_too(tmp_path):
+    heard = []
+    log = ServerLog(str(tmp_path), heard.append, soon=soon)
+
+    async def turn(words):
+        log.append("demo", "heroku", "router", words)
+        assert not heard
+        await asyncio.sleep(0)
+        assert heard == ["demo"]
+
+    for number in range(2):
+        asyncio.run(turn(b"in loop %d\n" % number))
+        heard.clear()
+        for _ in range(2):
+            log.append("demo", "heroku", "router", b"after loop %d\n" % number)  # there is no loop to be asked
+        assert last(log.path("demo"), 1)[0].endswith(b"after loop %d\n" % number)
+    assert len(last(log.path("demo"), 10)) == 6
+    assert not heard
+    log.close()
+
+
+def test_lines_whose_turn_never_came_are_written_at_the_close_and_do_not_stop_later_ones(tmp_path):
+    loop = asyncio.new_event_loop()
+    log = ServerLog(str(tmp_path), soon=loop.call_soon)
+    log.append("demo", "heroku", "router", b"one\n")
+    loop.close()
+    log.append("demo", "heroku", "router", b"two\n")
+    log.close()
+    assert [line.rpartition(b" ")[2] for line in last(log.path("demo"), 9)] == [b"one\n", b"two\n"]
+    log.append("demo", "heroku", "router", b"three\n")
+    assert last(log.path("demo"), 1)[0].endswith(b"three\n")
+    log.close()
 
 
 def test_no_log_is_outside_the_servers_directory(tmp_path):

@@ -52,8 +52,8 @@ class ServerLog:
     def append(self, app_id: str, source: str, ps: str, lines: bytes) -> None:
         """Whole lines, each with its newline. ``source``: "app" or "heroku"; ``ps``: "router", "api", "run.1234".
 
-        The time is that of the call; written it is a turn of the loop later. Raises nothing
-        for a disk in trouble: the log tells of what was lost.
+        The time is that of the call; written it is a turn of the loop later, or at once if there is no loop any more.
+        Raises nothing for a disk in trouble: the log tells of what was lost.
         """
         if not lines:
             return
@@ -61,7 +61,11 @@ class ServerLog:
         self._hand_over(app_id, Source(None, source, "system", ps), lines, self._wall())
         self._grown.append(app_id)
         if len(self._grown) == 1:
-            self._soon(self._settle)
+            try:
+                self._soon(self._settle)
+            except RuntimeError:  # the loop is gone: there is no turn of it to come, nor anybody to be told
+                self._grown.clear()
+                self._scribe.settle()
 
     def say(self, app_id: str, source: str, ps: str, text: str) -> None:
         """One message. Newlines in it become spaces: it stays one line, whoever chose its words."""
@@ -77,6 +81,7 @@ class ServerLog:
 
     def close(self) -> None:
         """Give the descriptors back; a later ``append`` opens them anew."""
+        self._grown.clear()  # the loop may end before it settles these; the next line asks anew
         self._scribe.do(self._stores.close)
         self._scribe.close()
 
