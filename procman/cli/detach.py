@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from itertools import pairwise
 
+from procman.cli.options import Given
 from procman.errors import ProcmanError
 from procman.supervisor.home import Home
 
@@ -22,6 +23,21 @@ def detach(home: Home, run: Callable[[Callable[[], None]], int]) -> None:
     words = launch(home, lambda say: run(lambda: say(READY)))
     if words != READY:
         raise ProcmanError(f"cannot start {home.name}: {words}")
+
+
+def tell_detached(home: Home, given: Given) -> int:
+    """Say that the formation runs, once that or, if it was asked for, once its dynos are up."""
+    from procman.cli.listing import emit, emit_json
+    from procman.cli.request import ask_at, waiting
+
+    wish, as_json = waiting(given), bool(given.fields.get("json"))
+    if not as_json:
+        emit(f"{home.name} runs; its socket is {home.socket}")
+    facts = {"name": home.name, "socket": home.socket, "pid": int(home.facts().get("pid", 0))}
+    answer = ask_at(home, "wait", **wish) if wish["wait"] else {"ok": True}
+    if as_json:
+        emit_json({**answer, **facts})
+    return 0
 
 
 def launch(home: Home, run: Callable[[Callable[[str], None]], int]) -> str:

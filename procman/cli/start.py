@@ -28,7 +28,7 @@ from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, sweep, token_of
 from procman.supervisor.terminal import get_size
-from procman.typed import TYPE_CHECKING, Callable, Mapping
+from procman.typed import TYPE_CHECKING, Callable, Mapping, NamedTuple
 
 if TYPE_CHECKING:
     from procman.cli.outliving import Outliving
@@ -70,7 +70,7 @@ def start(given: Given) -> int:
         if not settings.detach:
             refuse_waiting(given)
             return supervise(app, home, swept)
-        from procman.cli.detach import detach
+        from procman.cli.detach import detach, tell_detached
 
         detach(home, lambda ready: supervise(app, home, swept, ready, heirs))
     except ProcmanError:
@@ -109,143 +109,142 @@ def supervise(
     ``heirs``: its dynos shall outlive it if it is killed, and it may have some of another's to go on with.
     ``resumed``: it is the new program of one that has run till now.
     """
-    me, since = identity(), app.said.get("since") or f"{time():.3f}"
-    app.said = {**me, "name": home.name, "root": app.app.root, "socket": home.socket, "since": since}
-    home.write({**app.said, **(heirs.held() if heirs else {})})
-    settings = app.settings
-    terminal = os.isatty(STDOUT)
-    tty = settings.tty if settings.tty is not None else terminal and settings.log_format == "text"
-    log_format = make_format(settings, app, terminal)
-    window = partial(window_beside, log_format.prefix_width() if isinstance(log_format, TextFormat) else 0)
-    split, pipes = settings.log_format == "json", heirs.pipes() if heirs else None
-    bounds = Confinement(place_of(home), app.command, app.bounds)
-    equip, guard = app.look_after(bounds, home), resumed.guard if resumed else None
-    processes = LocalProcesses(app.command, token_of(me), tty, split, window, equip, pipes, guard)
-    app.store = LogStore(home.log)
-    app.scribe = scribe = Scribe(app.store)
-    output = Output(log_format, Sink(STDOUT), settings.quiet, store=scribe)
-    if swept:
-        output.say(None, swept)
-    loop = Loop()
-    loop.watch(scribe.fileno(), scribe.heed)
-    supervisor = Supervisor(
-        Engine(app.profile, settings.exit_with),
-        processes,
-        output,
-        loop,
-        is_bound=lambda port, child: ports.is_bound(port, child.pid),
-        window=window if terminal and tty else None,
-        on_end=remember(home, scribe),
-        log=heirs.witness() if heirs else None,
-    )
-    app.join(supervisor, processes)
-    adopt = heirs.join(supervisor, processes, token_of(me)) if heirs else lambda: None
-    adopt = partial(resumed.adopt, app, supervisor, processes) if resumed else adopt
-
-    trouble: list[ProcmanError] = []
-
-    def open_control() -> None:
-        if heirs:
-            heirs.begin(supervisor, scribe.do)  # before all else: killed without books, it would have left them nothing
-        try:
-            listener = resumed.listener if resumed else bind(home.socket)
-        except ProcmanError as error:  # what runs already is not left to itself
-            trouble.append(error)
-            supervisor.shut_down(1, error.what)
-            return
-        if not settings.detach:
-            end_with_npm(supervisor, os.environ)
-        serve = partial(receive, app, home, supervisor, processes, scribe, listener, resumed, ready)
-        postpone(loop, listener, serve, at_once=bool(ready or resumed))
-
-    try:
-        status = supervisor.run(None if resumed else app.app.formation, open_control, adopt=adopt)
-        if heirs:
-            heirs.close()
-        bounds.close()
-    finally:
-        scribe.close()
+    running = Running(app, home, swept, heirs, resumed)
+    status = running.run(ready)
     home.leave()  # not if we broke down: then there are dynos that the next one has to know of
-    if trouble:
-        raise trouble[0]
+    if running.trouble:
+        raise running.trouble
     return status
 
 
-def receive(
-    app: LocalApp,
-    home: Home,
-    supervisor: Supervisor,
-    processes: LocalProcesses,
-    scribe: Scribe,
-    listener: int,
-    resumed: "Resumption | None",
-    ready: Callable[[], None] | None,
-) -> None:
-    """Serve whoever knocks, and do what else could wait until now."""
-    from procman.cli import upgrading  # and with it sockets and JSON, which cost 10 ms
+class Running:
+    """A formation that runs here, and its parts. See ``supervise``."""
 
-    upgrading.serve(app, home, supervisor, processes, scribe, listener, resumed)
-    if app.bounded:
-        app.bounded.sweep()
-    heed_others(supervisor, processes, app)
-    if ready:
-        ready()
+    def __init__(
+        self, app: LocalApp, home: Home, swept: str, heirs: "Outliving | None", resumed: "Resumption | None"
+    ) -> None:
+        self.app, self.home, self.heirs, self.resumed = app, home, heirs, resumed
+        self.trouble: ProcmanError | None = None  # why nobody can ask us anything
+        token = introduce(app, home, heirs)
+        screen = screen_of(app)
+        self._bounds = Confinement(place_of(home), app.command, app.bounds)
+        self.processes = LocalProcesses(
+            app.command,
+            token,
+            screen.tty,
+            split_streams=app.settings.log_format == "json",
+            window=screen.window,
+            prepare=app.look_after(self._bounds, home),
+            pipes=heirs.pipes() if heirs else None,
+            guard=resumed.guard if resumed else None,
+        )
+        app.store = LogStore(home.log)
+        app.scribe = self.scribe = Scribe(app.store)
+        output = Output(screen.log_format, Sink(STDOUT), app.settings.quiet, store=self.scribe)
+        if swept:
+            output.say(None, swept)
+        self.supervisor = self._make_supervisor(output, screen)
+        app.join(self.supervisor, self.processes)
+        self._succeed = heirs.join(self.supervisor, self.processes, token) if heirs else None
+
+    def _make_supervisor(self, output: Output, screen: "Screen") -> Supervisor:
+        loop = Loop()
+        loop.watch(self.scribe.fileno(), self.scribe.heed)
+        return Supervisor(
+            Engine(self.app.profile, self.app.settings.exit_with),
+            self.processes,
+            output,
+            loop,
+            is_bound=lambda port, child: ports.is_bound(port, child.pid),
+            window=screen.window if screen.is_terminal and screen.tty else None,
+            on_end=remember(self.home, self.scribe),
+            log=self.heirs.witness() if self.heirs else None,
+        )
+
+    def run(self, ready: Callable[[], None] | None) -> int:
+        """Until it ends, or is told to; returns the exit status."""
+        formation = None if self.resumed else self.app.app.formation
+        try:
+            status = self.supervisor.run(formation, partial(self._open_control, ready), adopt=self._adopt)
+            if self.heirs:
+                self.heirs.close()
+            self._bounds.close()
+        finally:
+            self.scribe.close()
+        return status
+
+    def _adopt(self) -> None:
+        if self.resumed:
+            self.resumed.adopt(self.app, self.supervisor, self.processes)
+        elif self._succeed:
+            self._succeed()
+
+    def _open_control(self, ready: Callable[[], None] | None) -> None:
+        """Every dyno has been asked for."""
+        if self.heirs:
+            # Before all else: killed without books, it would have left them nothing.
+            self.heirs.begin(self.supervisor, self.scribe.do)
+        try:
+            listener = self.resumed.listener if self.resumed else bind(self.home.socket)
+        except ProcmanError as error:  # what runs already is not left to itself
+            self.trouble = error
+            self.supervisor.shut_down(1, error.what)
+            return
+        if not self.app.settings.detach:
+            end_with_npm(self.supervisor, os.environ)
+        serve = partial(self._serve, listener, ready)
+        postpone(self.supervisor.loop, listener, serve, at_once=bool(ready or self.resumed))
+
+    def _serve(self, listener: int, ready: Callable[[], None] | None) -> None:
+        """Serve whoever knocks, and do what else could wait until now."""
+        from procman.cli import upgrading  # and with it sockets and JSON, which cost 10 ms
+
+        upgrading.serve(self, listener)
+        if self.app.bounded:
+            self.app.bounded.sweep()
+        self._heed_others()
+        if ready:
+            ready()
+
+    def _heed_others(self) -> None:
+        """From now on, who else has a say: files that change, systemd."""
+        if self.app.settings.watch:
+            from procman.cli.watching import watch
+
+            watch(self.supervisor, self.processes, self.app)
+        if "NOTIFY_SOCKET" in os.environ:
+            from procman.supervisor.notify import notify
+
+            notify(self.supervisor, os.environ)
 
 
-def heed_others(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> None:
-    """From now on, who else has a say: files that change, systemd."""
-    if app.settings.watch:
-        from procman.cli.watching import watch
-
-        watch(supervisor, processes, app)
-    if "NOTIFY_SOCKET" in os.environ:
-        from procman.supervisor.notify import notify
-
-        notify(supervisor, os.environ)
+def introduce(app: LocalApp, home: Home, heirs: "Outliving | None") -> str:
+    """Write in the home who we are; returns the mark of our dynos."""
+    me, since = identity(), app.said.get("since") or f"{time():.3f}"
+    app.said = {**me, "name": home.name, "root": app.app.root, "socket": home.socket, "since": since}
+    home.write({**app.said, **(heirs.held() if heirs else {})})
+    return token_of(me)
 
 
-def window_beside(margin: int) -> tuple[int, int]:
-    """Rows and columns that a dyno has of our terminal: what the prefix leaves."""
-    rows, columns = get_size(STDOUT)
-    return rows, max(columns - margin, 20)
+class Screen(NamedTuple):
+    """How the formation is shown. ``is_terminal``: on a terminal; ``tty``: its dynos have terminals too."""
+
+    log_format: LogFormat
+    is_terminal: bool
+    tty: bool
+
+    def window(self) -> tuple[int, int]:
+        """Rows and columns that a dyno has of our terminal: what the prefix leaves."""
+        margin = self.log_format.prefix_width() if isinstance(self.log_format, TextFormat) else 0
+        rows, columns = get_size(STDOUT)
+        return rows, max(columns - margin, 20)
 
 
-def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
-    """The app runs already. Types that were named are started in it; otherwise that is a refusal."""
-    if not given.arguments:
-        raise error
-    from procman.cli.operate import start_in
-    from procman.cli.target import NO_SUPERVISOR
-
-    try:
-        return start_in(home, given)
-    except ProcmanError as refusal:
-        raise error if refusal.exit_code == NO_SUPERVISOR else refusal from None  # it is only just starting
-
-
-def refuse_waiting(given: Given) -> None:
-    """A start that stays in this terminal never returns while its dynos are up."""
-    for option in OPTIONS["start"]:
-        if option.name in ("wait", "wait_timeout", "json") and given.fields.get(option.name):
-            raise UsageError(
-                f"cannot use {option.label} in the foreground: it answers when dynos have been started",
-                f"procman start --detach {option.label}",
-            )
-
-
-def tell_detached(home: Home, given: Given) -> int:
-    """Say that the formation runs, once that or, if it was asked for, once its dynos are up."""
-    from procman.cli.listing import emit, emit_json
-    from procman.cli.request import ask_at, waiting
-
-    wish, as_json = waiting(given), bool(given.fields.get("json"))
-    if not as_json:
-        emit(f"{home.name} runs; its socket is {home.socket}")
-    facts = {"name": home.name, "socket": home.socket, "pid": int(home.facts().get("pid", 0))}
-    answer = ask_at(home, "wait", **wish) if wish["wait"] else {"ok": True}
-    if as_json:
-        emit_json({**answer, **facts})
-    return 0
+def screen_of(app: LocalApp) -> Screen:
+    """What the settings ask for, and otherwise what fits where our output goes."""
+    settings, is_terminal = app.settings, os.isatty(STDOUT)
+    tty = settings.tty if settings.tty is not None else is_terminal and settings.log_format == "text"
+    return Screen(make_format(settings, app, is_terminal), is_terminal, tty)
 
 
 def make_format(settings: Settings, app: LocalApp, terminal: bool) -> LogFormat:
@@ -273,3 +272,26 @@ def wants_color(asked: bool | None, environ: Mapping[str, str], terminal: bool) 
     if environ.get("FORCE_COLOR", "0") not in ("", "0"):
         return True
     return terminal and environ.get("TERM") != "dumb"
+
+
+def hand_over(home: Home, given: Given, error: ProcmanError) -> int:
+    """The app runs already. Types that were named are started in it; otherwise that is a refusal."""
+    if not given.arguments:
+        raise error
+    from procman.cli.operate import start_in
+    from procman.cli.target import NO_SUPERVISOR
+
+    try:
+        return start_in(home, given)
+    except ProcmanError as refusal:
+        raise error if refusal.exit_code == NO_SUPERVISOR else refusal from None  # it is only just starting
+
+
+def refuse_waiting(given: Given) -> None:
+    """A start that stays in this terminal never returns while its dynos are up."""
+    for option in OPTIONS["start"]:
+        if option.name in ("wait", "wait_timeout", "json") and given.fields.get(option.name):
+            raise UsageError(
+                f"cannot use {option.label} in the foreground: it answers when dynos have been started",
+                f"procman start --detach {option.label}",
+            )

@@ -4,7 +4,6 @@ import os
 from socket import socket
 
 from procman.cli.local_app import LocalApp
-from procman.logs.scribe import Scribe
 from procman.supervisor.baggage import CAN, CHECK, Baggage, pipes_in, read
 from procman.supervisor.commands import Serve, open_commands
 from procman.supervisor.home import Home
@@ -12,6 +11,10 @@ from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.resumption import go_on, serve_again
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.upgrade import Upgrade
+from procman.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procman.cli.start import Running
 
 
 class Resumption:
@@ -44,24 +47,16 @@ def resume(word: str, app: LocalApp, home: Home) -> int:
     return supervise(app, home, "", heirs=heirs, resumed=found)
 
 
-def serve(
-    app: LocalApp,
-    home: Home,
-    supervisor: Supervisor,
-    processes: LocalProcesses,
-    scribe: Scribe,
-    listener: int,
-    resumed: Resumption | None,
-) -> None:
+def serve(running: "Running", listener: int) -> None:
     """Serve the control socket, with the verbs that only an app of this host has."""
-    upgrade = Upgrade(home, supervisor, processes, app.origin, scribe.close, app.pack)
-    store = app.store
+    app, scribe, store = running.app, running.scribe, running.app.store
+    upgrade = Upgrade(running.home, running.supervisor, running.processes, app.origin, scribe.close, app.pack)
     upgrade.untold = lambda: scribe.waiting > 0 or (store is not None and store.lost_lines > 0)
     more: dict[str, Serve] = {
         "upgrade": upgrade.upgrade,
         "one-off": lambda request, connection: connection.finish({"ok": True, **app.one_off()}),
     }
-    server = open_commands(supervisor, app, home.socket, more, socket(fileno=listener))
+    server = open_commands(running.supervisor, app, running.home.socket, more, socket(fileno=listener))
     upgrade.listen(server)
-    if resumed:
-        serve_again(resumed.baggage, server)
+    if running.resumed:
+        serve_again(running.resumed.baggage, server)
