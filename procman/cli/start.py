@@ -126,28 +126,28 @@ class Running:
         self.app, self.home, self.heirs, self.resumed = app, home, heirs, resumed
         self.trouble: ProcmanError | None = None  # why nobody can ask us anything
         token = introduce(app, home, heirs)
-        screen = screen_of(app)
+        display = display_of(app)
         self._bounds = Confinement(place_of(home), app.command, app.bounds)
         self.processes = LocalProcesses(
             app.command,
             token,
-            screen.tty,
+            display.tty,
             split_streams=app.settings.log_format == "json",
-            window=screen.window,
+            window=display.window,
             prepare=app.look_after(self._bounds, home),
             pipes=heirs.pipes() if heirs else None,
             guard=resumed.guard if resumed else None,
         )
         app.store = LogStore(home.log)
         app.scribe = self.scribe = Scribe(app.store)
-        output = Output(screen.log_format, Sink(STDOUT), app.settings.quiet, store=self.scribe)
+        output = Output(display.log_format, Sink(STDOUT), app.settings.quiet, store=self.scribe)
         if swept:
             output.say(None, swept)
-        self.supervisor = self._make_supervisor(output, screen)
+        self.supervisor = self._make_supervisor(output, display)
         app.join(self.supervisor, self.processes)
         self._succeed = heirs.join(self.supervisor, self.processes, token) if heirs else None
 
-    def _make_supervisor(self, output: Output, screen: "Screen") -> Supervisor:
+    def _make_supervisor(self, output: Output, display: "Display") -> Supervisor:
         loop = Loop()
         loop.watch(self.scribe.fileno(), self.scribe.heed)
         return Supervisor(
@@ -156,7 +156,7 @@ class Running:
             output,
             loop,
             is_bound=lambda port, child: ports.is_bound(port, child.pid),
-            window=screen.window if screen.is_terminal and screen.tty else None,
+            window=display.window if display.is_terminal and display.tty else None,
             on_end=remember(self.home, self.scribe),
             log=self.heirs.witness() if self.heirs else None,
         )
@@ -226,7 +226,7 @@ def introduce(app: LocalApp, home: Home, heirs: "Outliving | None") -> str:
     return token_of(me)
 
 
-class Screen(NamedTuple):
+class Display(NamedTuple):
     """How the formation is shown. ``is_terminal``: on a terminal; ``tty``: its dynos have terminals too."""
 
     log_format: LogFormat
@@ -240,11 +240,11 @@ class Screen(NamedTuple):
         return rows, max(columns - margin, 20)
 
 
-def screen_of(app: LocalApp) -> Screen:
+def display_of(app: LocalApp) -> Display:
     """What the settings ask for, and otherwise what fits where our output goes."""
     settings, is_terminal = app.settings, os.isatty(STDOUT)
     tty = settings.tty if settings.tty is not None else is_terminal and settings.log_format == "text"
-    return Screen(make_format(settings, app, is_terminal), is_terminal, tty)
+    return Display(make_format(settings, app, is_terminal), is_terminal, tty)
 
 
 def make_format(settings: Settings, app: LocalApp, terminal: bool) -> LogFormat:

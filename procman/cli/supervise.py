@@ -2,14 +2,14 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from time import time
-from typing import NamedTuple
+from typing import Any
 
 from procman.cli.process import guard_descriptors, remember
 from procman.core.engine import Engine
 from procman.core.formation import list_words
+from procman.core.model import DynoName
 from procman.errors import ProcmanError, UsageError
 from procman.logs.formats import NoFormat
 from procman.logs.output import Output
@@ -17,23 +17,20 @@ from procman.logs.scribe import Scribe
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor import ports
-from procman.supervisor.adoption import Succession, find, holder_of, make_pipes
-from procman.supervisor.baggage import CAN, Baggage, arrived, is_check, lives_in, pipes_in
+from procman.supervisor.adoption import Succession, holder_of, make_pipes
+from procman.supervisor.baggage import CAN, Baggage, arrived, is_check
+from procman.supervisor.beginning import look_around
 from procman.supervisor.checkups import Checkups
-from procman.supervisor.commands import Serve, open_commands
+from procman.supervisor.commands import open_commands
 from procman.supervisor.home import Home
-from procman.supervisor.ledger import Ledger
 from procman.supervisor.loop import Loop
 from procman.supervisor.memory import MemoryWatch
-from procman.supervisor.one_offs import OneOffs
+from procman.supervisor.orders import Orders
 from procman.supervisor.owed import Witness, cut_torn
-from procman.supervisor.processes import LocalProcesses
+from procman.supervisor.processes import Command, LocalProcesses
 from procman.supervisor.quarters import Quarters
 from procman.supervisor.resumption import go_on, listener_of, serve_again
-from procman.supervisor.rollouts import Rollouts
-from procman.supervisor.served_app import ServedApp, formation_of, read_plan
-from procman.supervisor.starter_probe import capabilities
-from procman.supervisor.states import States
+from procman.supervisor.served_app import read_plan
 from procman.supervisor.status import log_facts
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, token_of
@@ -59,7 +56,7 @@ def supervise(words: Sequence[str]) -> int:
             home.resume(baggage["lock"])
         last = {} if baggage else home.take()
         try:
-            status = keep(home, last, baggage)
+            status = Supervision(home, last, baggage).run()
         except ProcmanError:
             home.fail(heirs=bool(last))
             raise
@@ -70,102 +67,118 @@ def supervise(words: Sequence[str]) -> int:
         return 1
 
 
-class Beginning(NamedTuple):
-    """What is there before anything runs. ``found``: what a killed supervisor left; ``pipes``: that are in use."""
+class Supervision:
+    """One app's supervisor, and its parts. ``last``: what was killed here; ``baggage``: what made way for us."""
 
-    app: ServedApp
-    quarters: Quarters
-    found: Ledger
-    pipes: Sequence[str]
+    def __init__(self, home: Home, last: Mapping[str, str], baggage: Baggage | None) -> None:
+        self._home, self._baggage = home, baggage
+        self._trouble: ProcmanError | None = None  # why nobody can ask us anything
+        cut_torn(home.log)
+        self._store, token, loop = LogStore(home.log), token_of(identity()), Loop()
+        self._scribe = Scribe(self._store)
+        loop.watch(self._scribe.fileno(), self._scribe.heed)
+        output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)), store=self._scribe)
+        beginning = look_around(home, last, baggage, output)
+        self._beginning, self._app, self._found = beginning, beginning.app, beginning.found
+        self._app.store, self._app.log = self._store, lambda: log_facts(self._scribe, self._store)
+        notices = baggage["app"].get("notices", ()) if baggage else ()
+        self._checkups = Checkups(self._app.checks, beginning.quarters.notices, beginning.quarters.beside, notices)
+        self._processes = LocalProcesses(
+            self._app.command,
+            token,
+            prepare=self._prepare,
+            pipes=make_pipes(home, beginning.pipes),
+            guard=baggage["guard"] if baggage else None,
+        )
+        home.write({**self._app.said, **holder_of(self._found, self._processes)})
+        self._supervisor = self._make_supervisor(output, loop)
+        look_after(beginning.quarters, self._supervisor, self._processes)
+        self._checkups.join(self._supervisor, self._processes)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._succession = Succession(home, token, self._supervisor, self._processes)
+        self._upgrade = self._make_upgrade()
+        self._orders = Orders(self._supervisor, self._app)
+        self._orders.tell(self._succession)
+        self._upgrade.hindrance = self._orders.hindrance
 
+    def _prepare(self, dyno: DynoName, run: int) -> Command:
+        return self._checkups.equip(dyno, run, self._app.prepare(dyno, run))
 
-def look_around(home: Home, last: Mapping[str, str], baggage: Baggage | None, output: Output) -> Beginning:
-    """Read the plan, find what lives on, and clear up what does not."""
-    plan = read_plan(f"{home.path}/plan.json")
-    dynos = f"{home.path}/dynos"
-    try:
-        isolation = capabilities(dynos, plan.mount)
-    except OSError as error:
-        raise ProcmanError(f"cannot try in {dynos} how dynos can be kept apart: {error.strerror}") from None
-    quarters = Quarters(dynos, isolation, hidden(home.path), lambda words: output.say(None, words))
-    app = ServedApp(home.path, plan, quarters, lambda: ports.listeners().keys())
-    told = {"name": home.name, "root": plan.directory, "socket": home.socket, "since": f"{time():.3f}"}
-    app.said = {**identity(), **told}
-    found, swept = find(home, last, app.can_restore)
-    lives, pipes = [(entry.dyno, entry.run) for entry in found.dynos], found.pipes()
-    if baggage:
-        app.unpack(baggage["app"]["app"])
-        lives, pipes = lives_in(baggage), pipes_in(baggage)
-    quarters.sweep(lives, plan.cgroup)
-    for dyno, run in lives:
-        quarters.take_over(dyno, run, app.plan_of(dyno), app.limits(dyno))
-    for line in (swept, isolation.words()):
-        if line:
-            output.say(None, line)
-    return Beginning(app, quarters, found, pipes)
+    def _make_supervisor(self, output: Output, loop: Loop) -> Supervisor:
+        return Supervisor(
+            Engine(self._app.profile, "none"),
+            self._processes,
+            output,
+            loop,
+            is_bound=lambda port, child: ports.is_bound(port, child.pid),
+            on_end=remember(self._home, self._scribe),
+            log=Witness(self._home.log, self._store.place, lambda: self._scribe.waiting > 0),
+        )
 
+    def _make_upgrade(self) -> Upgrade:
+        place = os.getcwd()
+        upgrade = Upgrade(self._home, self._supervisor, self._processes, place, self._scribe.close, self._pack)
+        upgrade.untold = lambda: self._scribe.waiting > 0 or self._store.lost_lines > 0
+        return upgrade
 
-def keep(home: Home, last: Mapping[str, str], baggage: Baggage | None) -> int:
-    """Wire the supervisor and let it run. ``last``: what was killed here; ``baggage``: what made way for us."""
-    cut_torn(home.log)
-    store, token, loop = LogStore(home.log), token_of(identity()), Loop()
-    scribe = Scribe(store)
-    loop.watch(scribe.fileno(), scribe.heed)
-    output = Output(NoFormat(), Sink(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)), store=scribe)
-    app, quarters, found, pipes = look_around(home, last, baggage, output)
-    app.store, app.log = store, lambda: log_facts(scribe, store)
-    guard = baggage["guard"] if baggage else None
-    arrived = baggage["app"].get("notices", ()) if baggage else ()
-    checkups = Checkups(app.checks, quarters.notices, quarters.beside, arrived)
-    prepare = lambda dyno, run: checkups.equip(dyno, run, app.prepare(dyno, run))  # noqa: E731
-    processes = LocalProcesses(app.command, token, prepare=prepare, pipes=make_pipes(home, pipes), guard=guard)
-    home.write({**app.said, **holder_of(found, processes)})
-    supervisor = Supervisor(
-        Engine(app.profile, "none"),
-        processes,
-        output,
-        loop,
-        is_bound=lambda port, child: ports.is_bound(port, child.pid),
-        on_end=remember(home, scribe),
-        log=Witness(home.log, store.place, lambda: scribe.waiting > 0),
-    )
-    look_after(quarters, supervisor, processes)
-    checkups.join(supervisor, processes)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    succession = Succession(home, token, supervisor, processes)
-    upgrade = Upgrade(home, supervisor, processes, os.getcwd(), scribe.close)
-    upgrade.untold = lambda: scribe.waiting > 0 or store.lost_lines > 0
-    serve_all = serve(app, supervisor, succession, upgrade, found, baggage, home)
-    packed = upgrade.more
-    upgrade.more = lambda: {**packed(), "notices": checkups.pack()}
-    trouble: list[ProcmanError] = []
+    def _pack(self) -> Mapping[str, Any]:
+        return {**self._orders.pack(), "notices": self._checkups.pack()}
 
-    def open_control() -> None:
-        succession.keep_books(scribe.do)
+    def run(self) -> int:
+        """Until told to end; returns the exit status."""
         try:
-            serve_all()
+            status = self._go_on(self._baggage) if self._baggage else self._begin()
+            self._succession.close()
+        finally:
+            self._scribe.close()
+        if self._trouble:
+            raise self._trouble
+        return status
+
+    def _begin(self) -> int:
+        """With the plan, and with what a killed supervisor left."""
+        formations = self._beginning.formations()
+        newest, formation = formations.popitem()
+        adopt = partial(self._take_over, formations, newest)
+        return self._supervisor.run(formation, self._open_control, newest, adopt)
+
+    def _go_on(self, baggage: Baggage) -> int:
+        """As what we were before our program was replaced."""
+        adopt = partial(go_on, baggage, self._supervisor, self._processes, self._app.ports.port_of)
+        return self._supervisor.run(None, self._open_control, adopt=adopt)
+
+    def _take_over(self, older: Mapping[int, Mapping[str, int]], newest: int) -> None:
+        """Go on with what lives on: its dynos, and the formations that older generations had."""
+        if self._found.dynos:
+            taken = list_words(entry.dyno for entry in self._found.dynos)
+            self._supervisor.output.say(None, f"Took over {taken}")
+        self._succession.adopt(self._found, self._app.ports.port_of)
+        self._succession.restore(older, newest)
+
+    def _open_control(self) -> None:
+        """Every dyno has been asked for."""
+        self._succession.keep_books(self._scribe.do)
+        try:
+            self._serve()
         except ProcmanError as error:  # what runs already is not left to itself
-            trouble.append(error)
-            supervisor.shut_down(1, error.what)
+            self._trouble = error
+            self._supervisor.shut_down(1, error.what)
             return
-        if not baggage:
+        if not self._baggage:
             say("ready")
 
-    try:
-        if baggage:
-            adopt = partial(go_on, baggage, supervisor, processes, app.ports.port_of)
-            status = supervisor.run(None, open_control, adopt=adopt)
-        else:
-            formations = formations_of(app, found)
-            newest, formation = formations.popitem()
-            adopt = partial(take_over, app, supervisor, succession, found, formations, newest)
-            status = supervisor.run(formation, open_control, newest, adopt)
-        succession.close()
-    finally:
-        scribe.close()
-    if trouble:
-        raise trouble[0]
-    return status
+    def _serve(self) -> None:
+        """Go on with what was ordered before, and take orders. Raises ProcmanError when that cannot be."""
+        if self._baggage:
+            self._orders.unpack(self._baggage)
+        elif self._found.dynos:
+            self._orders.adopt(self._found)
+        verbs = {**self._orders.verbs(), "upgrade": self._upgrade.upgrade}
+        listener = listener_of(self._baggage) if self._baggage else None
+        server = open_commands(self._supervisor, self._app, self._home.socket, verbs, listener)
+        self._upgrade.listen(server)
+        if self._baggage:
+            serve_again(self._baggage, server, self._orders.rejoin)
 
 
 def look_after(quarters: Quarters, supervisor: Supervisor, processes: LocalProcesses) -> None:
@@ -178,88 +191,6 @@ def look_after(quarters: Quarters, supervisor: Supervisor, processes: LocalProce
     supervisor.on_birth.append(quarters.move_in)
     supervisor.on_death.append(quarters.die)
     supervisor.on_emptied.append(quarters.move_out)
-
-
-def serve(
-    app: ServedApp,
-    supervisor: Supervisor,
-    succession: Succession,
-    upgrade: Upgrade,
-    found: Ledger,
-    baggage: Baggage | None,
-    home: Home,
-) -> Callable[[], None]:
-    """The verbs that a server needs; what is returned opens the control socket, once the dynos have been started."""
-    rollouts = Rollouts(supervisor, app, app.settled(), app.settle)
-    states, one_offs = States(supervisor, app, rollouts), OneOffs(supervisor, app)
-    succession.more = lambda child: {**app.entry(child.dyno), **one_offs.entry(child)}
-    succession.facts = lambda: {"formations": supervisor.engine.formations, "ready": rollouts.ready()}
-    upgrade.hindrance = rollouts.hindrance
-    upgrade.more = lambda: {"app": app.pack(), "one_offs": one_offs.pack(), "ready": rollouts.ready()}
-    verbs: dict[str, Serve] = {
-        "apply": rollouts.apply,
-        "switch": rollouts.switch,
-        "abandon": rollouts.abandon,
-        "states": states.follow,
-        "run": one_offs.run,
-        "upgrade": upgrade.upgrade,
-    }
-
-    def begin() -> None:
-        if baggage:
-            one_offs.unpack(baggage["app"]["one_offs"])
-            rollouts.resume(app.newest, baggage["app"]["ready"])
-        elif found.dynos:
-            more = {(entry.dyno, entry.run): entry.more for entry in found.dynos}
-            for child in supervisor.children():
-                if child.inherited:
-                    one_offs.adopt(child, more[child.dyno, child.run])
-            rollouts.resume(app.read(), found.facts.get("ready"))
-        listener = listener_of(baggage) if baggage else None
-        server = open_commands(supervisor, app, home.socket, verbs, listener)
-        upgrade.listen(server)
-        if baggage:
-            serve_again(baggage, server, one_offs.rejoin)
-
-    return begin
-
-
-def formations_of(app: ServedApp, found: Ledger) -> dict[int, Mapping[str, int]]:
-    """By generation, the newest last: what lives on as it was, or else what the plan says.
-
-    The newest is as the plan has it, but for one in the middle of its rollout: what waits for the old still waits.
-    """
-    plan = app.read()
-    told = {int(number): formation for number, formation in found.facts.get("formations", {}).items()}
-    alive = {entry.dyno.generation for entry in found.dynos if entry.dyno not in app.one_offs}
-    formations = {number: told[number] for number in sorted(alive & told.keys())}
-    if not formations:
-        return {plan.generation: formation_of(plan)}
-    newest = max(formations)
-    if newest == plan.generation and (newest == app.settled() or len(formations) == 1):
-        formations[newest] = formation_of(plan)
-    return formations
-
-
-def take_over(
-    app: ServedApp,
-    supervisor: Supervisor,
-    succession: Succession,
-    found: Ledger,
-    older: Mapping[int, Mapping[str, int]],
-    newest: int,
-) -> None:
-    """Go on with what lives on: its dynos, and the formations that older generations had."""
-    if found.dynos:
-        supervisor.output.say(None, f"Took over {list_words(entry.dyno for entry in found.dynos)}")
-    succession.adopt(found, app.ports.port_of)
-    succession.restore(older, newest)
-
-
-def hidden(home: str) -> tuple[str, ...]:
-    """What of ours an isolated dyno shall not see: the server's data, in which the home lies."""
-    apps = os.path.dirname(home)
-    return (os.path.dirname(apps),) if os.path.basename(apps) == "apps" else (home,)
 
 
 def say(words: str) -> None:
