@@ -1,14 +1,14 @@
 """The router's directory: everything that HAProxy needs to start, in files that are replaced whole."""
 
+import contextlib
 import hashlib
 import os
 import secrets
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from procman.errors import ProcmanError
 from procman.files import write_private
-from procman.router.configuration import CERTIFICATES
 from procman.router.sites import Certificate
 
 SLOTS, COOKIE_KEY, DEFAULT_PEM = "slots.json", "cookie.key", "default.pem"
@@ -21,6 +21,7 @@ class Files:
         self.path = os.path.abspath(path)
         os.makedirs(self.path, mode=0o711, exist_ok=True)
         self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._aside: dict[str, bool] | None = None  # what was replaced in ``all_or_none``: whether it was there
 
     def read(self, name: str) -> bytes | None:
         """A file's content, None if there is none."""
@@ -38,7 +39,41 @@ class Files:
         """
         if self.read(name) == data:
             return
+        if self._aside is not None and name not in self._aside:
+            self._aside[name] = self._set_aside(name)
         write_private(name, data, lasting=False, dir_fd=self.fd)
+
+    @contextlib.contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """What is written meanwhile stays only if nothing is raised. Else all is as it was, on a full disk too."""
+        aside = self._aside = {}
+        try:
+            yield
+        except BaseException:
+            for name, was_there in aside.items():
+                with contextlib.suppress(OSError):
+                    if was_there:
+                        os.replace(old(name), name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+                    else:
+                        os.unlink(name, dir_fd=self.fd)
+            raise
+        finally:
+            self._aside = None
+            for name in aside:
+                self._remove(old(name))
+
+    def _set_aside(self, name: str) -> bool:
+        """A second name for what is there, if something is: to bring that back takes no room."""
+        self._remove(old(name))  # of a server that was killed
+        try:
+            os.link(name, old(name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=self.fd)
 
     def cookie_key(self) -> str:
         """What session affinity's cookies are made from: the same for ever, or clients lose their dynos."""
@@ -56,12 +91,14 @@ class Files:
             name = f"certificate-{hashlib.sha256(data).hexdigest()[:32]}.pem"
             self.write(name, data)
             kept[name] = None
-        listing = "".join(f"{name}\n" for name in kept).encode()
-        self.write(CERTIFICATES, listing)
+        return "".join(f"{name}\n" for name in kept).encode()
+
+    def drop_certificates(self, listing: bytes) -> None:
+        """All but those of the list."""
+        kept = listing.decode().splitlines()
         for name in os.listdir(self.fd):
             if name.startswith("certificate-") and name not in kept:
-                os.unlink(name, dir_fd=self.fd)
-        return listing
+                self._remove(name)
 
     def take_default(self, path: str) -> bytes:
         """The certificate for names that have none."""
@@ -72,6 +109,11 @@ class Files:
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.fd)
+
+
+def old(name: str) -> str:
+    """Where a file is kept that may have to come back."""
+    return f"{name}.old"
 
 
 def read_pem(certificate: Certificate) -> bytes:

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from procman.router import pages, runtime_commands, waiting
 from procman.router.arrangement import Arrangement, decode, encode
 from procman.router.binary import Binary
-from procman.router.configuration import LUA, Secrets, build
+from procman.router.configuration import CERTIFICATES, LUA, Secrets, build
 from procman.router.files import SLOTS, Files
 from procman.router.process import CONFIGURATION
 from procman.router.runtime_commands import Maps
 from procman.router.settings import Settings
 
+Check = Callable[[str], Awaitable[None]]
+CANDIDATE = "candidate.cfg"
 log = logging.getLogger(__name__)
 
 
@@ -42,29 +44,45 @@ class Orders:
         contents = [runtime_commands.read_file(self._files.read(name) or b"") for name in Maps().files()]
         self.maps = Maps(*contents)
         if self._settings.https:
-            self.certificates = self._files.read("certificates.list") or b""
+            self.certificates = self._files.read(CERTIFICATES) or b""
 
-    async def write(self, running: str, check: Callable[[str], Awaitable[None]]) -> str:
-        """All files, as they shall be; the description of what they make of HAProxy.
+    async def change(
+        self, arrangement: Arrangement, maps: Maps, certificates: bytes, running: str, check: Check
+    ) -> str:
+        """Other orders from now on, as values and as files, or neither: see ``write``."""
+        known = self.arrangement, self.maps, self.certificates
+        self.arrangement, self.maps, self.certificates = arrangement, maps, certificates
+        try:
+            return await self.write(running, check)
+        except BaseException:  # HAProxy was told nothing of it: the disk is full, perhaps, or the server is going
+            self.arrangement, self.maps, self.certificates = known
+            raise
+
+    async def write(self, running: str, check: Check) -> str:
+        """All files, as they shall be, or as they were if that fails; the description of what they make of HAProxy.
 
         ``running``: that of what it runs; ``check`` has it look at a configuration of another one, by its name, and
         raises ProcmanError.
         """
-        files = self._files
-        for name, entries in self.maps.files().items():
-            files.write(name, runtime_commands.file_text(entries).encode())
-        for name in pages.TEXTS:
-            files.write(name, pages.template(name).encode())
-        files.write(LUA, waiting.script(self._settings.timeouts.boot).encode())
-        if self._settings.https:
-            files.write("certificates.list", self.certificates)
-        shape = self._describe()
+        files, shape = self._files, self._describe()
         text = build(self._settings, self.arrangement, Secrets(files.cookie_key()), shape).encode()
-        if shape != running and files.read(CONFIGURATION) != text:  # what stands there was checked
-            files.write("candidate.cfg", text)
-            await check("candidate.cfg")
-        files.write(CONFIGURATION, text)
-        files.write(SLOTS, encode(self.arrangement))
+        unchecked = shape != running and files.read(CONFIGURATION) != text  # what stands there was checked
+        if unchecked:
+            files.write(CANDIDATE, text)
+        with files.all_or_none():
+            for name, entries in self.maps.files().items():
+                files.write(name, runtime_commands.file_text(entries).encode())
+            for name in pages.TEXTS:
+                files.write(name, pages.template(name).encode())
+            files.write(LUA, waiting.script(self._settings.timeouts.boot).encode())
+            if self._settings.https:
+                files.write(CERTIFICATES, self.certificates)
+            if unchecked:
+                await check(CANDIDATE)
+            files.write(CONFIGURATION, text)
+            files.write(SLOTS, encode(self.arrangement))
+        if self._settings.https:
+            files.drop_certificates(self.certificates)
         return shape
 
     def _describe(self) -> str:

@@ -97,13 +97,8 @@ class Router:
             after = await self._arrange(before, sites)
             certificates = [certificate for site in sites for certificate in site.certificates]
             listing = self._files.take_certificates(certificates) if self.settings.https else b""
-            orders.arrangement, orders.maps, orders.certificates = after, maps_of(sites, after), listing
+            shape = await orders.change(after, maps_of(sites, after), listing, self._shape, self._process.check)
             self._traffic.forget(before.routes.keys() - after.routes.keys())
-            try:
-                shape = await self._orders.write(self._shape, self._process.check)
-            except (ProcmanError, OSError):  # HAProxy was told nothing of it: the disk is full, perhaps
-                orders.arrangement, orders.maps = before, old_maps
-                raise
             commands = [
                 *runtime_commands.enter(before, after, self.settings.timeouts),
                 *runtime_commands.change_maps(old_maps, orders.maps),
