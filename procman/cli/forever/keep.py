@@ -90,19 +90,12 @@ def keep(
     home.write(facts)
     app = ForeverApp(program, os.environ, facts)
     output, files, scribe = make_output(program, app, home, detached=say is not None)
-    loop = Loop()
-    loop.watch(scribe.fileno(), scribe.heed)
     split = len(output.sinks) > 1 or bool(program.out_file or program.err_file)
     processes = LocalProcesses(app.command, token_of(me), split_streams=split)
     first = FirstLife(program.min_uptime, say or (lambda words: None))
-    lived = remember(home, scribe)
-
-    def on_end(child: Child, ended: Exit, asked: bool) -> None:
-        lived(child, ended, asked)
-        first.end(ended, time() - child.began)
-
-    engine = Engine(app.profile)
-    supervisor = Supervisor(engine, processes, output, loop, lambda port, child: True, on_end=on_end)
+    loop, on_end = Loop(), remembering(home, scribe, first)
+    loop.watch(scribe.fileno(), scribe.heed)
+    supervisor = Supervisor(Engine(app.profile), processes, output, loop, lambda port, child: True, on_end=on_end)
     for words in (swept, files.trouble if files else ""):
         if words:
             output.say(None, words)
@@ -113,17 +106,11 @@ def keep(
         from procman.supervisor.commands import open_commands
 
         open_commands(supervisor, app, home.socket)
-        loop.on_signals(PASSED_ON, lambda signum: pass_on(supervisor, signum))
+        heed_others(supervisor, processes, program)
         if say is None:
             end_with_npm(supervisor, os.environ)
         if parent:
-            end_with(supervisor, {parent}, "procman forever has gone")
-            if os.getppid() != parent:
-                supervisor.shut_down(128 + signal.SIGTERM, "procman forever has gone")
-        if program.watched is not None:
-            from procman.cli.forever.watching import watch
-
-            watch(supervisor, processes, program)
+            end_with_parent(supervisor, parent)
 
     try:
         return supervisor.run({TYPE: 1}, open_control)
@@ -133,6 +120,33 @@ def keep(
         if program.pid_file:
             remove(program.pid_file)
         first.over()
+
+
+def remembering(home: Home, scribe: Scribe, first: "FirstLife") -> Callable[[Child, Exit, bool], None]:
+    """What hears of every life that has ended: the app's history, and who waits for the first."""
+    lived = remember(home, scribe)
+
+    def on_end(child: Child, ended: Exit, asked: bool) -> None:
+        lived(child, ended, asked)
+        first.end(ended, time() - child.began)
+
+    return on_end
+
+
+def end_with_parent(supervisor: Supervisor, parent: int) -> None:
+    """Stop when it goes, or if it has gone already."""
+    end_with(supervisor, {parent}, "procman forever has gone")
+    if os.getppid() != parent:
+        supervisor.shut_down(128 + signal.SIGTERM, "procman forever has gone")
+
+
+def heed_others(supervisor: Supervisor, processes: LocalProcesses, program: Program) -> None:
+    """From now on, who else has a say: whoever sends signals, and files that change."""
+    supervisor.loop.on_signals(PASSED_ON, lambda signum: pass_on(supervisor, signum))
+    if program.watched is not None:
+        from procman.cli.forever.watching import watch
+
+        watch(supervisor, processes, program)
 
 
 def make_output(

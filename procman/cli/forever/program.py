@@ -65,12 +65,7 @@ def program(
     if not words:
         raise UsageError("cannot run: no script is named", "procman forever app.js, or procman forever --help")
     run = literal_words(words) if literal else script_words(text("command"), words, source_dir, cwd)
-    uid = text("uid")
-    plain = all(letter.isalnum() or letter in "-_." for letter in uid)
-    if uid and (uid.isdecimal() or not plain or uid[0] in "-."):
-        raise UsageError(
-            f"cannot use --uid '{uid}': letters, digits, - _ and . are wanted, and not digits alone", "--uid shop"
-        )
+    uid = checked_uid(text("uid"))
     base = os.path.abspath(text("path") or ".")
     watched = os.path.abspath(text("watch_directory") or cwd) if fields.get("watch") else None
     ignored = fields.get("watch_ignore")
@@ -94,6 +89,16 @@ def program(
         watched=watched,
         unwatched=(*(ignored if isinstance(ignored, list) else ()), *(foreverignore(watched) if watched else ())),
     )
+
+
+def checked_uid(uid: str) -> str:
+    """The same, or none. Raises UsageError for one that could be no file's name, or a number in a list."""
+    plain = all(letter.isalnum() or letter in "-_." for letter in uid)
+    if uid and (uid.isdecimal() or not plain or uid[0] in "-."):
+        raise UsageError(
+            f"cannot use --uid '{uid}': letters, digits, - _ and . are wanted, and not digits alone", "--uid shop"
+        )
+    return uid
 
 
 def profile(most: str, min_uptime: str, spin_sleep: str, kill_ttl: str, kill_signal: str) -> Profile:
