@@ -9,7 +9,7 @@ from procman.core.restart import DEV, NAMED, RestartPolicy, limited
 from procman.errors import UsageError
 from procman.formats import formation_arg
 from procman.formats.formation_arg import ALL
-from procman.typed import Callable, Mapping, NamedTuple, TypeVar
+from procman.typed import Callable, Mapping, NamedTuple, Sequence, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -58,6 +58,19 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
     ``environ`` serves only to resolve ``~/`` in paths. Files are looked for in the app root; one that names
     another app root means a folder beside itself. Raises UsageError naming the flag, or the file and line.
     """
+    raw = _gather(given, environ)
+    values = _Values(raw)
+    settings = _settings(values, _types(given.arguments), environ)
+    if not os.path.isdir(settings.app_root):
+        raise values.refusal("app_root", f"'{settings.app_root}' is no directory")
+    origins = {name: raw[name].origin if name in raw else "default" for name in Settings._fields[:-1]}
+    if settings.types:
+        origins["types"] = "the command line"
+    return settings._replace(origins=origins)
+
+
+def _gather(given: Given, environ: Mapping[str, str]) -> dict[str, Raw]:
+    """Of each field that anybody speaks of, what the first in that order says."""
     asked = given.fields.get("app_root", ".")
     root = _path(asked if isinstance(asked, str) else ".", environ)
     if not os.path.isdir(root):
@@ -71,12 +84,18 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
     for name, value in given.fields.items():
         if name in Settings._fields:
             raw[name] = Raw(value, _LABELS[name])
-    values = _Values(raw)
+    return raw
+
+
+def _types(words: Sequence[str]) -> dict[str, int | None]:
     try:
-        types = formation_arg.parse_types(given.arguments)
+        return formation_arg.parse_types(words)
     except ValueError as error:
         raise UsageError(f"cannot use the command line: {error}") from None
-    settings = Settings(
+
+
+def _settings(values: "_Values", types: Mapping[str, int | None], environ: Mapping[str, str]) -> Settings:
+    return Settings(
         app_root=_path(values.text("app_root", "."), environ),
         procfile=_path(values.text("procfile", "Procfile"), environ),
         env_files=values.each("env_files", lambda texts: _env_files(texts, environ), None),
@@ -103,12 +122,6 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
         memory=values.each("memory", _quotas, {}),
         limit=values.each("limit", _limits, {}),
     )
-    if not os.path.isdir(settings.app_root):
-        raise values.refusal("app_root", f"'{settings.app_root}' is no directory")
-    origins = {name: raw[name].origin if name in raw else "default" for name in Settings._fields[:-1]}
-    if types:
-        origins["types"] = "the command line"
-    return settings._replace(origins=origins)
 
 
 def port_number(text: str) -> int:
