@@ -22,6 +22,7 @@ RULES = (ROOT / "docs/dyno-rules.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FLAGS = {flag for option in chain(*OPTIONS.values()) for flag in (*option.flags, *option.off)}
 FINDING = re.compile(r"^\| `([a-z0-9-]+)` \| (error|warning|error or warning) \|", re.MULTILINE)
+SAID = (ast.Return, ast.Yield)
 HELPERS = {"warn", "error"}  # which the readers of text define for themselves
 PAIR = {"code, message", "(code, message)"}  # how unparse writes it, by version of Python
 
@@ -37,10 +38,10 @@ def codes_in(source: str) -> Iterator[str]:
                     yield code.value
                 else:
                     assert ast.unparse(code) == "code", f"this test cannot follow {ast.unparse(node)}"
-        elif isinstance(node, (ast.Return, ast.Assign)) and isinstance(node.value, ast.Tuple):
+        elif isinstance(node, (*SAID, ast.Assign)) and isinstance(node.value, ast.Tuple):
             first = node.value.elts[0]
             two = len(node.value.elts) == 2 and isinstance(first, ast.Constant) and isinstance(first.value, str)
-            if two and (isinstance(node, ast.Return) or ast.unparse(node.targets[0]) in PAIR):
+            if two and (isinstance(node, SAID) or ast.unparse(node.targets[0]) in PAIR):
                 yield first.value
 
 
@@ -63,9 +64,10 @@ def f():
     warn("two", "text")
     code, message = ("three", "text")
     Diagnostic(file, 1, "error", code, message)
-    return "four", "text"
+    yield "four", "text"
+    return "five", "text"
 """
-    assert set(codes_in(source)) == {"one", "two", "three", "four"}
+    assert set(codes_in(source)) == {"one", "two", "three", "four", "five"}
     with pytest.raises(AssertionError):
         list(codes_in("Diagnostic(file, 1, 'error', name_of(it), 'text')"))
 
