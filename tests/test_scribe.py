@@ -44,8 +44,8 @@ def stalled(disk: Disk, limit: int = 1 << 20, clock=None) -> Scribe:
     scribe = Scribe(disk, limit, patience=0.0, clock=(clock or FakeClock()).now)
     disk.free.clear()
     scribe.append(WEB, b"first\n", 0.0)
-    assert disk.entered.wait(DEADLINE_S)
     scribe.settle()
+    assert disk.entered.wait(DEADLINE_S)
     return scribe
 
 
@@ -162,8 +162,8 @@ def test_without_a_thread_it_is_done_here():
     disk = Disk()
     scribe = Scribe(disk, start=refuse)
     scribe.append(WEB, b"a line\n", 0.0)
-    assert disk.kept == [b"a line\n"]
     scribe.settle()
+    assert disk.kept == [b"a line\n"]
 
 
 def test_a_mistake_in_a_task_costs_no_later_line():

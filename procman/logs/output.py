@@ -78,15 +78,18 @@ class Output:
         return True
 
     def flush(self) -> None:
-        """Write what the reader takes now, and report a gap that a full disk tore once it is over."""
-        if self.store:
-            self.store.settle()
+        """Show what the reader takes now, then have all stored: somebody may wait for a line, nobody for its copy.
+
+        A gap that a full disk tore is reported once it is over.
+        """
         for sink in self.sinks:
             sink.flush()
             if sink.lost and not sink.size:
                 lost, sink.lost = sink.lost, 0
                 self.say(None, f"{lost} bytes of log were lost: {sink.trouble}")
                 self.sinks[-1].flush()
+        if self.store:
+            self.store.settle()
 
     def begun(self, source: Source) -> bytes:
         """The part of a line that was shown and not yet stored."""

@@ -2,7 +2,8 @@
 
 No file can be asked to be written without waiting, and a wait cannot be cut short by whoever waits. So each batch is
 handed over, and before its turn ends the loop waits until all is written (``settle``): on a healthy disk, what the loop
-has dealt with is with the kernel, and a killed supervisor loses nothing of it. If that takes over PATIENCE_S, the disk
+has dealt with is with the kernel, and a killed supervisor loses nothing of it. The thread is woken only then: what the
+loop does before, such as showing a line, has the interpreter for itself. If that takes over PATIENCE_S, the disk
 stalls. From then on nobody waits: batches queue up to LIMIT bytes, what comes on top is counted, and the keeper is
 told of the gap, in its place, as soon as there is room. REST_S after the queue is empty, each turn waits again: a disk
 that stalls again and again costs the loop one PATIENCE_S each time.
@@ -166,6 +167,7 @@ class Scribe:
             self._wait()
         elif self._last and self._last is not self._let_go:
             self._let_go = self._last
+            self._wake()
             self._go_on_without()
 
     def close(self, patience: float = CLOSE_S) -> None:
@@ -198,7 +200,10 @@ class Scribe:
 
     def _wait(self) -> None:
         done, self._last = self._last, None
-        if done and not self._stalled and not done.acquire(timeout=self._patience):
+        if not done:
+            return
+        self._wake()
+        if not self._stalled and not done.acquire(timeout=self._patience):
             self._stalled = True
             self._go_on_without()
 
@@ -246,7 +251,6 @@ class Scribe:
         self._last = locked()
         self._tasks.append((task, size, self._last))
         self._unwaited = self._stalled
-        self._wake()
 
     def _wake(self) -> None:
         if not self._started:

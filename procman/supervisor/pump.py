@@ -69,6 +69,7 @@ class Pump:
         self._unfinished: dict[Stream, float] = {}  # streams holding part of a line, and when to show it
         self._taps: dict[Stream, list[tuple[Callable[[bytes], None], Callable[[], None]]]] = {}
         self._paused = False
+        self._flooded = False  # the last turn read a lot
         self._blocked: set[Sink] = set()  # wait to become writable
         self._gone_told = False
         self.limit = HIGH_WATER
@@ -265,8 +266,10 @@ class Pump:
         self.flush()
 
     def _read_ready(self) -> None:
-        if self._leaving:  # a dyno may start in the place of one that has left, and that is the loop's
-            self._read_through()
+        # A dyno may start in the place of one that has left, and that is the loop's: such a turn is not lent.
+        if self._leaving or not self._flooded:
+            self._flooded = self._read_round() >= BATCH
+            self.flush()
         elif not self._output.lend(self._read_through):
             self.flush()
 
@@ -278,7 +281,8 @@ class Pump:
             self.flush()
             taken += count
             if count < BATCH or self._paused or self._loop.is_wanted():
-                return
+                break
+        self._flooded = taken >= BATCH
 
     def _read_round(self) -> int:
         """A chunk of each stream that has one; the bytes. Each is written while it is still in the CPU's cache."""
