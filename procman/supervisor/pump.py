@@ -268,7 +268,7 @@ class Pump:
     def _read_ready(self) -> None:
         # A dyno may start in the place of one that has left, and that is the loop's: such a turn is not lent.
         if self._leaving or not self._flooded:
-            self._flooded = self._read_round() >= BATCH
+            self._flooded = self._read_round() >= FLOOD
             self.flush()
         elif not self._output.lend(self._read_through):
             self.flush()
@@ -282,7 +282,7 @@ class Pump:
             taken += count
             if count < BATCH or self._paused or self._loop.is_wanted():
                 break
-        self._flooded = taken >= BATCH
+        self._flooded = taken >= FLOOD
 
     def _read_round(self) -> int:
         """A chunk of each stream that has one; the bytes. Each is written while it is still in the CPU's cache."""
