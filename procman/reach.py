@@ -8,7 +8,10 @@ Private networks are allowed: a cluster's own receivers live there. See docs/ser
 
 import asyncio
 import http.client
+import math
 import socket
+import ssl
+import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -17,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 OPTION = "--allow-local-addresses"
+MOST_ADDRESSES = 8  # of a name that are judged, and tried; a name server may give thousands
 CLOUDS = (  # what is not on the link: AWS, Alibaba, Azure, Google, Oracle (twice), Scaleway
     "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128",
     "192.0.0.192/32", "fd00:42::42/128",
@@ -70,6 +74,29 @@ def meanings(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Addre
     return [address, *carried]
 
 
+class Overdue(TimeoutError):
+    """All the time that somebody had for an answer is over, however it was spent."""
+
+
+class Patience(NamedTuple):
+    """Seconds that a host has: ``step`` until anything comes, ``whole`` until all is there, from ``begun`` on."""
+
+    step: float
+    whole: float
+    until: float = math.inf  # of time.monotonic
+
+    def begun(self) -> "Patience":
+        """The time runs from now on."""
+        return self._replace(until=time.monotonic() + self.whole)
+
+    def left(self) -> float:
+        """Seconds for the next step. Raises Overdue."""
+        seconds = self.until - time.monotonic()
+        if seconds <= 0:
+            raise Overdue(f"it did not come within {self.whole:g} s")
+        return min(self.step, seconds)
+
+
 class Reach(NamedTuple):
     """How far users' URLs lead. ``local``: everywhere, this host included; for its operator to say."""
 
@@ -91,48 +118,55 @@ class Reach(NamedTuple):
         One that may not be reached refuses them all. It blocks.
         """
         try:
-            return self._judge(host, look_up(host, port))
+            return self._judge(host, look_up(host, port)[:MOST_ADDRESSES])
         except UnicodeError:
             raise OSError(f"{host[:60]} is no name of a host") from None
 
-    def connect(self, host: str, port: int, timeout: float | None) -> socket.socket:
-        """A connection. Raises OSError, AddressRefused."""
-        found = self.addresses(host, port)
-        for address in found[:-1]:
+    def connect(self, host: str, port: int, timeout: float) -> socket.socket:
+        """A connection to the first address that answers. ``timeout``: for all of them, each has its share of it.
+
+        Raises OSError, AddressRefused.
+        """
+        *others, last = self.addresses(host, port)
+        until = time.monotonic() + timeout
+        for left, address in zip(range(len(others) + 1, 1, -1), others, strict=True):
             try:
-                return socket.create_connection((address, port), timeout)
+                return socket.create_connection((address, port), max(0.01, until - time.monotonic()) / left)
             except OSError:
                 continue
-        return socket.create_connection((found[-1], port), timeout)
+        return socket.create_connection((last, port), max(0.01, until - time.monotonic()))
 
-    async def reached(self, host: str, port: int, open_at: Callable[[str], Awaitable[T]]) -> T:
-        """What ``open_at`` makes of the first address that answers. Raises OSError, AddressRefused."""
+    async def reached(self, host: str, port: int, open_at: Callable[[str], Awaitable[T]], timeout: float) -> T:
+        """The same with what ``open_at`` makes of an address."""
+        loop = asyncio.get_running_loop()
         if is_address(host):
-            found = self.addresses(host, port)
-        else:
-            found = await asyncio.get_running_loop().run_in_executor(None, self.addresses, host, port)
-        for address in found[:-1]:
+            return await open_at(self.addresses(host, port)[0])
+        *others, last = await loop.run_in_executor(None, self.addresses, host, port)
+        until = loop.time() + timeout
+        for left, address in zip(range(len(others) + 1, 1, -1), others, strict=True):
             try:
-                return await open_at(address)
+                async with asyncio.timeout((until - loop.time()) / left):
+                    return await open_at(address)
             except OSError:
                 continue
-        return await open_at(found[-1])
+        async with asyncio.timeout_at(until):
+            return await open_at(last)
 
-    def http(self, host: str, port: int | None, tls: bool, timeout: float) -> http.client.HTTPConnection:
-        """A client's connection, which is made at its first request."""
+    def http(self, host: str, port: int | None, tls: bool, patience: Patience) -> http.client.HTTPConnection:
+        """A client's connection, which is made at its first request; the time runs from now on."""
         kind = HttpsConnection if tls else HttpConnection
-        return kind(host, port, timeout=timeout, reach=self)
+        return kind(host, port, timeout=patience.step, reach=self, patience=patience.begun())
 
-    def open(self, url: str, headers: Mapping[str, str], timeout: float) -> Any:
+    def open(self, url: str, headers: Mapping[str, str], patience: Patience) -> Any:
         """Get a URL, following redirects, each judged by itself. Raises FAILURES; see ``reason``."""
-        opener = urllib.request.OpenerDirector()  # by hand: build_opener would add file: and ftp:
+        opener, patience = urllib.request.OpenerDirector(), patience.begun()  # by hand: build_opener adds file:, ftp:
         for handler in (
-            urllib.request.ProxyHandler(), HttpHandler(self), HttpsHandler(self), urllib.request.UnknownHandler(),
-            urllib.request.HTTPRedirectHandler(), urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
+            urllib.request.ProxyHandler(), HttpHandler(self, patience), HttpsHandler(self, patience),
+            urllib.request.UnknownHandler(), urllib.request.HTTPRedirectHandler(),
+            urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor(),
         ):
             opener.add_handler(handler)
-        return opener.open(urllib.request.Request(url, headers=dict(headers)), timeout=timeout)  # noqa: S310
+        return opener.open(urllib.request.Request(url, headers=dict(headers)), timeout=patience.step)  # noqa: S310
 
     def _judge(self, host: str, found: list[str]) -> list[str]:
         for address in () if self.local else found:
@@ -151,8 +185,8 @@ def look_up(host: str, port: int | None, flags: int = 0) -> list[str]:
 def reason(error: BaseException) -> str | None:
     """The sentence of a refusal of ours, also inside of urllib's error; None for any other error."""
     inner = getattr(error, "reason", None)
-    found = inner if isinstance(inner, AddressRefused) else error
-    return str(found) if isinstance(found, AddressRefused) else None
+    found = inner if isinstance(inner, AddressRefused | Overdue) else error
+    return str(found) if isinstance(found, AddressRefused | Overdue) else None
 
 
 def reach_of(req: urllib.request.Request, reach: Reach) -> Reach:
@@ -160,41 +194,75 @@ def reach_of(req: urllib.request.Request, reach: Reach) -> Reach:
     return Reach(local=True) if req.has_proxy() or getattr(req, "_tunnel_host", None) else reach
 
 
-class HttpConnection(http.client.HTTPConnection):
-    """Connects where the reach allows."""
+class Patient(socket.socket):
+    """A socket whose steps have a timeout, and all of them an end: a host may take many small ones."""
 
-    def __init__(self, *words: Any, reach: Reach, **more: Any) -> None:
+    patience: Patience
+
+    def recv_into(self, *words: Any) -> int:
+        """All that http.client reads comes by this."""
+        self.settimeout(self.patience.left())
+        return super().recv_into(*words)
+
+
+class PatientTls(Patient, ssl.SSLSocket):
+    """The same with TLS."""
+
+
+class HttpConnection(http.client.HTTPConnection):
+    """Connects where the reach allows, and waits for its answer as long as the patience lasts."""
+
+    def __init__(self, *words: Any, reach: Reach, patience: Patience, **more: Any) -> None:
         super().__init__(*words, **more)
         self._create_connection = self._connection
         self._reach = reach
+        self._patience = patience
 
-    def _connection(self, place: tuple[str, int], timeout: float | None, _source: object) -> socket.socket:
-        return self._reach.connect(*place, timeout)
+    def _connection(self, place: tuple[str, int], _timeout: float, _source: object) -> socket.socket:
+        made = self._reach.connect(*place, self._patience.left())
+        sock = Patient(fileno=made.detach())
+        sock.patience = self._patience
+        sock.settimeout(self._patience.left())  # for the handshake of TLS, and for what is sent
+        return sock
 
 
 class HttpsConnection(HttpConnection, http.client.HTTPSConnection):
     """The same with TLS."""
 
+    def __init__(self, *words: Any, **more: Any) -> None:
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        context.sslsocket_class = PatientTls
+        super().__init__(*words, context=context, **more)
+
+    def connect(self) -> None:
+        """Called by the first request."""
+        super().connect()
+        assert isinstance(self.sock, PatientTls)
+        self.sock.patience = self._patience
+
 
 class HttpHandler(urllib.request.HTTPHandler):
     """``http:``."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: Reach, patience: Patience) -> None:
         super().__init__()
         self._reach = reach
+        self._patience = patience
 
     def http_open(self, req: urllib.request.Request) -> Any:
         """Called by the opener."""
-        return self.do_open(partial(HttpConnection, reach=reach_of(req, self._reach)), req)
+        return self.do_open(partial(HttpConnection, reach=reach_of(req, self._reach), patience=self._patience), req)
 
 
 class HttpsHandler(urllib.request.HTTPSHandler):
     """``https:``."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: Reach, patience: Patience) -> None:
         super().__init__()
         self._reach = reach
+        self._patience = patience
 
     def https_open(self, req: urllib.request.Request) -> Any:
         """Called by the opener."""
-        return self.do_open(partial(HttpsConnection, reach=reach_of(req, self._reach)), req)
+        return self.do_open(partial(HttpsConnection, reach=reach_of(req, self._reach), patience=self._patience), req)

@@ -209,7 +209,7 @@ class Everywhere(Reach):
     def addresses(self, host, port):
         return ["2001:db8::1", "203.0.113.9"]
 
-    def open(self, url, headers, timeout):
+    def open(self, url, headers, patience):
         raise ConnectionRefusedError
 
 

@@ -13,7 +13,7 @@ from procman.builds.git_remote import PROTOCOLS, SHORT, Remote, reach_repository
 from procman.builds.report import without_password
 from procman.builds.request import Limits
 from procman.errors import ProcmanError
-from procman.reach import FAILURES, Reach, reason
+from procman.reach import FAILURES, Patience, Reach, reason
 
 # Heroku's order begins so, as far as known; static and procfile are ours, and come last.
 BUILTIN = ("ruby", "nodejs", "python", "go", "static", "procfile")
@@ -102,7 +102,7 @@ def _unpack(path: str, target: str, shown: str) -> None:
 
 def _download(url: str, path: str, shown: str, reach: Reach) -> None:
     try:
-        with reach.open(url, {}, 60) as answer, open(path, "wb") as file:
+        with reach.open(url, {}, Patience(60, FETCH_S)) as answer, open(path, "wb") as file:
             while chunk := answer.read(1 << 18):
                 file.write(chunk)
                 if file.tell() > BIGGEST:

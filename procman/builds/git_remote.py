@@ -10,13 +10,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from procman.errors import ProcmanError
-from procman.reach import FAILURES, Reach, is_address, reason
+from procman.reach import FAILURES, Patience, Reach, is_address, reason
 
 PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 PROTOCOLS = tuple(PORTS)
 SHORT = re.compile(r"(?:[\w.-]+@)([\w.-]+):[\w./~-]+")  # of ssh: git@host:path
 HOST = re.compile(r"[\w.:-]+")  # what others would read as more than a name (%, $, ;) is none
-ASK_S = 60.0
+ASKING = Patience(60.0, 60.0)
 WHAT = "/info/refs?service=git-upload-pack"
 
 
@@ -64,7 +64,7 @@ def settled(url: str, reach: Reach) -> str:
     if parts.scheme not in ("http", "https") or "@" in parts.netloc:
         return url
     try:
-        with reach.open(f"{url.rstrip('/')}{WHAT}", {"User-Agent": "git/2 (procman)"}, ASK_S) as answer:
+        with reach.open(f"{url.rstrip('/')}{WHAT}", {"User-Agent": "git/2 (procman)"}, ASKING) as answer:
             there = str(answer.url)
     except FAILURES as error:
         if reason(error):

@@ -41,7 +41,7 @@ class HttpReceiver:
                         return await self._try(data, *self._stream)
                     except OSError:  # closed while it was idle, most likely: that is not yet a failure
                         self.close()
-                self._stream = await self._reach.reached(self._to.host, self._to.port, self._open)
+                self._stream = await self._reach.reached(self._to.host, self._to.port, self._open, self._timeout)
                 return await self._try(data, *self._stream)
         except BaseException:
             self.close()

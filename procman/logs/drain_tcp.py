@@ -173,7 +173,7 @@ class TcpReceiver:
         if self._wire:
             self._owe(self._wire.owed)
             self._wire = None
-        return await self._reach.reached(self._to.host, self._to.port, self._open)
+        return await self._reach.reached(self._to.host, self._to.port, self._open, self._timeout)
 
     async def _open(self, address: str) -> Wire:
         loop, name = asyncio.get_running_loop(), self._to.host if self._tls else None

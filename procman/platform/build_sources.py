@@ -3,7 +3,6 @@
 import hashlib
 import os
 import tempfile
-import time
 import urllib.error
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,10 +14,9 @@ from procman.errors import ProcmanError
 from procman.platform import sources
 from procman.platform.host import Host
 from procman.platform.refusals import invalid
-from procman.reach import FAILURES, AddressRefused, Reach, reason
+from procman.reach import FAILURES, AddressRefused, Patience, Reach, reason
 
-TIMEOUT_S = 60.0
-FETCH_S = 600.0  # for all of it: a source that trickles would hold a thread of the server's for ever
+PATIENCE = Patience(60.0, 600.0)  # a source that trickles would hold a thread of the server's for ever
 CHUNK = 256 << 10
 
 
@@ -67,16 +65,13 @@ def bring(source: Source, reach: Reach, folder: str, tree: str) -> tuple[str, ..
 def fetch(url: str, folder: str, reach: Reach) -> str:
     """Download to a file of its own. Raises ProcmanError."""
     headers = {"User-Agent": f"procman/{__version__}"}
-    deadline = time.monotonic() + FETCH_S
     fd, path = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
-        with os.fdopen(fd, "wb") as file, reach.open(url, headers, TIMEOUT_S) as answer:
+        with os.fdopen(fd, "wb") as file, reach.open(url, headers, PATIENCE) as answer:
             while chunk := getattr(answer, "read1", answer.read)(CHUNK):
                 file.write(chunk)
                 if file.tell() > sources.MOST_BYTES:
                     raise ProcmanError(f"cannot use the source: it is over {sources.MOST_BYTES >> 20} MB")
-                if time.monotonic() > deadline:
-                    raise ProcmanError(f"cannot fetch the source: it did not come within {FETCH_S:.0f} s")
     except FAILURES as error:
         os.unlink(path)
         why = error.code if isinstance(error, urllib.error.HTTPError) else reason(error) or type(error).__name__

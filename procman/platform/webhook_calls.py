@@ -1,13 +1,9 @@
 """One call of a webhook: what it says, how it is signed, and how it ended (Heroku: app-webhooks-schema)."""
 
 import base64
-import contextlib
 import hashlib
 import hmac
-import http.client
 import json
-import socket
-import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -15,10 +11,9 @@ from urllib.parse import urlsplit
 from procman import __version__
 from procman.core.records import Webhook
 from procman.platform.plans import stamp
-from procman.reach import FAILURES, Reach
+from procman.reach import FAILURES, Patience, Reach
 
-TIMEOUT_S = 15.0  # for each step
-ANSWER_S = 30.0  # for all of a try once there is a connection: who answers byte by byte would hold a thread for ever
+PATIENCE = Patience(15.0, 30.0)  # who answers byte by byte would hold a thread for ever
 
 
 class Ended(NamedTuple):
@@ -62,7 +57,7 @@ def signature(secret: str, body: bytes) -> str:
     return base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
 
 
-def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any], seconds: float = ANSWER_S) -> Ended:
+def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any], patience: Patience = PATIENCE) -> Ended:
     """One try, on this thread. Redirects are not followed; what is answered is not kept."""
     body = json.dumps(payload, separators=(",", ":")).encode()
     headers = {
@@ -73,24 +68,11 @@ def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any], seconds: float
     if hook.authorization:
         headers["Authorization"] = hook.authorization
     parts = urlsplit(hook.url)
-    connection = reach.http(parts.hostname or "", parts.port, parts.scheme == "https", TIMEOUT_S)
-    late = threading.Event()
-    timer = threading.Timer(seconds, hang_up, (connection, late))
-    timer.daemon = True
+    connection = reach.http(parts.hostname or "", parts.port, parts.scheme == "https", patience)
     try:
-        connection.connect()
-        timer.start()
         connection.request("POST", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", body, headers)
         return Ended(connection.getresponse().status, None)
     except FAILURES as error:
-        return Ended(None, "TimeoutError" if late.is_set() else type(error).__name__)
+        return Ended(None, "TimeoutError" if isinstance(error, TimeoutError) else type(error).__name__)
     finally:
-        timer.cancel()
         connection.close()
-
-
-def hang_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:
-    """Whoever waits for it, on another thread, waits no longer."""
-    late.set()
-    with contextlib.suppress(OSError, AttributeError):  # it has just been closed
-        connection.sock.shutdown(socket.SHUT_RDWR)
