@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 OPTION = "--allow-local-addresses"
@@ -189,9 +190,22 @@ def reason(error: BaseException) -> str | None:
     return str(found) if isinstance(found, AddressRefused | Overdue) else None
 
 
+def proxy_of(url: str) -> str | None:
+    """The operator's proxy for an HTTP URL: it looks the name up, and goes there. None: there is none for this one."""
+    parts = urlsplit(url)
+    found = urllib.request.getproxies().get(parts.scheme)
+    return None if not found or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]) else found
+
+
 def reach_of(req: urllib.request.Request, reach: Reach) -> Reach:
-    """A proxy is the operator's, who may have it on this host; what it reaches is for it to say."""
-    return Reach(local=True) if req.has_proxy() or getattr(req, "_tunnel_host", None) else reach
+    """A proxy is the operator's, who may have it on this host; what names it reaches is for it to say.
+
+    Raises AddressRefused for what needs no looking up: from where the proxy stands, that would be itself.
+    """
+    if not req.has_proxy() and not getattr(req, "_tunnel_host", None):
+        return reach
+    reach.check(urlsplit(req.full_url).hostname or "")
+    return Reach(local=True)
 
 
 class Patient(socket.socket):

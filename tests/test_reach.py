@@ -226,9 +226,9 @@ def test_git_is_told_where_a_name_led(url, pinned):
 
 
 def test_ssh_is_told_where_a_name_led():
-    remote = reach_repository("ssh://git@out.example:2222/x.git", Everywhere())
-    assert shlex.split(remote.ssh)[-4:] == ["-o", "HostName=2001:db8::1", "-o", "HostKeyAlias=[out.example]:2222"]
-    assert "'[out.example]:2222'" in remote.ssh  # git has a shell read it
+    ssh = reach_repository("ssh://git@out.example:2222/x.git", Everywhere()).env["GIT_SSH_COMMAND"]
+    assert shlex.split(ssh)[-4:] == ["-o", "HostName=2001:db8::1", "-o", "HostKeyAlias=[out.example]:2222"]
+    assert "'[out.example]:2222'" in ssh  # git has a shell read it
 
 
 @pytest.mark.parametrize(

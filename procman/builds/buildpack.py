@@ -120,7 +120,7 @@ def _clone(url: str, ref: str, target: str, shown: str, reach: Reach) -> None:
     try:
         remote = reach_repository(url, reach)
     except ProcmanError as error:
-        raise ProcmanError(f"cannot fetch the buildpack {shown}: {error}") from None
+        raise ProcmanError(f"cannot fetch the buildpack {shown}: {error}", error.hint) from None
     _git("init", "--quiet", target, shown=shown)
     fetch = ("-C", target, *remote.options, "fetch", "--quiet")
     if re.fullmatch(r"[0-9a-f]{7,39}", ref):  # a shortened commit cannot be asked for by name
@@ -138,9 +138,9 @@ def _git(*words: str, shown: str, remote: Remote = NOWHERE) -> None:
         **os.environ,
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": ":".join(PROTOCOLS),
-        "GIT_SSH_COMMAND": remote.ssh,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
+        **remote.env,
     }
     try:
         done = subprocess.run(

@@ -2,15 +2,21 @@
 
 git looks names up by itself, and follows redirects. So it is told where the name led when it was judged, and redirects
 are followed here, beforehand. (``http.curloptResolve`` needs git 2.37; an older one looks the name up again.)
+
+Where the operator has a proxy for it, nothing is looked up here, as perhaps nobody here could: the proxy does. Then git
+is told to go through that proxy and no other way, or a ``no_proxy`` that it reads otherwise than we do would lead it to
+an address that nobody judged.
 """
 
 import re
 import shlex
+import socket
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from procman.errors import ProcmanError
-from procman.reach import FAILURES, Patience, Reach, is_address, reason
+from procman.reach import FAILURES, Patience, Reach, is_address, proxy_of, reason
 
 PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 PROTOCOLS = tuple(PORTS)
@@ -21,11 +27,11 @@ WHAT = "/info/refs?service=git-upload-pack"
 
 
 class Remote(NamedTuple):
-    """``url``: what git is given; ``options``: before its command; ``ssh``: its GIT_SSH_COMMAND."""
+    """``url``: what git is given; ``options``: before its command; ``env``: beside the rest of its environment."""
 
     url: str
     options: tuple[str, ...] = ()
-    ssh: str = "ssh -o BatchMode=yes"
+    env: Mapping[str, str] = {}
 
 
 def reach_repository(url: str, reach: Reach) -> Remote:
@@ -40,22 +46,48 @@ def reach_repository(url: str, reach: Reach) -> Remote:
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
         if parts.scheme == "ssh":
             return by_ssh(url, host, parts.port, reach)
-        addresses = [f"[{each}]" if ":" in each else each for each in reach.addresses(host, port)]
+        if parts.scheme == "git":
+            address = written(addresses(host, port, reach)[0])
+            return Remote(urlunsplit(parts._replace(netloc=f"{address}:{port}")))
+        return by_http(url, host, port, reach)
     except (OSError, ValueError) as error:
         raise ProcmanError(reason(error) or getattr(error, "strerror", None) or str(error)) from None
-    if parts.scheme == "git":
-        return Remote(urlunsplit(parts._replace(netloc=f"{addresses[0]}:{port}")))
+
+
+def by_http(url: str, host: str, port: int, reach: Reach) -> Remote:
+    """Through the operator's proxy, if there is one; else to the addresses that were judged."""
     stay = ("-c", "http.followRedirects=false")
+    if proxy := proxy_of(url):
+        reach.check(host)
+        return Remote(url, stay, {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": "", "NO_PROXY": ""})
+    found = ",".join(map(written, addresses(host, port, reach)))
     if is_address(host):  # there is nothing to look up, and curl takes no address of IPv6 for a name
         return Remote(url, stay)
-    return Remote(url, ("-c", f"http.curloptResolve={host}:{port}:{','.join(addresses)}", *stay))
+    return Remote(url, ("-c", f"http.curloptResolve={host}:{port}:{found}", *stay))
 
 
 def by_ssh(url: str, host: str, port: int | None, reach: Reach) -> Remote:
     """The address is for ssh to go to; the name is what it goes on to know the host by."""
-    address = reach.addresses(host, port or PORTS["ssh"])[0]
+    address = addresses(host, port or PORTS["ssh"], reach)[0]
     alias = shlex.quote(f"[{host}]:{port}" if port else host)
-    return Remote(url, ssh=f"{Remote._field_defaults['ssh']} -o HostName={address} -o HostKeyAlias={alias}")
+    command = f"ssh -o BatchMode=yes -o HostName={address} -o HostKeyAlias={alias}"
+    return Remote(url, env={"GIT_SSH_COMMAND": command})
+
+
+def addresses(host: str, port: int, reach: Reach) -> list[str]:
+    """Where the name leads. Raises OSError; ProcmanError with a hint if this host knows no way to look it up."""
+    try:
+        return reach.addresses(host, port)
+    except socket.gaierror as error:
+        hint = "https_proxy=http://PROXY:PORT procman server" if error.errno == socket.EAI_AGAIN else None
+        if proxy_of(f"https://{host}/"):
+            hint = f"https://{host}/… goes through the proxy"
+        raise ProcmanError(f"{host} cannot be looked up here: {error.strerror}", hint) from None
+
+
+def written(address: str) -> str:
+    """As it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
 
 
 def settled(url: str, reach: Reach) -> str:

@@ -77,14 +77,15 @@ def fetch(module: Submodule, digest: str, folder: str, env: Mapping[str, str], l
     try:
         remote = reach_repository(module.url, limits.reach)
     except ProcmanError as error:
-        raise refusal(f"{lost}: {error}") from None
+        raise refusal(f"{lost}: {error}", error.hint) from None
     target = inside(folder, module.path)
     outside = {name: value for name, value in env.items() if name not in OF_THE_PUSH}
     with tempfile.TemporaryDirectory(prefix="procman-submodule-") as scratch:
         run(("git", "init", "--quiet", "--bare", scratch), outside, scratch)
         words = ("-c", "fetch.fsckObjects=true", "-c", "protocol.file.allow=never", "-c", "http.lowSpeedLimit=1000")
         slow = ("-c", "http.lowSpeedTime=60", *remote.options, "fetch", "--quiet", "--depth", "1")
-        run(("git", "--git-dir", scratch, *words, *slow, "--", remote.url, digest), outside, scratch, lost, FETCH_S)
+        fetched = ("git", "--git-dir", scratch, *words, *slow, "--", remote.url, digest)
+        run(fetched, {**outside, **remote.env}, scratch, lost, FETCH_S)
         return materialise(scratch, digest, target, outside, limits)
 
 
