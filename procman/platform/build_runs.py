@@ -82,7 +82,7 @@ class BuildRun:
             result = await self._build(lambda folder: threads.run_for(self._user.id, bring, folder), held[-1])
             self._built = True
             if result.ok:
-                ended = await deploys.release(self._host, self._user, self.app, self.build, self, result)
+                ended = await deploys.release(self._host, self._user, self, result)
                 await slug_collection.collect(self._host, self.app)
             else:
                 await self._fail(result, pushed)

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from procman.builds import BuildResult
-from procman.core.records import App, Build, Release, Slug, User
+from procman.core.records import App, Release, Slug, User
 from procman.platform import dynos, releases
 from procman.platform.host import Host
 from procman.platform.outcome import Outcome
@@ -31,22 +31,31 @@ class Ended(NamedTuple):
     version: int | None = None
 
 
-async def release(
-    host: Host, user: User, app: App, build: Build, run: "BuildRun", result: BuildResult
-) -> Ended:
-    """Slug, release and the build's end in one transaction; then the rollout, watched to its end."""
-    unborn = False  # nothing of the app has ever run
+async def release(host: Host, user: User, run: "BuildRun", result: BuildResult) -> Ended:
+    """A release of what was built, its rollout watched to its end."""
+    app = run.app
+    host.say(app.id, "Build succeeded")
+    made, unborn = await make_release(host, user, run, result)
+    host.tell("api:build", "update", app)
+    announce(host, run, made, result)
+    await show_command(host, run, made)
+    outcome = await told(host, run, made, host.rollouts.wait(made))
+    if outcome.status == "succeeded" and unborn and result.facts.get("postdeploy"):
+        await post_deploy(host, user, app, run, str(result.facts["postdeploy"]))
+    run.write(*verdict(app, made, outcome))
+    return Ended(outcome.status in ("succeeded", "expired") or outcome.phase, made.version)
+
+
+async def make_release(host: Host, user: User, run: "BuildRun", result: BuildResult) -> tuple[Release, bool]:
+    """Slug, release and the build's end in one transaction; and whether nothing of the app has ever run before."""
+    app, build, unborn = run.app, run.build, False
 
     def wish(tx: Tx) -> Wish:
         nonlocal unborn
-        now = host.now()
         first = tables.slugs.get(tx, app_id=app.id) is None
         good = tables.releases.find(tx, app_id=app.id, status="succeeded")
         unborn = not any(row.slug_id for row in good)
-        slug = Slug(
-            build.id, app.id, "ready", result.process_types, build.commit_hash, run.commit_description,
-            result.checksum or None, result.size, host.settings.stack, result.language, result.facts, now, now,
-        )
+        slug = slug_of(host, run, result)
         tables.slugs.insert(tx, slug)
         tables.apps.update(tx, app.id, description=result.language)
         config = with_defaults(config_vars(tx, app.id), result.facts.get("env", {})) if first else None
@@ -57,27 +66,40 @@ async def release(
             tx, build.id, status="succeeded", slug_id=build.id, release_id=made.id, updated_at=host.now()
         )
 
-    host.say(app.id, "Build succeeded")
     made = await releases.create(host, user, app, wish, more)
-    host.tell("api:build", "update", app)
-    url = f"http://{app.name}.{host.settings.domain}:{host.settings.router_port}/"
+    return made, unborn
+
+
+def slug_of(host: Host, run: "BuildRun", result: BuildResult) -> Slug:
+    """The row of a slug, which is called after its build."""
+    now, build = host.now(), run.build
+    return Slug(
+        build.id, run.app.id, "ready", result.process_types, build.commit_hash, run.commit_description,
+        result.checksum or None, result.size, host.settings.stack, result.language, result.facts, now, now,
+    )
+
+
+def announce(host: Host, run: "BuildRun", made: Release, result: BuildResult) -> None:
+    """What a pusher reads first of the release."""
     run.write("-----> Launching...")
     if "release" in result.process_types:
         run.write(
             " !     Release command declared: this new release will not be available until the command succeeds."
         )
+    url = f"http://{run.app.name}.{host.settings.domain}:{host.settings.router_port}/"
     run.write(f"       Released v{made.version}", f"       {url} deployed to procman", "")
-    if phase := await told(host, run, made, host.rollouts.started(made)):
-        run.write("Running release command...", "")
-        async for chunk in host.rollouts.outputs.read(phase.output.name):
-            run.write_bytes(chunk)
-        if phase.status == 0:
-            run.write(PHASE_DONE, "")
-    outcome = await told(host, run, made, host.rollouts.wait(made))
-    if outcome.status == "succeeded" and unborn and result.facts.get("postdeploy"):
-        await post_deploy(host, user, app, run, str(result.facts["postdeploy"]))
-    run.write(*verdict(app, made, outcome))
-    return Ended(outcome.status in ("succeeded", "expired") or outcome.phase, made.version)
+
+
+async def show_command(host: Host, run: "BuildRun", made: Release) -> None:
+    """The release command's output, as it comes, if there is such a command."""
+    phase = await told(host, run, made, host.rollouts.started(made))
+    if phase is None:
+        return
+    run.write("Running release command...", "")
+    async for chunk in host.rollouts.outputs.read(phase.output.name):
+        run.write_bytes(chunk)
+    if phase.status == 0:
+        run.write(PHASE_DONE, "")
 
 
 async def told(host: Host, run: "BuildRun", release: Release, awaited: Coroutine[Any, Any, T]) -> T:
