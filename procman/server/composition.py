@@ -33,7 +33,7 @@ from procman.server.listeners import Sockets, bind_all, listening
 from procman.server.logs import Drains
 from procman.server.notify import Notifier
 from procman.server.options import HOST, Options
-from procman.server.parts import compose
+from procman.server.parts import Parts, compose
 from procman.server.place import DataLock
 from procman.server.renewal import Renewal
 from procman.server.routing import RouterTraffic
@@ -86,15 +86,7 @@ async def run(
     async with AsyncExitStack() as stack:
         stack.callback(notifier.close)
         stack.callback(parts.logs.own.close)
-        stack.push_async_callback(parts.runtime.close)
-        await clear_up(host, parts.runtime, await parts.runtime.find())
-        if isinstance(host.traffic, RouterTraffic):
-            stack.push_async_callback(host.traffic.close)
-            await host.traffic.start()
-        stack.push_async_callback(host.builds.close)
-        stack.push_async_callback(host.rollouts.close)
-        await host.builds.resume()
-        await host.rollouts.resume()
+        await go_on(stack, parts)
         background: tuple[Background, ...] = (
             Drains(host, parts.logs, layout.path("drains")),
             Deliverer(host, partial(describe, host)),
@@ -114,6 +106,20 @@ async def run(
         await ended.wait()
         heed_no_more()
         notifier.stopping()
+
+
+async def go_on(stack: AsyncExitStack, parts: Parts) -> None:
+    """With the dynos that there are, and then with what the last server had begun."""
+    host = parts.host
+    stack.push_async_callback(parts.runtime.close)
+    await clear_up(host, parts.runtime, await parts.runtime.find())
+    if isinstance(host.traffic, RouterTraffic):
+        stack.push_async_callback(host.traffic.close)
+        await host.traffic.start()
+    stack.push_async_callback(host.builds.close)
+    stack.push_async_callback(host.rollouts.close)
+    await host.builds.resume()
+    await host.rollouts.resume()
 
 
 def write_addresses(options: Options, layout: Layout) -> None:
