@@ -161,6 +161,36 @@ def test_a_newer_release_overtakes_one_that_is_being_rolled_out(play):
     play(scenario)
 
 
+def test_a_release_whose_command_runs_cannot_be_overtaken_and_one_whose_command_has_ended_can(play):
+    async def scenario(platform, client):
+        app = await make_app(platform, client, web="serve", release="migrate")
+        ended = asyncio.Event()
+
+        async def run_on(app_id, name):
+            platform.runtime.note("wait")
+            await ended.wait()
+            return 0
+
+        platform.runtime.wait_one_off, platform.runtime.gate = run_on, asyncio.Event()
+        await client.patch("/apps/demo/config-vars", json={"A": "1"})
+        await platform.runtime.until_called("wait")
+        refused = await client.patch("/apps/demo/config-vars", json={"A": "2"})
+        assert (refused.status_code, refused.json()) == (
+            409,
+            {"id": "conflict", "message": "Release v4 is running its release command. Try again when it has ended."},
+        )
+        ended.set()
+        await platform.runtime.until_called("apply", 2)
+        assert (await client.post("/apps/demo/releases", json={"release": "v3"})).status_code == 201
+        await platform.runtime.until_called("abandon", 2)
+        platform.runtime.gate.set()
+        await platform.host.rollouts.settled(app["id"])
+        statuses = [r["status"] for r in (await client.get("/apps/demo/releases")).json()]
+        assert statuses[-2:] == ["expired", "succeeded"]
+
+    play(scenario)
+
+
 def test_a_failing_release_command_uses_the_number_up(play):
     async def scenario(platform, client):
         app = await make_app(platform, client, web="serve")

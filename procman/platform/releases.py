@@ -56,8 +56,8 @@ def insert(host: Host, tx: Tx, user: User, app_id: str, wish: Wish) -> Made:
     app = tables.apps.get(tx, id=app_id)
     if app is None:
         raise missing("app")
-    busy = [release for release in tables.releases.find(tx, app_id=app.id, status="pending") if release.output]
-    if busy:
+    pending = tables.releases.find(tx, app_id=app.id, status="pending")
+    if busy := [release for release in pending if release.output and host.rollouts.is_in_phase(release)]:
         raise conflict(f"Release v{busy[0].version} is running its release command. Try again when it has ended.")
     last = tables.releases.find(tx, app_id=app.id, order="version DESC", limit=1)[0]
     config = config_vars(tx, app.id) if wish.config is None else dict(wish.config)

@@ -79,6 +79,11 @@ class Rollouts:
         if event := self._ended.pop(f"{release.id} phase", None):
             event.set()
 
+    def is_in_phase(self, release: Release) -> bool:
+        """Whether a pending release with a release command is not past it. May be asked within a transaction."""
+        phase = self.phases.get(release.id)
+        return phase is None or phase.status is None
+
     def end(self, app: App, release: Release, outcome: Outcome) -> None:
         """What became of it, to be told to whoever waits and to whoever wants to hear of it."""
         self.host.tell_end(app, release._replace(status=outcome.status))
