@@ -5,7 +5,6 @@ and uploads are secrets.
 """
 
 import asyncio
-import resource
 from typing import Any
 
 import h11
@@ -16,8 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEADERS_S = 20.0  # in which a request's headers must have come
 KEEP_ALIVE_S = 75
 HEADER_BYTES = 32 << 10
-CONNECTIONS = 2000  # at each door, if the host lets us have so many descriptors
-SHARE = 8  # of all descriptors, for one door: there are four, and the rest of the server needs some too
+CONNECTIONS = 2000
 
 
 class Protocol(H11Protocol):
@@ -91,9 +89,9 @@ class Protocol(H11Protocol):
             self.transport.close()
 
 
-def config(app: ASGIApp, headers_s: float = HEADERS_S, **more: Any) -> uvicorn.Config:
-    """For ``uvicorn.Server``; ``more``: host, port, fd, uds, TLS files."""
-    protocol = type("Protocol", (Protocol,), {"headers_s": headers_s, "most": most_connections(), "idle": {}})
+def config(app: ASGIApp, headers_s: float = HEADERS_S, most: int = CONNECTIONS, **more: Any) -> uvicorn.Config:
+    """For ``uvicorn.Server``. ``most``: connections at once; ``more``: host, port, fd, uds, TLS files."""
+    protocol = type("Protocol", (Protocol,), {"headers_s": headers_s, "most": most, "idle": {}})
     return uvicorn.Config(
         app,
         http=protocol,
@@ -107,9 +105,3 @@ def config(app: ASGIApp, headers_s: float = HEADERS_S, **more: Any) -> uvicorn.C
         h11_max_incomplete_event_size=HEADER_BYTES,
         **more,
     )
-
-
-def most_connections() -> int:
-    """How many there may be at once at one door."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CONNECTIONS if soft == resource.RLIM_INFINITY else min(CONNECTIONS, soft // SHARE)

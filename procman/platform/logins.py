@@ -31,9 +31,10 @@ class Pending:
 
 
 class Logins:
-    """Those in progress; forgotten with the server."""
+    """Those in progress, ``most`` at a time: one more ends the oldest. Forgotten with the server."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int = MOST_PENDING, now: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
         self._now = now
         self._pending: OrderedDict[str, Pending] = OrderedDict()
 
@@ -42,7 +43,7 @@ class Logins:
         now = self._now()
         for old in [each for each in self._pending.values() if each.until < now]:
             del self._pending[old.id]
-        if len(self._pending) >= MOST_PENDING:
+        if len(self._pending) >= self._most:
             self._pending.popitem(last=False)[1].end()
         pending = Pending(description, now + WAIT_S)
         self._pending[pending.id] = pending

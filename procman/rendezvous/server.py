@@ -50,10 +50,13 @@ class Times(NamedTuple):
 
 
 class RendezvousServer:
-    """``address``: as clients reach it, ``HOST:PORT``."""
+    """``address``: as clients reach it, ``HOST:PORT``; ``most``: how many there may be at once."""
 
-    def __init__(self, address: str, context: ssl.SSLContext, times: Times | None = None) -> None:
+    def __init__(
+        self, address: str, context: ssl.SSLContext, times: Times | None = None, most: int = CONNECTIONS
+    ) -> None:
         self.address = address
+        self._most = most
         self._context = context
         self._times = times or Times()
         self._expected: dict[str, Expected] = {}
@@ -95,7 +98,7 @@ class RendezvousServer:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._connections) >= CONNECTIONS and not self._make_room():
+        if len(self._connections) >= self._most and not self._make_room():
             writer.close()
             return
         self._connections.add(task)

@@ -1,10 +1,14 @@
-"""The server's descriptors: as many as the host gives, and what is said when there are none for somebody who comes."""
+"""The server's descriptors: as many as the host gives, who gets them, and what is said when there are none left."""
 
 import asyncio
 import logging
 import math
 import resource
-from typing import Any
+from typing import Any, NamedTuple
+
+from procman.api import serving
+from procman.platform import logins
+from procman.rendezvous import server as rendezvous
 
 WANTED = 65_536  # what we start inherits it; programs that go through all they might have are not to take seconds
 EVERY_S = 10.0  # for as long as it lasts, it is said so often
@@ -17,6 +21,32 @@ def take() -> None:
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Places(NamedTuple):
+    """For how many there is room at once. ``api``: at each of its three doors (plain, TLS, Unix); ``attached``: clients
+    of ``heroku run``; ``logins``: in a browser, each of which may hold one of the API's places for ten minutes.
+    """
+
+    api: int
+    attached: int
+    logins: int
+
+
+def places() -> Places:
+    """Those of a server that may have as many descriptors as we may now."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return places_of(WANTED if soft == resource.RLIM_INFINITY else soft)
+
+
+def places_of(limit: int) -> Places:
+    """Whoever comes gets half of all descriptors at most; apps, logs, drains, git and the database need some, too.
+
+    An attached client takes two: his own, and one to his dyno. Nobody has to be known for a login, and who waits for
+    one cannot be sent away for who comes: so all logins together leave three quarters of a door to others.
+    """
+    api = min(serving.CONNECTIONS, limit // 8)
+    return Places(api, min(rendezvous.CONNECTIONS, limit // 16), min(logins.MOST_PENDING, max(1, api // 4)))
 
 
 class Shortage:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from procman.api.serving import config
 from procman.errors import ProcmanError
+from procman.server.descriptors import places
 
 FINISH_S = 3  # for requests on their way, when the server ends
 BACKLOG = 512
@@ -99,7 +100,8 @@ class Listener:
     """One uvicorn. Its own loop, which wakes up ten times a second, is not used: nothing of it is needed here."""
 
     def __init__(self, app: ASGIApp, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
-        made = config(app, date_header=False, timeout_graceful_shutdown=FINISH_S, backlog=AT_ONCE)
+        room = places().api
+        made = config(app, most=room, date_header=False, timeout_graceful_shutdown=FINISH_S, backlog=AT_ONCE)
         made.load()
         made.ssl = context
         self._server = uvicorn.Server(made)

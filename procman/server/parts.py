@@ -15,6 +15,7 @@ from procman.platform.builds import Builds
 from procman.platform.git_access import GitAccess
 from procman.platform.host import Host
 from procman.platform.layout import Layout
+from procman.platform.logins import Logins
 from procman.platform.outputs import Outputs
 from procman.platform.rollouts import Rollouts
 from procman.rendezvous import certificates
@@ -25,6 +26,7 @@ from procman.router.settings import default_user
 from procman.runtimes.local import LocalRuntime
 from procman.runtimes.local_surroundings import Groups, Surroundings
 from procman.server.apps import Owners
+from procman.server.descriptors import places
 from procman.server.listeners import Front
 from procman.server.logs import AppLogs
 from procman.server.numbers import Numbers
@@ -55,13 +57,15 @@ def compose(options: Options, layout: Layout, db: Database, say: Callable[[str],
         say(words)
     settings = settings_of(options, uid)
     context = certificates.context_of(layout.path("tls"))
-    rendezvous = RendezvousServer(settings.rendezvous_address, context)
+    room = places()
+    rendezvous = RendezvousServer(settings.rendezvous_address, context, most=room.attached)
     groups = Groups(prepare_groups, entry_of, cgroups.withdraw)
     runtime = LocalRuntime(layout.path("apps"), Surroundings(program, env, groups), Owners(db).uid_of)
     logs = AppLogs(layout, runtime.listen)
     runtime.on_log_news(logs.tell)
     host = Host(db, runtime, layout, logs, settings, rendezvous=rendezvous)
     outputs = Outputs(layout)
+    host.logins = Logins(room.logins)
     host.rollouts, host.builds = Rollouts(host, outputs), Builds(host, outputs)
     host.git_access = GitAccess(host, host.builds)
     host.numbers = numbers = Numbers(host, layout.path("metrics"))
