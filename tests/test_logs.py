@@ -46,6 +46,7 @@ def test_explain_tells_why_a_dyno_is_down_also_when_all_is(workshop):
     assert "app[a.1]: oh no" in told
     found = json.loads(workshop.call("explain", "a.1", "--json").stdout)
     assert [(life["status"], life["asked"]) for life in found["lives"]] == [(3, False)] * 2
+    assert workshop.call("explain", "a").stdout.splitlines()[0] == told.splitlines()[0], "a type means its dynos"
     assert workshop.call("explain", "b.1").returncode == 1
 
 

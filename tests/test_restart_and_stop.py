@@ -1,5 +1,6 @@
 """Single dynos are replaced, stopped, started and signalled while the rest goes on."""
 
+import re
 import signal
 
 from tests.formations import POLITE, SLEEP, TWO, begin, is_alive, rows, states
@@ -76,6 +77,21 @@ def test_start_of_a_type_that_has_no_dynos_makes_one(workshop):
     refused = workshop.call("start", "nobody")
     assert refused.returncode != 0
     assert "nobody" in refused.stderr
+    running.finish(signal.SIGTERM)
+
+
+def test_a_type_without_dynos_is_called_just_that(workshop):
+    running = begin(workshop, TWO)
+    workshop.call("scale", "worker=0")
+    for verb in ("restart", "stop", "kill", "ps"):
+        refused = workshop.call(verb, "worker")
+        assert (refused.returncode, refused.stderr) == (
+            1,
+            "procman: cannot find worker: the formation has no dyno of it\n  hint: procman start worker\n",
+        )
+    told = workshop.call("explain", "web").stdout
+    assert re.match(r"web\.1 has been starting for \d+s, 0 restarts\n", told)
+    assert "\nIts last 1 line:\n" in told
     running.finish(signal.SIGTERM)
 
 

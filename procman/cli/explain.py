@@ -46,8 +46,9 @@ def rows_of(home: Home, word: str) -> list[dict[str, Any]]:
 
 
 def dynos_of(home: Home, word: str) -> list[str]:
-    """A type means all its dynos."""
-    return [row["dyno"] for row in rows_of(home, word)] or [word]
+    """A type means all its dynos: those that there are, or else those that have ever lived."""
+    lived = {life["dyno"] for life in History(home.history).lives() if life["dyno"].rpartition(".")[0] == word}
+    return [row["dyno"] for row in rows_of(home, word)] or sorted(lived) or [word]
 
 
 def collect(home: Home, dyno: str) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def story(found: dict[str, Any]) -> list[str]:
         ]
         told += columns(rows)
     if found["lines"]:
-        told += ["", f"Its last {len(found['lines'])} lines:", *(f"  {line}" for line in found["lines"])]
+        told += ["", f"Its last {counted(len(found['lines']), 'line')}:", *(f"  {line}" for line in found["lines"])]
     return [*told, "", "What the kernel says about memory, of the whole host:", *columns(found["memory"].items())]
 
 
@@ -98,7 +99,7 @@ def headline(found: dict[str, Any]) -> str:
         age = span(time.time() - state["since"])
         health = f"; last health check: {state['finding']}" if state.get("finding") else ""
         note = f"; it says: {state['note']}" if state.get("note") else ""
-        return f"{dyno} is {state['state']} since {age}, {counted(state['restarts'], 'restart')}{health}{note}"
+        return f"{dyno} has been {state['state']} for {age}, {counted(state['restarts'], 'restart')}{health}{note}"
     life = lives[-1] if lives else None
     why = f": {life['words']} after {life['ended'] - life['started']:.1f} s" if life else ""
     if state.get("exit") and (not life or state["exit"] != life["words"]):

@@ -275,6 +275,8 @@ class Commands:
         for word in words(request):
             meant = [name for name in among if word in (str(name), name.process_type)]
             if not meant:
+                if word in self.app.types():
+                    raise ProcmanError(f"cannot find {word}: the formation has no dyno of it", f"procman start {word}")
                 listed = ", ".join(map(str, among)) or "none"
                 raise ProcmanError(f"cannot find {word}: no such dyno or process type", f"there are {listed}")
             found += [name for name in meant if name not in found]
