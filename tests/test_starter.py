@@ -1,7 +1,6 @@
 """What a served dyno has of its own, and what it is refused: with real processes in real namespaces."""
 
 import os
-import signal
 import stat
 
 import pytest
@@ -9,19 +8,13 @@ import pytest
 from procman.core.plan import Limits
 from procman.supervisor.proctable import bears_token
 from procman.supervisor.slug_copy import make_folder
-from procman.supervisor.starter import HELD, Place, covers_of, dyno_env, launch, mounts, row, target_of, way_for
+from procman.supervisor.starter import HELD, Place, covers_of, launch, mounts, row, target_of, way_for
 from procman.supervisor.starter_isolation import Isolation, Way
 from procman.supervisor.starter_probe import capabilities, explained
-from tests.isolated import MB, MOUNT, Dyno, Ground, make_ground  # noqa: F401 - a fixture
+from tests.isolated import MB, MOUNT, Dyno, make_ground  # noqa: F401 - a fixture
 
 PRIVATE = (Way.OVERLAY, Way.COPY)
-ALL = (*PRIVATE, Way.SHARED)
 SMALL = Limits("Tiny", 40 * MB, 80 * MB, 24)
-
-
-def permit(ground: Ground, way: Way) -> Isolation:
-    """That way on this host, or why not."""
-    return ground.isolation._replace(way=way) if way == Way.SHARED else ground.require(way)
 
 
 def test_this_host_says_what_it_allows_and_leaves_nothing_of_the_trial(ground):
@@ -34,7 +27,7 @@ def test_this_host_says_what_it_allows_and_leaves_nothing_of_the_trial(ground):
 def test_what_a_dyno_writes_is_its_own(ground, way):
     ground.write({"kept": "slug\n", "gone": "slug\n", "deep/er/file": "slug\n"})
     ended = ground.run(
-        permit(ground, way),
+        ground.permit(way),
         "echo mine >kept; rm gone; echo more >>deep/er/file; touch new; cat kept deep/er/file; ls; pwd",
     )
     assert ended == (0, f"mine\nslug\nmore\ndeep\nkept\nnew\n{MOUNT}\n")
@@ -52,9 +45,9 @@ def test_two_dynos_see_nothing_of_each_other(ground, way):
     look = f"ls {places} | grep -c {name}; id -u"
 
     def deed():
-        first = ground.start(permit(ground, way), write)
+        first = ground.start(ground.permit(way), write)
         first.wait_for("^written$")
-        second = ground.start(permit(ground, way), look).end()
+        second = ground.start(ground.permit(way), look).end()
         first.tell("go")
         return second, first.end()
 
@@ -101,9 +94,9 @@ def test_a_dyno_cannot_reach_the_control_groups_but_reads_its_quota(ground):
     assert ended == (0, f"{40 * MB}\nmemory\n")
 
 
-@pytest.mark.parametrize("way", ALL)
+@pytest.mark.parametrize("way", Way)
 def test_nothing_can_be_gained(ground, way):
-    ended = ground.run(permit(ground, way), "grep -E '^(Cap|NoNewPrivs)' /proc/self/status; ulimit -c; umask")
+    ended = ground.run(ground.permit(way), "grep -E '^(Cap|NoNewPrivs)' /proc/self/status; ulimit -c; umask")
     facts = dict(line.split(":\t") for line in ended.output.splitlines()[:-2])
     assert facts.pop("NoNewPrivs") == "1"
     if way == Way.SHARED:  # the bounding set cannot be emptied without a namespace; nothing can be gained from it
@@ -117,139 +110,6 @@ def test_mounts_cannot_be_undone_by_the_dyno(ground):
     ended = ground.run(ground.require(), f"umount {MOUNT} /tmp; touch {MOUNT}/still {mine}; ls {MOUNT}")
     assert ended.status == 0
     assert "still" in ended.output and not os.path.exists(f"{MOUNT}/still") and not os.path.exists(mine)
-
-
-@pytest.mark.parametrize("way", ALL)
-def test_a_dyno_begins_as_a_login_shell_does_on_heroku(ground, way):
-    ground.write(
-        {
-            ".profile.d/010_b.sh": 'export PATH="$HOME/bin:$PATH"; echo b $GREETING; export GREETING=profile',
-            ".profile.d/005_a.sh": "echo a; hidden=seen",
-            ".profile.d/notes.txt": "echo never",
-            ".profile": 'echo profile "$PATH"; export LAST=yes',
-            "bin/tool": '#!/bin/sh\necho tool "$1" $GREETING $LAST $DYNO\n',
-        }
-    )
-    os.chmod(f"{ground.slug}/bin/tool", 0o755)
-    isolation = permit(ground, way)
-    home = target_of(isolation, ground.slug, MOUNT)
-    ended = ground.run(
-        isolation,
-        'GREETING=$GREETING-prefixed tool $PORT | sort && echo "$hidden" $# "$HOME" "$PWD"',
-        env={"GREETING": "config", "HOME": "/wrong", "PORT": "1"},
-    )
-    assert ended == (
-        0,
-        f"a\nb config\nprofile {home}/bin:/usr/local/bin:/usr/bin:/bin\n"
-        f"tool 5000 profile-prefixed yes web.1\nseen 0 {home} {home}\n",
-    )
-
-
-def test_config_vars_overrule_the_platforms_own_but_not_what_names_the_dyno():
-    env = dyno_env(
-        {"PATH": "/app/bin", "LANG": "de_DE", "DYNO": "me", "PORT": "1", "HOME": "/", "A": "b"}, "web.2", 7, "/app"
-    )
-    assert env == {"PATH": "/app/bin", "LANG": "de_DE", "DYNO": "web.2", "PORT": "7", "HOME": "/app", "A": "b"}
-    assert dyno_env({}, "web.1", 7, "/app")["PATH"] == "/usr/local/bin:/usr/bin:/bin"
-
-
-@pytest.mark.parametrize("way", ALL)
-def test_variables_that_steer_the_loader_reach_the_dyno_and_none_of_its_helpers(ground, way):
-    ended = ground.run(
-        permit(ground, way),
-        f"env | grep -c {HELD}; echo $LD_PRELOAD, $LD_LIBRARY_PATH",
-        env={"LD_PRELOAD": "/app/lib/none.so", "LD_LIBRARY_PATH": "/app/x y"},
-    )
-    lines = [line for line in ended.output.splitlines() if not line.startswith("ERROR: ld.so")]
-    assert lines == ["0", "/app/lib/none.so, /app/x y"]
-    assert ended.output.count("ERROR: ld.so") == 2, "helpers were steered too"  # env and grep, of the dyno itself
-
-
-@pytest.mark.parametrize(
-    ("command", "status"),
-    [("exit 3", 3), ("false", 1), ("sh -c 'kill -9 $$'", 137), ("no-such-program", 127), ("kill -TERM $$; :", 0)],
-)
-def test_the_status_is_the_shells(ground, command, status):
-    assert ground.run(ground.require(), command).status == status
-
-
-# A shell in ``wait`` may find the end of its child before it heeds its own signal, which was sent in the same stroke:
-# then ``wait`` came to its end, with 0. What stands behind it is not run either way. To signal the shell first would
-# mean to signal it twice, or the group not at one stroke, and then a process could be forked between.
-WAITED = (143, 0)
-
-
-@pytest.mark.parametrize(
-    ("command", "statuses"),
-    [
-        ("sh -c 'echo ready; sleep 1000'", (143,)),
-        ("sh -c 'trap \"echo bye; exit 0\" TERM; echo ready; read forever' && echo not reached", (0,)),
-        ("exec sh -c 'trap \"exit 5\" TERM; echo ready; read forever'", (5,)),
-        ("sleep 1000 & echo ready; wait; echo not reached", WAITED),
-        ("sh -c 'trap \"echo bye; exit 0\" TERM; echo ready; sleep 1000 & wait' & wait; echo not reached", WAITED),
-    ],
-)
-def test_sigterm_to_all_ends_the_dyno_with_the_status_of_its_program(ground, command, statuses):
-    def deed():
-        dyno = ground.start(ground.isolation, command)
-        dyno.wait_for("^ready$")
-        dyno.signal(signal.SIGTERM)
-        return dyno.end()
-
-    ground.require()
-    ended = ground.as_user(deed)
-    assert ended[0] in statuses
-    assert "not reached" not in ended[1]
-    assert ("bye" in ended[1]) == ("bye" in command)
-
-
-def test_a_shell_that_was_told_while_it_waits_waits_for_its_children_and_has_ended_by_the_signal(ground):
-    def deed():
-        command = "sh -c 'trap \"\" TERM; echo ready; read word; echo $word' <&0 & wait; echo not reached"
-        dyno = ground.start(ground.isolation, command)
-        dyno.wait_for("^ready$")
-        dyno.signal(signal.SIGTERM)
-        while is_pending(dyno.pid, signal.SIGTERM):
-            os.sched_yield()
-        dyno.tell("done")
-        return dyno.end()
-
-    ground.require()
-    assert ground.as_user(deed) == [143, "ready\ndone\n"]
-
-
-def is_pending(pid: int, signum: int) -> bool:
-    """Whether a process has not been interrupted yet by a signal that it was sent."""
-    with open(f"/proc/{pid}/status", "rb") as file:
-        return bool(int(file.read().partition(b"ShdPnd:")[2].split()[0], 16) >> (signum - 1) & 1)
-
-
-def test_the_shell_waits_while_its_program_finishes_its_work(ground):
-    def deed():
-        dyno = ground.start(
-            ground.isolation, "sh -c 'trap \"echo noticed\" TERM; echo ready; until read a; do :; done; echo $a'; :"
-        )
-        dyno.wait_for("^ready$")
-        dyno.signal(signal.SIGTERM)
-        dyno.wait_for("^noticed$")
-        dyno.tell("done")
-        return dyno.end()
-
-    ground.require()
-    assert ground.as_user(deed) == [0, "ready\nnoticed\ndone\n"]
-
-
-def test_the_pid_that_was_spawned_is_the_shells_and_nothing_waits_above_it(ground):
-    def deed():
-        dyno = ground.start(ground.isolation, "echo $$ $PPID; tr '\\0' ' ' </proc/$$/cmdline; echo; read end")
-        dyno.wait_for("read end \n")
-        dyno.tell("")
-        return dyno.pid, os.getpid(), dyno.end()
-
-    ground.require()
-    pid, parent, (status, output) = ground.as_user(deed)
-    assert output.startswith(f"{pid} {parent}\n")
-    assert " -c trap" in output and status == 0
 
 
 def test_the_supervisor_can_look_into_a_dyno_and_no_dyno_into_another_or_the_supervisor(ground):
