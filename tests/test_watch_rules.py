@@ -8,8 +8,9 @@ import pytest
 
 from procman.errors import ProcmanError
 from procman.formats.watch_rules import join_values, parse, written
+from procman.supervisor.ignored import Ignored
 from procman.supervisor.watch import check_installed
-from procman.supervisor.watcher import Concerns, Ignored
+from procman.supervisor.watcher import Concerns
 
 
 @pytest.mark.parametrize(
