@@ -16,6 +16,11 @@ def test_logs_shows_what_was_and_goes_on_with_what_comes(workshop):
     assert shown.endswith(" app[a.1]: one\n")
     assert shown.count("\n") == 1
     assert " app[b.1]: other\n" in workshop.call("logs", "--process-type", "b", "--grep", "oth").stdout
+    assert workshop.call("logs", "a.1", "--source", "app").stdout == shown
+    assert workshop.call("logs", "a", "c", "-s", "app").stdout == shown
+    both = workshop.call("logs", "a", "b.1", "-s", "app").stdout
+    assert sorted(line.split(": ")[1] for line in both.splitlines()) == ["one", "other"]
+    assert workshop.call("logs", "a", "-p", "b").stdout == ""
     assert workshop.call("logs", "--grep", "nothing like it").stdout == ""
     tail = workshop.procman("logs", "-t", "-n", "1", "--dyno", "a.1", "--source", "app")
     tail.wait_for(r"app\[a\.1\]: one")
@@ -32,8 +37,9 @@ def test_logs_refuses_what_it_cannot_read(workshop):
     assert (done.returncode, done.stderr.startswith("procman: cannot show the log of ")) == (1, True)
     workshop.procfile("a: echo x\n")
     workshop.start("--restart", "never").finish()
-    for flags in (["--since", "soon"], ["--grep", "("], ["-n", "many"], ["--source", "me"]):
+    for flags in (["--since", "soon"], ["--grep", "("], ["-n", "many"], ["--source", "me"], ["--tail", "5"]):
         assert workshop.call("logs", *flags).returncode == 2
+    assert "hint: procman logs -t, to follow it" in workshop.call("logs", "-f", "a").stderr
 
 
 def test_explain_tells_why_a_dyno_is_down_also_when_all_is(workshop):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from procman.cli.main import dispatch
-from procman.cli.options import VERBS
+from procman.cli.options import VERBS, read_fast
+from procman.cli.remote.logs import wanted
 from procman.cli.remote.verbs import ALIASES, BOTH, REMOTE_VERBS, SIDES, Side
 from procman.core.records import Slug
 from procman.store import tables
@@ -163,6 +164,34 @@ def test_run_detached_asks_for_a_one_off(cli, demo, shared):
     text = cli("run:detached", "-a", demo, "echo", "hello there")
     assert text.startswith('Running echo "hello there" on demo... done, run.')
     assert ("run", 'echo "hello there"') in shared.runtime.calls
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (["web.1"], {"dyno": "web.1"}),
+        (["worker"], {"type": "worker"}),
+        (["-p", "web", "-s", "app"], {"type": "web", "source": "app"}),
+        (["--follow", "-n", "5"], {"tail": True, "lines": 5}),
+    ],
+)
+def test_logs_ask_for_what_was_named(words, wish):
+    told = read_fast("logs", ["-a", "demo", *words])
+    assert wanted(told) == {"lines": 100, "tail": False, **wish}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["web", "worker"], "one dyno or type"),
+        (["web", "--dyno", "web.1"], "one dyno or type"),
+        (["5"], "procman logs -n 5"),
+        (["-d", "web.1"], "-d or --app-root with an app on a server: it means a formation of this host"),
+        (["--name", "shop"], "--name with an app on a server"),
+    ],
+)
+def test_logs_of_an_app_refuse_what_means_something_else_here(cli, words, why):
+    assert why in cli("logs", "-a", "demo", *words, status=2)
 
 
 def test_a_stranger_and_a_missing_server_are_told_so(cli, shared):

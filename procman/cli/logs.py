@@ -24,7 +24,8 @@ def logs(told: Given, own: dict[str, bool]) -> int:
     """Print the last lines that are wanted; with ``tail`` until the formation or the reader ends."""
     home = home_of(told)
     if not os.path.isdir(home.log):
-        raise ProcmanError(f"cannot show the log of {home.name}: it has never run", "procman list")
+        hint = "procman logs -t, to follow it: -f names a Procfile" if text(told, "procfile") else "procman list"
+        raise ProcmanError(f"cannot show the log of {home.name}: it has never run", hint)
     wants, count = wanted(told), number(text(told, "num"))
     if not told.fields.get("tail"):
         show(last(home.log, count, wants), own["json"])
@@ -72,7 +73,17 @@ def wanted(told: Given) -> Filter:
         pattern = re.compile(grep.encode("utf-8", "surrogateescape")) if grep else None
     except re.error as error:
         raise UsageError(f"cannot use --grep '{grep}': {error}") from None
-    return Filter(text(told, "dyno") or None, text(told, "process_type") or None, source or None, start, pattern)
+    return Filter(
+        text(told, "dyno") or None, text(told, "process_type") or None, source or None, start, pattern, names(told)
+    )
+
+
+def names(told: Given) -> list[str]:
+    """The dynos and types that are named. Raises UsageError for what was meant for a number of lines."""
+    for word in told.arguments:
+        if word.isdecimal():
+            raise UsageError(f"cannot show '{word}': a dyno or process type is wanted", f"procman logs -n {word}")
+    return list(told.arguments)
 
 
 def number(word: str) -> int:

@@ -63,14 +63,14 @@ VERBS: dict[str, Verb] = {
     ),
     "logs": Verb(
         "Show the log of a formation, running or not.",
-        "As heroku logs does: time, source, dyno, line. With --tail it goes on.",
+        "As heroku logs does: time, source, dyno, line. Of all dynos, or of those named. With --tail it goes on.",
         (
             "procman logs",
-            "procman logs -n 500 --dyno web.1",
-            "procman logs -t --source app --process-type worker",
+            "procman logs -n 500 web.1",
+            "procman logs -t --source app worker",
             "procman logs --since 5m --grep Traceback",
         ),
-        None,
+        "[DYNO|TYPE]...",
         later("logs", "logs"),
     ),
     "attach": Verb(

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -47,10 +47,11 @@ def parse_line(line: bytes) -> Line:
 
 class Filter(NamedTuple):
     """Which lines are wanted; None: no matter. Lines that are not in the store's format pass only without
-    ``dyno``, ``process_type``, ``source`` and ``since``.
+    ``dyno``, ``process_type``, ``source``, ``since`` and ``among``.
 
     ``dyno``: ``web.1``, or another writer such as ``router``. ``source``: ``app`` or ``heroku``. ``since``: seconds
-    since the epoch. ``grep``: searched for in the message, without its newline.
+    since the epoch. ``grep``: searched for in the message, without its newline. ``among``: dynos and process types, of
+    which it is one.
     """
 
     dyno: str | None = None
@@ -58,6 +59,7 @@ class Filter(NamedTuple):
     source: str | None = None
     since: float | None = None
     grep: re.Pattern[bytes] | None = None
+    among: Sequence[str] = ()
 
     def lines(self, batch: bytes) -> list[bytes]:
         """Those of a batch of whole lines, each with its newline."""
@@ -75,9 +77,10 @@ class Filter(NamedTuple):
         if self._replace(grep=None) == EVERYTHING:
             return re.compile(rb"[^\n]*\n")
         source = rb"[^\s\[]+" if self.source is None else re.escape(self.source.encode())
-        ps = rb"[^\s\]]+" if self.dyno is None else re.escape(self.dyno.encode())
-        if self.process_type is not None:
-            ps = rb"(?=%s(?:\.\d+)?\])" % re.escape(self.process_type.encode()) + ps
+        ps = rb"[^\s\]]+" if self.dyno is None else re.escape(os.fsencode(self.dyno))
+        for names in ([] if self.process_type is None else [self.process_type], self.among):
+            if names:
+                ps = rb"(?=(?:%s)(?:\.\d+)?\])" % b"|".join(map(re.escape, map(os.fsencode, names))) + ps
         return re.compile(rb"(%s %s\[%s\]: [^\n]*\n)|[^\n]*\n" % (STAMP, source, ps))
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from procman.cli.listing import emit
+from procman.cli.logs import names
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own
 from procman.cli.remote.connection import path
@@ -14,13 +15,7 @@ from procman.errors import UsageError
 
 def logs(told: Given, own: Own) -> int:
     """Print the lines that are wanted."""
-    count = str(told.fields.get("num") or 100)
-    if not count.isdigit():
-        raise UsageError(f"cannot use --num {count}: a number is wanted")
-    wish: dict[str, object] = {"lines": int(count), "tail": bool(told.fields.get("tail"))}
-    wish |= {key: told.fields[key] for key in ("source", "dyno") if told.fields.get(key)}
-    if told.fields.get("process_type"):
-        wish["type"] = told.fields["process_type"]
+    wish = wanted(told)
     meant = target(told)
     for line in lines(meant, wish):
         if own["json"]:
@@ -29,6 +24,25 @@ def logs(told: Given, own: Own) -> int:
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
     return 0
+
+
+def wanted(told: Given) -> dict[str, object]:
+    """The flags and words as the API has them. Raises UsageError."""
+    count = str(told.fields.get("num") or 100)
+    if not count.isdigit():
+        raise UsageError(f"cannot use --num {count}: a number is wanted")
+    wish: dict[str, object] = {"lines": int(count), "tail": bool(told.fields.get("tail"))}
+    wish |= {key: told.fields[key] for key in ("source", "dyno") if told.fields.get(key)}
+    if told.fields.get("process_type"):
+        wish["type"] = told.fields["process_type"]
+    match names(told):
+        case []:
+            pass
+        case [name] if not {"dyno", "type"} & set(wish):
+            wish["dyno" if "." in name else "type"] = name
+        case _:
+            raise UsageError("cannot show several at once: a server shows one dyno or type, or all")
+    return wish
 
 
 def lines(meant: Target, wish: dict[str, object]) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ def chosen(name: str, told: Given) -> Action | None:
     if name not in BOTH:
         return None
     if "app" in told.fields or "remote" in told.fields:
+        refuse_ours(name, told)
         return action(BOTH[name])
     if {"socket", "name"} & set(told.fields) or runs_here(told):
         return None
@@ -28,6 +29,18 @@ def chosen(name: str, told: Given) -> Action | None:
     from procman.cli.remote.target import app_name  # and HTTP with it, which takes as long as all the rest of `ps`
 
     return action(BOTH[name]) if app_name(told.fields, os.environ) else None
+
+
+def refuse_ours(name: str, told: Given) -> None:
+    """Raises UsageError when a flag means this directory's formation, such as the ``-d`` of `heroku logs -d web.1`."""
+    for field in ("app_root", "procfile", "name", "socket"):
+        if field in told.fields:
+            from procman.cli.options import OPTIONS
+            from procman.errors import UsageError
+
+            flags = next(option.flags for option in OPTIONS[name] if option.name == field)
+            what = f"cannot use {' or '.join(flags)} with an app on a server: it means a formation of this host"
+            raise UsageError(what, f"procman help {name}")
 
 
 def action(call: str) -> Action:
