@@ -196,6 +196,9 @@ async def looked_at(directory: Path) -> None:
     It looks at a new one first when a quarantine would end. If the dyno has stopped listening by then, that finds it
     out, and no request is ever refused.
     """
+    # It is asked again and again, since nothing tells. A look that went well is logged only with another configuration
+    # than ours (``option log-health-checks``). HAProxy traces it (``trace check``), but its master, the only way to the
+    # worker, ends ``show events -w`` at once. The dyno's side could tell only where it is the test's own socket.
     async with asking(directory) as ask, asyncio.timeout(PATIENCE_S):
         while any(state != "L4OK" for state in looks(await ask("show stat -1 4 -1"))):
             await asyncio.sleep(0.02)
