@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from procman.cli import group
+from procman.cli import group, guesses
 from procman.cli.options import (
     GLOBAL,
     OPTIONS,
@@ -148,6 +148,14 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys):
         assert f"procman {verb}" in out.split("Examples:")[1]
 
 
+def test_what_others_call_otherwise_means_nothing_here_and_what_is_said_instead_does():
+    assert not {*VERBS} & {*guesses.VERBS}
+    assert all(read_fast(verb, [flag]) is None for verb, flags in guesses.FLAGS.items() for flag in flags)
+    for said in (*guesses.VERBS.values(), *(said for flags in guesses.FLAGS.values() for said in flags.values())):
+        verb, *rest = said.split()
+        assert {word for word in rest if word.startswith("-")} <= {*flags_of(OPTIONS[verb])}
+
+
 def test_help_lists_all_options_of_the_table(capsys):
     _, out, _ = invoked(["start", "--help"], capsys)
     for option in OPTIONS["start"]:
@@ -164,6 +172,11 @@ def test_help_lists_all_options_of_the_table(capsys):
         (["run"], "missing argument 'CMD...'"),
         (["-d", "x", "strat"], "did you mean 'start'?"),
         (["check", "--reveal"], "no such option"),
+        (["status"], "did you mean 'ps'?"),
+        (["start", "-d"], "hint: procman start --detach"),
+        (["logs", "-f"], "hint: procman logs -t"),
+        (["ps", "-w"], "hint: procman ps --watch"),
+        (["apps:create", "--no-such"], "hint: procman apps:create --help"),
     ],
 )
 def test_misuse_is_one_line_and_a_hint_with_status_2(words, said, capsys):

@@ -102,6 +102,10 @@ def test_kill_sends_any_signal_and_nothing_else(workshop):
     running.wait_for("got it")
     workshop.call("kill", "-s", "1", "a")
     running.wait_for("got it")
+    assert workshop.call("kill", "-HUP", "a.1").stdout == "Sent SIGHUP to a.1\n"
+    running.wait_for("got it")
+    assert workshop.call("kill", "a.1", "-1").stdout == "Sent SIGHUP to a.1\n"
+    running.wait_for("got it")
     assert workshop.call("kill", "-s", "sigkill", "b").returncode == 0
     running.wait_for("Process was killed by SIGKILL")
     running.wait_for("ready")

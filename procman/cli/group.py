@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from procman import __version__
+from procman.cli.guesses import FLAGS
+from procman.cli.guesses import VERBS as ELSEWHERE
 from procman.cli.options import OPTIONS, Option, click_params, complete, given, verb_first
 from procman.cli.remote.verbs import ALIASES, REMOTE_VERBS
 from procman.cli.verb import Verb, perform
@@ -24,16 +26,21 @@ def run(words: Sequence[str]) -> int:
     try:
         status = build().main(list(words), prog_name=PROGRAM, standalone_mode=False)
     except click.UsageError as error:
-        where = f" {error.ctx.info_name}" if error.ctx and error.ctx.parent else ""
         message = error.format_message()
         message = message[:1].lower() + message[1:].rstrip(".").replace(". (", " (")
-        click.echo(
-            f"{PROGRAM}: cannot use the command line: {message}\n  hint: {PROGRAM}{where} --help", err=True
-        )
+        click.echo(f"{PROGRAM}: cannot use the command line: {message}", err=True)
+        click.echo(f"  hint: {PROGRAM} {_hint(error, words)}", err=True)
         return 2
     except click.Abort:
         return 130
     return status if isinstance(status, int) else 0
+
+
+def _hint(error: click.UsageError, words: Sequence[str]) -> str:
+    """What to type instead: what others call so, if it is such a flag, or else the help of the verb that is meant."""
+    verb = next((word for word in verb_first(words)[:1] if word in (*VERBS, *REMOTE_VERBS, *ALIASES)), "")
+    flag = str(getattr(error, "option_name", ""))
+    return FLAGS.get(verb, {}).get(flag) or f"{verb} --help".lstrip()
 
 
 def build() -> click.Group:
@@ -88,7 +95,7 @@ class _Verbs(click.Group):
         if word not in known and not word.startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
-            near = get_close_matches(word, known, 1, 0.65)
+            near = [ELSEWHERE[word]] if word in ELSEWHERE else get_close_matches(word, known, 1, 0.65)
             guess = (
                 f"did you mean '{near[0]}'?"
                 if near

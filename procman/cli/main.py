@@ -54,6 +54,10 @@ def _dispatch(argv: list[str]) -> int:
         from procman.cli.start import start
 
         return start(given)
+    if words[:1] == ["kill"]:
+        from procman.formats.signal_name import spelt_out
+
+        words = spelt_out(words)
     if words[:1] == ["forever"]:  # its words are its script's, which click must not read
         from procman.cli.forever.actions import forever
 

@@ -34,8 +34,8 @@ VERBS: dict[str, Verb] = {
     ),
     "kill": Verb(
         "Send a signal to a dyno's root process.",
-        "SIG is a name or a number.",
-        ("procman kill -s HUP web.1", "procman kill -s KILL worker"),
+        "SIG is a name or a number; -HUP and -9 will do as well.",
+        ("procman kill -s HUP web.1", "procman kill -9 worker"),
         "DYNO|TYPE...",
         later("operate", "kill"),
     ),
