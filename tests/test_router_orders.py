@@ -14,6 +14,7 @@ from procman.router.binary import Binary
 from procman.router.files import Files
 from procman.router.orders import Orders
 from procman.router.runtime_commands import maps_of
+from procman.router.runtime_socket import NotAnswering
 from tests.router_harness import NAMES, PROGRAMS, Town, end, run, site
 from tests.test_router_killed import back
 from tests.test_router_refusals import make_certificate
@@ -65,6 +66,7 @@ def test_whichever_file_the_disk_has_no_room_for_files_and_values_are_as_they_we
     orders, files = orders_in(tmp_path)
     files.write("certificate-1.pem", b"one")
     change(orders, OLD, b"certificate-1.pem\n")
+    orders.told()
     files.write("certificate-2.pem", b"two")
     before, values = contents(tmp_path), (orders.arrangement, orders.maps, orders.certificates)
     tries = 0
@@ -78,10 +80,10 @@ def test_whichever_file_the_disk_has_no_room_for_files_and_values_are_as_they_we
             assert (orders.arrangement, orders.maps, orders.certificates) == values
             (tmp_path / "candidate.cfg").unlink(missing_ok=True)
         tries += 1
-    assert tries == 6  # candidate.cfg, two maps, certificates, haproxy.cfg, slots.json
+    assert tries == 7  # owed, candidate.cfg, two maps, certificates, haproxy.cfg, slots.json
     assert (orders.maps.apps, orders.certificates) == ({site().app_id: "up:app-2"}, b"certificate-2.pem\n")
     names = set(contents(tmp_path))
-    assert names == {*before, "certificate-2.pem"} - {"certificate-1.pem"}
+    assert names == {*before, "owed"} - {"certificate-1.pem"}
     files.close()
 
 
@@ -141,6 +143,55 @@ def test_a_certificate_that_could_not_be_kept_leaves_the_old_one_also_to_a_hapro
             await town.router.apply([site(server, hosts=(name,), certificates=(other,))])
             assert await https(town, name, tmp_path / "1")
             assert len(list(town.directory.glob("certificate-*"))) == 1
+
+    run(scenario())
+
+
+def test_what_a_killed_server_wrote_and_did_not_tell_the_next_one_tells(tmp_path, haproxy):
+    async def scenario():
+        async with Town(tmp_path, haproxy) as town:
+            await town.router.apply([site(await town.server())])
+            assert not (town.directory / "owed").exists()
+            before = await town.router._socket.processes()
+            after = [site(await town.server("web.1", 2), hosts=("demo.localhost", "www.example.com"))]
+
+            async def killed(*_):
+                raise asyncio.CancelledError
+
+            town.router._tell = killed
+            with pytest.raises(asyncio.CancelledError):
+                await town.router.apply(after)
+            await town.router.close()
+            assert (await town.get(host="www.example.com")).status == 404
+            town.router = town.make_router()
+            await town.router.start()
+            assert (await town.get(host="www.example.com")).status == 200
+            await town.router.apply(after)
+            assert (await town.get(host="www.example.com")).status == 200
+            assert not (town.directory / "owed").exists()
+            assert (await town.router._socket.processes()).master == before.master
+
+    run(scenario())
+
+
+def test_a_haproxy_that_did_not_answer_is_told_by_a_reload_when_it_does(tmp_path, haproxy):
+    async def scenario():
+        async with Town(tmp_path, haproxy) as town:
+            server = await town.server()
+            await town.router.apply([site(server)])
+            processes = town.router._socket.processes
+
+            async def silent():
+                raise NotAnswering("no answer")
+
+            town.router._socket.processes = silent
+            await town.router.apply([site(server, hosts=("www.example.com",))])
+            assert (await town.get(host="www.example.com")).status == 404
+            town.router._socket.processes = processes
+            await town.router.apply([site(server, hosts=("www.example.com", "shop.example.com"))])
+            for name in ("www", "shop"):
+                assert (await town.get(host=f"{name}.example.com")).status == 200
+            assert not (town.directory / "owed").exists()
 
     run(scenario())
 

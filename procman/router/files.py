@@ -60,18 +60,19 @@ class Files:
         finally:
             self._aside = None
             for name in aside:
-                self._remove(old(name))
+                self.remove(old(name))
 
     def _set_aside(self, name: str) -> bool:
         """A second name for what is there, if something is: to bring that back takes no room."""
-        self._remove(old(name))  # of a server that was killed
+        self.remove(old(name))  # of a server that was killed
         try:
             os.link(name, old(name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
         except FileNotFoundError:
             return False
         return True
 
-    def _remove(self, name: str) -> None:
+    def remove(self, name: str) -> None:
+        """It need not be there, and may stay where it cannot be removed."""
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=self.fd)
 
@@ -98,7 +99,7 @@ class Files:
         kept = listing.decode().splitlines()
         for name in os.listdir(self.fd):
             if name.startswith("certificate-") and name not in kept:
-                self._remove(name)
+                self.remove(name)
 
     def take_default(self, path: str) -> bytes:
         """The certificate for names that have none."""

@@ -14,7 +14,7 @@ from procman.router.runtime_commands import Maps
 from procman.router.settings import Settings
 
 Check = Callable[[str], Awaitable[None]]
-CANDIDATE = "candidate.cfg"
+CANDIDATE, OWED = "candidate.cfg", "owed"
 log = logging.getLogger(__name__)
 
 
@@ -49,14 +49,27 @@ class Orders:
     async def change(
         self, arrangement: Arrangement, maps: Maps, certificates: bytes, running: str, check: Check
     ) -> str:
-        """Other orders from now on, as values and as files, or neither: see ``write``."""
-        known = self.arrangement, self.maps, self.certificates
+        """Other orders from now on, as values and as files, or neither: see ``write``. HAProxy is owed them then."""
+        known, owed = (self.arrangement, self.maps, self.certificates), self.owed
         self.arrangement, self.maps, self.certificates = arrangement, maps, certificates
         try:
+            if known != (arrangement, maps, certificates):
+                self._files.write(OWED, b"")
             return await self.write(running, check)
         except BaseException:  # HAProxy was told nothing of it: the disk is full, perhaps, or the server is going
             self.arrangement, self.maps, self.certificates = known
+            if not owed:
+                self.told()
             raise
+
+    @property
+    def owed(self) -> bool:
+        """Whether HAProxy may run something else than the files say: who wrote them was killed before it was told."""
+        return self._files.read(OWED) is not None
+
+    def told(self) -> None:
+        """It runs what the files say."""
+        self._files.remove(OWED)
 
     async def write(self, running: str, check: Check) -> str:
         """All files, as they shall be, or as they were if that fails; the description of what they make of HAProxy.

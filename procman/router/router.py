@@ -82,9 +82,12 @@ class Router:
             if found is None:
                 self._ports.keep()
                 await self._process.start(self._shape)
-            elif not found.worker or await self._socket.description(found.worker) != self._shape:
+            elif (
+                self._orders.owed or not found.worker or await self._socket.description(found.worker) != self._shape
+            ):
                 await self._process.reload(self._shape)
             await self._process.watch(self._on_end)
+            self._orders.told()
         self._tidy_later()
 
     async def apply(self, sites: Iterable[Site]) -> None:
@@ -97,6 +100,7 @@ class Router:
             after = await self._arrange(before, sites)
             certificates = [certificate for site in sites for certificate in site.certificates]
             listing = self._files.take_certificates(certificates) if self.settings.https else b""
+            owed = orders.owed
             shape = await orders.change(after, maps_of(sites, after), listing, self._shape, self._process.check)
             self._traffic.forget(before.routes.keys() - after.routes.keys())
             commands = [
@@ -104,7 +108,7 @@ class Router:
                 *runtime_commands.change_maps(old_maps, orders.maps),
                 *runtime_commands.leave(before, after),
             ]
-            await self._tell(commands, shape)
+            await self._tell(commands, shape, owed)
         self._tidy_later()
 
     async def drain(self, app_id: str, generation: int, seconds: float) -> bool:
@@ -161,11 +165,11 @@ class Router:
             return after
         return arrange(before, sites, frozenset((row.slot, row.label) for row in rows if row.up))
 
-    async def _tell(self, commands: Sequence[str], shape: str) -> None:
-        """Commands to all workers; a reload if it takes one, or if the worker did not understand."""
+    async def _tell(self, commands: Sequence[str], shape: str, owed: bool) -> None:
+        """Commands to all workers; a reload if it takes one, as it was ``owed`` others, or did not understand these."""
         try:
             found = await self._socket.processes()
-            if shape == self._shape and found.worker:
+            if shape == self._shape and found.worker and not owed:
                 trouble = runtime_commands.complaint(await self._socket.tell(found.worker, commands))
                 if trouble:
                     log.warning("reload, as HAProxy said: %s", trouble)
@@ -177,6 +181,7 @@ class Router:
             for pid in (await self._socket.processes()).old:
                 with contextlib.suppress(NotAnswering):
                     await self._socket.tell(pid, commands)
+            self._orders.told()
         except NotAnswering:
             self._shape = shape  # it is being started again, from files that say the same
 
@@ -207,6 +212,7 @@ class Router:
                 try:
                     await self._process.start(self._shape)
                     await self._process.watch(self._on_end)
+                    self._orders.told()
                     return
                 except (ProcmanError, NotAnswering, OSError) as error:
                     log.error("%s", error)  # noqa: TRY400 - the traceback says nothing more
