@@ -155,6 +155,15 @@ def test_refusals(app, words, files, said):
     assert "\n" not in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"), [("", "procman check"), ("-f Procfile -e .env", "procman check -f Procfile -e .env")]
+)
+def test_the_hint_checks_the_files_that_were_meant(app, tmp_path, words, hint):
+    with pytest.raises(ProcmanError) as caught:
+        app(words, Procfile="web: a\nweb: b\n", dot_env="A=1\n")
+    assert caught.value.hint.replace(f" -d {tmp_path}", "") == hint
+
+
 def test_several_errors_are_all_told_a_line_each(app):
     with pytest.raises(ProcmanError) as caught:
         app(Procfile="web run\nworker:\nclock: x\n", dot_env="A B=1\nPORT=x\n")

@@ -69,9 +69,10 @@ def test_a_port_that_another_has(layout):
 
 def test_a_supervisor_that_was_killed(tmp_path):
     (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "lock").write_text("pid 999999999\nstarted 1\n")
+    (tmp_path / "demo" / "lock").write_text("pid 999999999\nstarted 1\nroot /srv/demo\n")
     (finding,) = of_formations(str(tmp_path))
     assert "the supervisor of demo (pid 999999999) has ended" in finding.what
+    assert finding.hint == "procman start, in /srv/demo"
 
 
 def test_the_verb_ends_with_1_for_an_error(workshop, tmp_path):

@@ -28,13 +28,13 @@ def test_formations_are_found_by_name_socket_and_directory(workshop):
     for running in (one, two):
         running.wait_for("ready")
     apps = workshop.directory / ".local/state/procman/apps"
-    assert json.loads(workshop.call("ps", "--json", "--name", "one").stdout)["pid"] == str(one.pid)
+    assert json.loads(workshop.call("ps", "--json", "--name", "one").stdout)["pid"] == one.pid
     by_socket = workshop.call("ps", "--json", "--socket", str(apps / "two/control.sock"))
-    assert json.loads(by_socket.stdout)["pid"] == str(two.pid)
+    assert json.loads(by_socket.stdout)["pid"] == two.pid
     assert workshop.call("ps", "--name", "three").returncode == 3
     assert workshop.call("ps").returncode == 3
     (workshop.directory / ".procman.toml").write_text('name = "two"\n')
-    assert json.loads(workshop.call("ps", "--json").stdout)["pid"] == str(two.pid)
+    assert json.loads(workshop.call("ps", "--json").stdout)["pid"] == two.pid
     listed = workshop.call("list").stdout.splitlines()
     assert [line.split()[:2] for line in listed[1:]] == [["one", "running"], ["two", "running"]]
     assert str(workshop.directory) in listed[1]

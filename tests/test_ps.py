@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 
 from tests.formations import SLEEP, TWO, begin, is_alive, rows, socket_of
 
@@ -32,7 +33,8 @@ def test_ps_shows_every_dyno_in_a_table(workshop):
 def test_ps_json_has_the_facts(workshop, port):
     running = begin(workshop, TWO, "-p", str(port))
     answer = json.loads(workshop.call("ps", "--json").stdout)
-    assert answer["pid"] == str(running.pid)
+    assert answer["pid"] == running.pid
+    assert 0 <= time.time() - answer["since"] < 60
     assert answer["socket"] == socket_of(workshop)
     web, worker = answer["dynos"]
     assert (web["dyno"], web["type"], web["state"], web["port"], web["run"]) == ("web.1", "web", "starting", port, 1)

@@ -57,10 +57,11 @@ def load(settings: Settings, environ: Mapping[str, str], procfile_needed: bool =
         raise ProcmanError("\n".join(map(_refusal, errors)), exit_code=2 if slip else 1)
     if len(errors) == 1:
         missing = errors[0].code == "no-procfile"
-        raise ProcmanError(_refusal(errors[0]), "procman, which tells how to write one" if missing else "procman check")
+        hint = "procman, which tells how to write one" if missing else _check_of(settings)
+        raise ProcmanError(_refusal(errors[0]), hint)
     if errors:
         listed = "\n".join(str(error) for error in errors)
-        raise ProcmanError(f"cannot use this app: {len(errors)} errors\n{listed}", "procman check")
+        raise ProcmanError(f"cannot use this app: {len(errors)} errors\n{listed}", _check_of(settings))
     if procfile_needed and not examination.app.formation:
         raise _nothing_left(settings, examination.app)
     return examination.app
@@ -246,6 +247,19 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
 def _refusal(error: Diagnostic) -> str:
     place = error.file if error.line is None else f"{error.file}:{error.line}"
     return f"cannot use {place}: {error.message}"
+
+
+def _check_of(settings: Settings) -> str:
+    """`procman check` of the same files."""
+    from shlex import join
+
+    files = {
+        "app_root": ["-d", settings.app_root],
+        "procfile": ["-f", settings.procfile],
+        "env_files": ["-e", ",".join(settings.env_files or ())],
+    }
+    said = [files[field] for field in files if settings.origins.get(field, "").startswith("--")]
+    return join(["procman", "check", *(word for words in said for word in words)])
 
 
 def _nearest(unknown: str, names: list[str]) -> str:

@@ -24,7 +24,8 @@ def show(told: Given, as_json: bool) -> int:
     """Print the formation once; a dyno alone at length."""
     answer = ask(told, "ps", dynos=list(told.arguments))
     if as_json:
-        emit_json(answer)
+        numbers = {key: kind(answer[key]) for key, kind in (("pid", int), ("since", float)) if key in answer}
+        emit_json({**answer, **numbers})
         return 0
     if told.arguments and [row["dyno"] for row in answer["dynos"]] == list(told.arguments):
         for row in answer["dynos"]:

@@ -79,10 +79,11 @@ def of_git() -> Iterator[Finding]:
 def of_formations(apps: str) -> Iterator[Finding]:
     """Supervisors that were killed, and say in their homes that they run."""
     for home in homes(apps):
-        pid = home.facts().get("pid")
+        facts = home.facts()
+        pid, root = facts.get("pid"), facts.get("root", "the app's directory")
         if pid and not home.is_running():
             what = f"the supervisor of {home.name} (pid {pid}) has ended without clearing up"
-            yield Finding("warning", what, "procman start, in the app's directory")
+            yield Finding("warning", what, f"procman start, in {root}")
 
 
 def of_data(layout: Layout) -> Iterator[Finding]:
