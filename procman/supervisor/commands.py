@@ -13,12 +13,13 @@ from procman.core.dyno import Dyno, State
 from procman.core.events import FormationChanged, RestartRequested, StartRequested, StopRequested
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
-from procman.supervisor.loop import FOREVER
-from procman.supervisor.outcomes import Outcomes, Wish, next_run, wish_of
+from procman.supervisor.outcomes import Wish, next_run, wish_of
+from procman.supervisor.roster import Roster
 from procman.supervisor.status import rows
 from procman.supervisor.supervisor import Plan, Supervisor
 from procman.supervisor.terminal import set_size
-from procman.typed import Any, Callable, Mapping, NamedTuple, Protocol, Sequence
+from procman.supervisor.waiters import Waiters
+from procman.typed import Any, Callable, Mapping, Protocol, Sequence
 
 Verb = Callable[["Commands", Message, Connection], None]
 Serve = Callable[[Message, Connection], None]
@@ -44,14 +45,6 @@ class App(Protocol):
         """Where the log's next line will stand."""
 
 
-class Waiting(NamedTuple):
-    """A client whose answer is not true yet. ``check`` gives it once it is, and some answer once it is late."""
-
-    check: Callable[[bool], Message | None]
-    connection: Connection
-    due: float
-
-
 class Commands:
     """Serves requests about one supervisor and its app."""
 
@@ -60,10 +53,10 @@ class Commands:
         self._verbs: dict[str, Serve] = {name: partial(verb, self) for name, verb in VERBS.items()}
         self._verbs.update(more)
         self.app = app
-        self._waiting: list[Waiting] = []
+        self.waiters = Waiters(supervisor)
+        self._outcomes = self.waiters.outcomes
+        self._roster = Roster(supervisor, app.types)
         self._followers: dict[Connection, list[int]] = {}  # and what each was last told
-        self._outcomes = Outcomes(supervisor)
-        supervisor.loop.on_deadline(lambda: self._outcomes.look_at, self._look)
 
     def handle(self, request: Message, connection: Connection) -> None:
         """Serve one request. What a client can get wrong is answered, never raised."""
@@ -79,11 +72,6 @@ class Commands:
         except Exception as error:  # our own mistake: it must not cost anybody a dyno
             connection.finish(refusal(f"cannot {request['verb']}: {error!r}", "this is a bug in procman"))
 
-    def settle(self) -> None:
-        """Answer those whose wish has come true, or cannot any more. Called after every turn of the loop."""
-        if self._waiting:
-            self._waiting = [one for one in self._waiting if not one.connection.closed and not self._answer(one)]
-
     def notify(self) -> None:
         """Wake whoever follows the log, if it has grown; who is behind hears when it has caught up."""
         if not self._followers:
@@ -97,29 +85,11 @@ class Commands:
     def _forget(self, connection: Connection) -> None:
         del self._followers[connection]
 
-    def _look(self, now: float) -> None:
-        self._outcomes.look_at = FOREVER
-        self.settle()
-
-    def _answer(self, waiting: Waiting) -> bool:
-        answer = waiting.check(self.supervisor.now() >= waiting.due)
-        if answer is not None:
-            waiting.connection.finish(answer)
-        else:
-            self._outcomes.look_at = min(self._outcomes.look_at, waiting.due)
-        return answer is not None
-
-    def _wait(self, connection: Connection, wish: Wish, check: Callable[[bool], Message | None]) -> None:
-        due = FOREVER if wish.limit is None else self.supervisor.now() + wish.limit
-        waiting = Waiting(check, connection, due)
-        if not self._answer(waiting):
-            self._waiting.append(waiting)
-
     # -- verbs ----------------------------------------------------------------------------------------------
 
     def ps(self, request: Message, connection: Connection) -> None:
         """The formation, a row a dyno; of the named ones, or of all."""
-        names = self._named(request, self._present())
+        names = self._roster.named(request, self._roster.present())
         engine = self.supervisor.engine
         children = {child.dyno: child for child in self.supervisor.children()}
         dynos = {name: engine.dynos[name] for name in names}
@@ -140,16 +110,16 @@ class Commands:
                 )
             formation[process_type] = quantity(text, formation.get(process_type, 0), process_type)
         gone, targets = self._change(lambda: self._post_formation(formation))
-        self._wait(connection, wish, lambda late: self._outcomes.formed(gone, targets, wish, late))
+        self.waiters.wait(connection, wish, lambda late: self._outcomes.formed(gone, targets, wish, late))
 
     def restart(self, request: Message, connection: Connection) -> None:
         """Replace the named dynos, or all but those that were stopped by hand."""
-        wish, names = wish_of(request), self._named(request, self._kept())
+        wish, names = wish_of(request), self._roster.named(request, self._roster.kept())
         if not request.get("dynos"):
             names = [name for name in names if name not in self.supervisor.engine.held]
         targets = {name: self._dyno(name).run + 1 for name in names}
         self.supervisor.post(RestartRequested(tuple(targets)))
-        self._wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
+        self.waiters.wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
 
     def start(self, request: Message, connection: Connection) -> None:
         """Start dynos that were stopped or have ended; a type with none is scaled to one."""
@@ -159,26 +129,26 @@ class Commands:
                 formation[word] = 1
         if formation != self.supervisor.formation:
             self._post_formation(formation)
-        targets = {name: next_run(self._dyno(name)) for name in self._named(request, self._kept())}
+        targets = {name: next_run(self._dyno(name)) for name in self._roster.named(request, self._roster.kept())}
         self.supervisor.post(StartRequested(tuple(targets)))
-        self._wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
+        self.waiters.wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
 
     def wait(self, request: Message, connection: Connection) -> None:
         """Change nothing; the answer comes when the named dynos, or all, are up."""
         wish = wish_of(request)._replace(up=True)
-        targets = {name: self._dyno(name).run for name in self._named(request, self._kept())}
-        self._wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
+        targets = {name: self._dyno(name).run for name in self._roster.named(request, self._roster.kept())}
+        self.waiters.wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
 
     def stop(self, request: Message, connection: Connection) -> None:
         """Stop the named dynos and keep them down while the rest goes on."""
-        names = self._named(request, self._present() if words(request) else self._kept())
+        names = self._roster.named(request, self._roster.present() if words(request) else self._roster.kept())
         self.supervisor.post(StopRequested(tuple(names)))
-        self._wait(connection, Wish(), lambda late: self._outcomes.stopped(names))
+        self.waiters.wait(connection, Wish(), lambda late: self._outcomes.stopped(names))
 
     def kill(self, request: Message, connection: Connection) -> None:
         """Signal the root process of the named dynos."""
         signum = signal_number(request)
-        found = [self.supervisor.child_of(name) for name in self._named(request, self._present())]
+        found = [self.supervisor.child_of(name) for name in self._roster.named(request, self._roster.present())]
         children = [child for child in found if child and not child.ended]
         if not children:
             raise ProcmanError("cannot signal: none of these dynos runs", "procman ps")
@@ -195,8 +165,8 @@ class Commands:
         replaced: dict[DynoName, int] = {}
         gone, targets = self._change(lambda: replaced.update(self.supervisor.put_in_force(plan)))
         targets |= replaced
-        removed = [str(name) for name in gone]
-        self._wait(connection, wish, lambda late: self._outcomes.formed(gone, targets, wish, late, removed=removed))
+        removed, formed = [str(name) for name in gone], self._outcomes.formed
+        self.waiters.wait(connection, wish, lambda late: formed(gone, targets, wish, late, removed=removed))
 
     def shutdown(self, request: Message, connection: Connection) -> None:
         """End everything; the connection closes when the supervisor does. ``now``: nobody waits for a graceful end."""
@@ -213,7 +183,7 @@ class Commands:
     def attach(self, request: Message, connection: Connection) -> None:
         """Join the client to the dyno's terminal."""
         size = window(request)
-        name = self._single(request)
+        name = self._roster.single(request)
         child = self.supervisor.child_of(name)
         if child is None or child.ended:
             raise ProcmanError(f"cannot attach to {name}: it is not running", f"procman explain {name}")
@@ -234,12 +204,12 @@ class Commands:
     def resize(self, request: Message, connection: Connection) -> None:
         """The terminal of whoever is attached has another size now."""
         size = window(request)
-        child = self.supervisor.child_of(self._single(request))
+        child = self.supervisor.child_of(self._roster.single(request))
         if size and child is not None and child.pty is not None and not child.ended:
             set_size(child.pty, *size)
         connection.finish({"ok": True})
 
-    # -- what has come true ---------------------------------------------------------------------------------
+    # -- another formation ----------------------------------------------------------------------------------
 
     def _post_formation(self, formation: Mapping[str, int]) -> None:
         """Wish for other quantities, in the Procfile's order, unless a port they need is taken."""
@@ -253,40 +223,9 @@ class Commands:
         present = list(engine.dynos)
         settled = {name for name, dyno in engine.dynos.items() if dyno.wanted} | engine.held
         change()
-        kept = self._kept()
+        kept = self._roster.kept()
         gone = [name for name in present if name not in kept]
         return gone, {name: next_run(self._dyno(name)) for name in kept if name not in settled}
-
-    # -- who is meant ---------------------------------------------------------------------------------------
-
-    def _present(self) -> list[DynoName]:
-        """Every dyno there is, in the Procfile's order; those whose type has left it last."""
-        order = {process_type: position for position, process_type in enumerate(self.app.types())}
-        found = self.supervisor.engine.dynos
-        return sorted(found, key=lambda name: (order.get(name.process_type, len(order)), name.number))
-
-    def _kept(self) -> list[DynoName]:
-        """Those of the formation, without any that is being scaled away."""
-        return [name for name in self._present() if self.supervisor.engine.has(name)]
-
-    def _named(self, request: Message, among: Sequence[DynoName]) -> list[DynoName]:
-        """The dynos that the words mean: types, dynos, or without words all."""
-        found: list[DynoName] = []
-        for word in words(request):
-            meant = [name for name in among if word in (str(name), name.process_type)]
-            if not meant:
-                if word in self.app.types():
-                    raise ProcmanError(f"cannot find {word}: the formation has no dyno of it", f"procman start {word}")
-                listed = ", ".join(map(str, among)) or "none"
-                raise ProcmanError(f"cannot find {word}: no such dyno or process type", f"there are {listed}")
-            found += [name for name in meant if name not in found]
-        return found or list(among)
-
-    def _single(self, request: Message) -> DynoName:
-        names = self._named(request, self._present())
-        if len(names) != 1:
-            raise ProcmanError(f"cannot {request['verb']}: that means {len(names)} dynos, and one is wanted")
-        return names[0]
 
     def _dyno(self, name: DynoName) -> Dyno:
         return self.supervisor.engine.dynos[name]
@@ -329,5 +268,5 @@ def open_commands(
     """
     commands = Commands(supervisor, app, more)
     server = ControlServer(supervisor.loop, listener or listen(path), commands.handle)
-    supervisor.after_turn += [commands.settle, commands.notify]
+    supervisor.after_turn += [commands.waiters.settle, commands.notify]
     return server

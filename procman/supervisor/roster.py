@@ -1,0 +1,46 @@
+"""The dynos that there are, and which of them a request means."""
+
+from procman.control.protocol import Message
+from procman.control.requests import words
+from procman.core.model import DynoName
+from procman.errors import ProcmanError
+from procman.supervisor.supervisor import Supervisor
+from procman.typed import Callable, Sequence
+
+
+class Roster:
+    """``types``: the process types, in the Procfile's order."""
+
+    def __init__(self, supervisor: Supervisor, types: Callable[[], Sequence[str]]) -> None:
+        self._supervisor = supervisor
+        self._types = types
+
+    def present(self) -> list[DynoName]:
+        """Every dyno there is, in the Procfile's order; those whose type has left it last."""
+        order = {process_type: position for position, process_type in enumerate(self._types())}
+        found = self._supervisor.engine.dynos
+        return sorted(found, key=lambda name: (order.get(name.process_type, len(order)), name.number))
+
+    def kept(self) -> list[DynoName]:
+        """Those of the formation, without any that is being scaled away."""
+        return [name for name in self.present() if self._supervisor.engine.has(name)]
+
+    def named(self, request: Message, among: Sequence[DynoName]) -> list[DynoName]:
+        """The dynos that the words mean: types, dynos, or without words all. Raises ProcmanError."""
+        found: list[DynoName] = []
+        for word in words(request):
+            meant = [name for name in among if word in (str(name), name.process_type)]
+            if not meant:
+                if word in self._types():
+                    raise ProcmanError(f"cannot find {word}: the formation has no dyno of it", f"procman start {word}")
+                listed = ", ".join(map(str, among)) or "none"
+                raise ProcmanError(f"cannot find {word}: no such dyno or process type", f"there are {listed}")
+            found += [name for name in meant if name not in found]
+        return found or list(among)
+
+    def single(self, request: Message) -> DynoName:
+        """The one that they mean. Raises ProcmanError when that is none or many."""
+        names = self.named(request, self.present())
+        if len(names) != 1:
+            raise ProcmanError(f"cannot {request['verb']}: that means {len(names)} dynos, and one is wanted")
+        return names[0]
