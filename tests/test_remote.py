@@ -85,6 +85,26 @@ def test_create_prints_what_heroku_prints_and_makes_the_remote(cli, tmp_path):
     assert cli("destroy", "-a", "mall", "--confirm", "mall") == "Destroying mall... done\n"
 
 
+def test_git_remotes_follow_their_app_alone(cli):
+    def remotes():
+        said = subprocess.check_output(["git", "remote", "-v"], text=True)
+        return dict(re.findall(r"(\S+)\t(\S+) \(push\)", said))
+
+    subprocess.run(["git", "init", "--quiet", "."], check=True)
+    github, ours = "git@github.com:ann/shop.git", "https://127.0.0.1:5001/"
+    subprocess.run(["git", "remote", "add", "origin", github], check=True)
+    cli("create", "shop")
+    told = cli("create", "other")
+    assert "the git remote heroku leads elsewhere, and stays so\n  hint: procman git:remote -a other" in told
+    cli("create", "third", "--remote", "staging")
+    assert remotes() == {"origin": github, "heroku": f"{ours}shop.git", "staging": f"{ours}third.git"}
+    cli("rename", "-a", "shop", "mall")
+    assert remotes() == {"origin": github, "heroku": f"{ours}mall.git", "staging": f"{ours}third.git"}
+    for app in ("mall", "other", "third"):
+        cli("destroy", "-a", app, "--confirm", app)
+    assert remotes() == {"origin": github}
+
+
 def test_config_vars_are_set_shown_and_removed(cli, demo):
     assert cli("config:set", "-a", demo, "A=1", "B=two words") == "Setting A, B and restarting demo... done, v4\n"
     assert cli("config:get", "-a", demo, "B") == "two words\n"

@@ -27,9 +27,10 @@ def show_authority(data: str) -> int:
     path = os.path.join(data, "tls", "ca.pem")
     try:
         with open(path, encoding="ascii") as file:
-            emit(file.read().rstrip("\n"))
+            certificate = file.read().rstrip("\n")
     except OSError as error:
         raise ProcmanError(f"cannot read {path}: {error.strerror}", "procman server", NO_SERVER) from None
+    emit(certificate)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 from procman.cli.listing import columns, emit, emit_json
 from procman.cli.options import Given
@@ -33,7 +34,12 @@ def create(told: Given, own: Own) -> int:
     else:
         emit(f"Creating {app['name']}... done\n{app['web_url']} | {app['git_url']}")
     if git("rev-parse", "--is-inside-work-tree") == "true" and not told.fields.get("no_remote"):
-        set_remote(str(told.fields.get("remote") or "heroku"), app["git_url"])
+        remote, url = str(told.fields.get("remote") or "heroku"), app["git_url"]
+        if remote not in git("remote").split():
+            set_remote(remote, url)
+        elif git("remote", "get-url", remote) != url:  # somebody pushes there: it is left alone, as by Heroku's client
+            hint = f"procman git:remote -a {app['name']} --remote {remote}, to push there"
+            print(f"procman: the git remote {remote} leads elsewhere, and stays so\n  hint: {hint}", file=sys.stderr)
     return 0
 
 
@@ -41,6 +47,11 @@ def set_remote(name: str, url: str) -> None:
     """The git remote that pushes go to."""
     verb = "set-url" if name in git("remote").split() else "add"
     subprocess.run(["git", "remote", verb, name, url], check=False)
+
+
+def remotes_to(url: str) -> list[str]:
+    """The git remotes here that lead just there."""
+    return [name for name in git("remote").split() if git("remote", "get-url", "--push", name) == url]
 
 
 def show(told: Given, own: Own) -> int:
@@ -68,16 +79,16 @@ def show(told: Given, own: Own) -> int:
 def rename(told: Given, own: Own) -> int:
     """Give an app another name; the remote follows."""
     meant = target(told)
-    app = meant.server.call("PATCH", path("apps", meant.app), {"name": word(told, "NEWNAME")})
-    for line in git("remote", "-v").splitlines():
-        name, _, url = line.partition("\t")
-        if url.endswith(f"/{meant.app}.git (push)"):
-            set_remote(name, app["git_url"])
+    wish = {"name": word(told, "NEWNAME")}
+    old = meant.server.get(path("apps", meant.app))
+    app = meant.server.call("PATCH", path("apps", meant.app), wish)
+    for name in remotes_to(old["git_url"]):
+        set_remote(name, app["git_url"])
     return said(own, app, f"Renaming {meant.app} to {app['name']}... done")
 
 
 def destroy(told: Given, own: Own) -> int:
-    """End an app for good; its name has to be said twice, or typed."""
+    """End an app for good, and git remotes that lead to it; its name has to be said twice, or typed."""
     named = word(told, "NAME", optional=True)
     meant = target(Given({**told.fields, "app": named}) if named else told)
     confirmed = told.fields.get("confirm")
@@ -87,6 +98,8 @@ def destroy(told: Given, own: Own) -> int:
     if confirmed != meant.app:
         raise ProcmanError(f"cannot destroy {meant.app}: not confirmed", f"--confirm {meant.app}")
     app = meant.server.call("DELETE", path("apps", meant.app))
+    for name in remotes_to(app["git_url"]):
+        git("remote", "remove", name)
     return said(own, app, f"Destroying {meant.app}... done")
 
 
