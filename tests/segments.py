@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from procman.core.model import DynoName
 from procman.logs.formats import Source
+from procman.logs.line import parse_line
 from procman.logs.store import segment_path, segments
-from procman.logs.tail import parse_line
 
 WEB = Source(DynoName("web", 1), "app")
 WORKER = Source(DynoName("worker", 2), "app", "stderr")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from procman.core.model import DynoName
 from procman.logs import merge
 from procman.logs.formats import Source, stamp
+from procman.logs.line import Filter, parse_line
 from procman.logs.merge import MergedFollower, decode, encode, end, last
 from procman.logs.store import LogStore, Position, segment_path
-from procman.logs.tail import Filter, parse_line
 
 WEB = Source(DynoName("web", 1), "app")
 ROUTER = Source(None, "heroku", ps="router")

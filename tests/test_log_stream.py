@@ -7,8 +7,8 @@ import pytest
 
 from procman.core.model import DynoName
 from procman.logs.formats import Source
+from procman.logs.line import parse_line
 from procman.logs.stream import Session, Settings, event, events, plain
-from procman.logs.tail import parse_line
 from tests.receivers import ROUTER, App, run
 
 WORKER = Source(DynoName("worker", 1), "app")

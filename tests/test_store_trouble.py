@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from procman.logs.line import parse_line
 from procman.logs.store import LogStore, Position, segment_path, segments
-from procman.logs.tail import follow_from, last, parse_line
+from procman.logs.tail import follow_from, last
 from tests.segments import WALL, WEB, batches, in_a_child, losses, messages, mount_small_disk, read_all, read_segments
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from procman.core.model import DynoName
 from procman.logs import tail
 from procman.logs.formats import Source
+from procman.logs.line import EVERYTHING, Filter, Line, parse_line
 from procman.logs.store import LogStore, Position, segment_path, segments
-from procman.logs.tail import EVERYTHING, Filter, Line, end, follow_from, last, parse_line
+from procman.logs.tail import end, follow_from, last
 
 WEB = Source(DynoName("web", 1), "app")
 WEB_2 = Source(DynoName("web", 2), "app")

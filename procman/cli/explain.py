@@ -10,7 +10,8 @@ from procman.cli.ps import span
 from procman.cli.request import home_of
 from procman.control.client import Client, NotRunning
 from procman.errors import ProcmanError
-from procman.logs.tail import Filter, last
+from procman.logs.line import Filter
+from procman.logs.tail import last
 from procman.supervisor.history import History
 from procman.supervisor.home import Home
 from procman.supervisor.proctable import memory_facts

@@ -14,7 +14,8 @@ from procman.cli.target import connect
 from procman.control.client import Client
 from procman.errors import ProcmanError, UsageError
 from procman.formats import duration
-from procman.logs.tail import Filter, Follower, end, follow_from, last, parse_line
+from procman.logs.line import Filter, parse_line
+from procman.logs.tail import Follower, end, follow_from, last
 from procman.supervisor.home import Home
 
 DEFAULT_LINES = 100  # heroku logs

@@ -14,8 +14,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from procman.logs import tail
+from procman.logs.line import EVERYTHING, STAMP, Filter
 from procman.logs.store import Position
-from procman.logs.tail import EVERYTHING, STAMP, Filter, Follower
+from procman.logs.tail import Follower
 
 PIECE = 64 << 10  # bytes of text that one read gives, unless a line is longer
 KEYS = re.compile(rb"(?:(%s) )?[^\n]*\n" % STAMP)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from procman.logs.histogram import Histogram
-from procman.logs.tail import STAMP
+from procman.logs.line import STAMP
 
 SLOT_S = 120
 SLOTS = 720  # a day

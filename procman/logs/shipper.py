@@ -16,10 +16,10 @@ from typing import NamedTuple, Protocol
 from procman.files import write_private
 from procman.logs import merge
 from procman.logs.formats import stamp
+from procman.logs.line import STAMP
 from procman.logs.merge import MergedFollower, Piece, decode, encode
 from procman.logs.news import AppLog
 from procman.logs.syslog import Framing, groups, short
-from procman.logs.tail import STAMP
 from procman.logs.unread import unread
 
 TEXT_BYTES = 72 << 10  # of the log for a batch: frames are up to a third longer

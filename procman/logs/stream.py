@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from procman.logs import merge
 from procman.logs.formats import Source, heroku_lines
+from procman.logs.line import EVERYTHING, STAMP_BYTES, Filter
 from procman.logs.merge import PIECE, MergedFollower, Piece, Place, decode, encode
 from procman.logs.news import AppLog
 from procman.logs.syslog import short
-from procman.logs.tail import EVERYTHING, STAMP_BYTES, Filter
 from procman.logs.unread import unread
 
 LINES = 100  # heroku logs

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from procman.logs.formats import HEROKU_LINE_BYTES
-from procman.logs.tail import STAMP
+from procman.logs.line import STAMP
 
 LINE = re.compile(rb"(%s) ([^\s\[]+)\[([^\s\]]+)\]: ([^\n]*)\n|([^\n]*)\n" % STAMP)
 # PRI is facility * 8 + severity.

@@ -62,8 +62,9 @@ def uptime(seconds: object) -> str:
 def logs(asked: Asked, where: str) -> int:
     """Show the last lines of one; without a name, where the logs of those are that run."""
     from procman.cli.logs import follow, number, show
-    from procman.logs.tail import EVERYTHING, follow_from, last
+    from procman.logs.line import EVERYTHING
     from procman.logs.tail import end as end_of
+    from procman.logs.tail import follow_from, last
 
     if not asked.words:
         alive = running(where)
