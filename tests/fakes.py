@@ -14,7 +14,7 @@ from typing import NamedTuple
 from procman.core.dyno import State
 from procman.core.model import DynoName, Exit
 from procman.core.table import TABLE
-from procman.supervisor.processes import Child, Command
+from procman.supervisor.child import Child, Command
 
 FOREVER = float("inf")
 KILLED = Exit(137, "SIGKILL")

@@ -8,8 +8,8 @@ import pytest
 
 from procman.core.model import DynoName
 from procman.supervisor.belonging import has_lost_number, is_marked, writes_to
+from procman.supervisor.child import Child
 from procman.supervisor.inherited import Inherited
-from procman.supervisor.processes import Child
 from procman.supervisor.proctable import Process, Table
 
 ROOT, START = 100, 7

@@ -11,7 +11,7 @@ import pytest
 
 from procman.core.model import DynoName
 from procman.supervisor.bounds import Bounds, Confinement
-from procman.supervisor.processes import Command
+from procman.supervisor.child import Command
 from tests.formations import pids as pids_now
 from tests.harness import DEADLINE_S
 from tests.test_outliving import detach, end, kill, log, supervisor_of

@@ -9,8 +9,8 @@ import pytest
 from procman.core.model import DynoName
 from procman.core.plan import Limits
 from procman.supervisor.cgroups import Group, create
+from procman.supervisor.child import Child
 from procman.supervisor.memory import MemoryWatch, exact_share, resident, runnable_tasks, sampled
-from procman.supervisor.processes import Child
 from procman.supervisor.proctable import snapshot
 from tests.isolated import MB, Ground, make_ground  # noqa: F401 - a fixture
 from tests.test_cgroups import base  # noqa: F401 - a fixture

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from procman.core.model import DynoName, Exit
-from procman.supervisor.processes import Child, Command, LocalProcesses, Processes
+from procman.supervisor.child import Child, Command
+from procman.supervisor.processes import LocalProcesses, Processes
 from procman.supervisor.proctable import Process, bears_token, own_children, read_process, snapshot
 from procman.supervisor.reaping import become_subreaper
 from tests.fakes import FakeClock, FakeProcesses, Script

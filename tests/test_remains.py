@@ -20,13 +20,14 @@ from procman.logs.formats import NoFormat, Source
 from procman.logs.output import Output
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
+from procman.supervisor.child import Command
 from procman.supervisor.ends import open_fifo
 from procman.supervisor.holder import Holder
 from procman.supervisor.home import Home
 from procman.supervisor.inherited import find
 from procman.supervisor.loop import Loop
 from procman.supervisor.owed import Witness
-from procman.supervisor.processes import Command, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.proctable import Table, environ_of, environs_in, read_process, snapshot
 from procman.supervisor.pump import Pump
 from procman.supervisor.remains import Remains

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from procman.core.model import DynoName
+from procman.supervisor.child import Child
 from procman.supervisor.one_offs import GONE, HANGUP_S, R16, OneOffs, Session
-from procman.supervisor.processes import Child
 from tests.harness import DEADLINE_S
 from tests.served import Served, environment_of, kind, read_all
 from tests.test_one_offs import attach, read_until

@@ -14,8 +14,9 @@ from procman.logs.store import LogStore
 from procman.supervisor import ports
 from procman.supervisor.bounds import Bounds, Confinement
 from procman.supervisor.checkups import Checkups, notices_of
+from procman.supervisor.child import Command
 from procman.supervisor.home import Home
-from procman.supervisor.processes import Command, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Plan, Supervisor
 from procman.typed import Any, Callable, Collection, Mapping, Sequence
 

@@ -9,10 +9,11 @@ from procman.core.events import RestartRequested
 from procman.core.formation import list_words
 from procman.core.model import DynoName
 from procman.supervisor.adoption import Succession, find, holder_of, make_pipes
+from procman.supervisor.child import Child
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Ledger, remove
 from procman.supervisor.owed import Witness, cut_torn
-from procman.supervisor.processes import Child, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 
 

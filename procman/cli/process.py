@@ -5,8 +5,8 @@ from time import time
 
 from procman.core.model import Exit
 from procman.logs.scribe import Scribe
+from procman.supervisor.child import Child
 from procman.supervisor.home import Home
-from procman.supervisor.processes import Child
 from procman.typed import Callable
 
 

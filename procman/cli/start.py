@@ -3,7 +3,6 @@
 import os
 from time import time
 
-from procman.cli.chain import end_with_npm
 from procman.cli.environment import callers
 from procman.cli.local_app import LocalApp
 from procman.cli.options import OPTIONS, Given
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from procman.cli.upgrading import Resumption
 
 STDOUT = 1
+NPM = "npm_lifecycle_event"  # a variable of whatever it starts
 
 
 def start(given: Given) -> int:
@@ -164,6 +164,10 @@ class Running:
     def run(self, ready: Callable[[], None] | None) -> int:
         """Until it ends, or is told to; returns the exit status."""
         formation = None if self.resumed else self.app.app.formation
+        if NPM in os.environ and not self.app.settings.detach:
+            from procman.cli.chain import end_with_npm  # now: dynos may take the last descriptor
+
+            end_with_npm(self.supervisor, os.environ)
         try:
             status = self.supervisor.run(formation, partial(self._open_control, ready), adopt=self._adopt)
             if self.heirs:
@@ -190,8 +194,6 @@ class Running:
             self.trouble = error
             self.supervisor.shut_down(1, error.what)
             return
-        if not self.app.settings.detach:
-            end_with_npm(self.supervisor, os.environ)
         serve = partial(self._serve, listener, ready)
         postpone(self.supervisor.loop, listener, serve, at_once=bool(ready or self.resumed))
 

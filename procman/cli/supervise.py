@@ -21,13 +21,14 @@ from procman.supervisor.adoption import Succession, holder_of, make_pipes
 from procman.supervisor.baggage import CAN, Baggage, arrived, is_check
 from procman.supervisor.beginning import look_around
 from procman.supervisor.checkups import Checkups
+from procman.supervisor.child import Command
 from procman.supervisor.commands import open_commands
 from procman.supervisor.home import Home
 from procman.supervisor.loop import Loop
 from procman.supervisor.memory import MemoryWatch
 from procman.supervisor.orders import Orders
 from procman.supervisor.owed import Witness, cut_torn
-from procman.supervisor.processes import Command, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.quarters import Quarters
 from procman.supervisor.resumption import go_on, listener_of, serve_again
 from procman.supervisor.served_app import read_plan

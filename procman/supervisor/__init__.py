@@ -8,7 +8,8 @@ session, ancestry or the token in their environment. ``LocalProcesses`` is the o
 Whether dynos are well is asked by ``checkups``, which makes a ``health_watch`` where a type wants one (``probes``,
 ``notices``); at a rollout, by ``health``.
 
-A served app (``served_app``) is the same with other verbs: ``rollouts``, ``one_offs``, ``states``. What lets dynos
-outlive a killed supervisor: named log pipes (``ends``, ``owed``), ``ledger``, ``holder``, and for the next one
-``adoption`` and ``remains``. What lets it become another program in place: ``upgrade``, ``baggage``, ``resumption``.
+A served app (``served_app``) is the same with another ``beginning`` and with a server's ``orders``: ``rollouts``,
+``one_offs``, ``states``. What lets dynos outlive a killed supervisor: named log pipes (``ends``, ``owed``), ``ledger``,
+``holder``, and for the next one ``adoption`` and ``remains``. What lets it become another program in place: ``upgrade``,
+``baggage``, ``resumption``.
 """

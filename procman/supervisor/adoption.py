@@ -9,10 +9,11 @@ from typing import Any
 from procman.core.events import FormationChanged
 from procman.core.model import DynoName
 from procman.supervisor import ledger as books
+from procman.supervisor.child import Child
 from procman.supervisor.ends import EXIT, OWED, open_fifo
 from procman.supervisor.home import Home
 from procman.supervisor.ledger import Bookkeeper, Entry, Ledger
-from procman.supervisor.processes import Child, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.proctable import Process, signal_process
 from procman.supervisor.remains import Remains
 from procman.supervisor.supervisor import Supervisor

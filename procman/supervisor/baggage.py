@@ -4,9 +4,9 @@ import json
 import os
 
 from procman.core.model import DynoName
+from procman.supervisor.child import Child
 from procman.supervisor.ends import Io
 from procman.supervisor.inherited import Inherited
-from procman.supervisor.processes import Child
 from procman.typed import Any, Iterable, Mapping
 
 RESUME = "PROCMAN_RESUME"  # in the environment: the descriptor to read, or CHECK

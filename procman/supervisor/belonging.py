@@ -5,7 +5,8 @@ A pid is used again once nobody has it any more, as pid, group or session. From 
 
 import os
 
-from procman.supervisor.processes import INIT, Child
+from procman.supervisor.child import Child
+from procman.supervisor.processes import INIT
 from procman.supervisor.proctable import Process, Table, bears_token
 from procman.typed import Iterable, Mapping
 

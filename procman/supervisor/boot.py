@@ -4,8 +4,8 @@ The kernel tells nobody when a socket begins to listen, so its table is read aga
 dyno boots, and ever more slowly: a tenth of the time it has already taken, at least 10 ms, at most 5 s.
 """
 
+from procman.supervisor.child import Child
 from procman.supervisor.loop import FOREVER, Loop
-from procman.supervisor.processes import Child
 from procman.typed import Callable
 
 SHORTEST_S, LONGEST_S, SHARE = 0.01, 5.0, 0.1

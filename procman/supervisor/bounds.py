@@ -8,8 +8,9 @@ first instruction of the command, and the pid stays. Where control groups can be
 import os
 
 from procman.core.model import DynoName
+from procman.supervisor.child import Child, Command
 from procman.supervisor.home import Home
-from procman.supervisor.processes import Child, Command, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 from procman.typed import TYPE_CHECKING, Callable, Mapping, NamedTuple
 

@@ -5,7 +5,8 @@ from zlib import crc32
 
 from procman.core.health import Checks
 from procman.core.model import DynoName
-from procman.supervisor.processes import Child, Command, LocalProcesses
+from procman.supervisor.child import Child, Command
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.supervisor import Supervisor
 from procman.typed import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 

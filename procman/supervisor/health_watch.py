@@ -12,10 +12,10 @@ from procman.core.dyno import State
 from procman.core.events import CheckFailed, CheckPassed
 from procman.core.health import Checks, Probe
 from procman.core.model import DynoName
+from procman.supervisor.child import Child
 from procman.supervisor.loop import FOREVER
 from procman.supervisor.notices import Notices
 from procman.supervisor.probes import Asking, CommandProbe, Done, Get, HttpProbe, Run
-from procman.supervisor.processes import Child
 from procman.supervisor.supervisor import Supervisor
 
 LONGEST_NOTE = 200  # characters of what a dyno says of itself

@@ -1,7 +1,7 @@
 """What dynos on trial wrote last, for whoever wants to know why one did not come up."""
 
 from procman.core.model import DynoName
-from procman.supervisor.processes import Child
+from procman.supervisor.child import Child
 from procman.supervisor.supervisor import Supervisor
 
 LINES = 50

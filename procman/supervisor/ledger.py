@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from procman.core.dyno import Dyno, State
 from procman.core.model import DynoName
+from procman.supervisor.child import Child
 from procman.supervisor.ends import EXIT
 from procman.supervisor.inherited import Inherited, find
-from procman.supervisor.processes import Child
 from procman.supervisor.proctable import read_process
 
 TICKS_S = os.sysconf("SC_CLK_TCK")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from procman.core.model import DynoName
 from procman.core.plan import Limits
 from procman.supervisor.cgroups import Group
+from procman.supervisor.child import Child
 from procman.supervisor.loop import FOREVER, Loop
 from procman.supervisor.memory_rules import PERIOD_S, Load, Usage, Verdict, interval, judge, metrics, next_look
-from procman.supervisor.processes import Child
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -12,9 +12,9 @@ from procman.control.requests import malformed, window
 from procman.core.events import OneOffRequested, StopRequested
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
+from procman.supervisor.child import Child
 from procman.supervisor.ends import Io
 from procman.supervisor.loop import FOREVER
-from procman.supervisor.processes import Child
 from procman.supervisor.served_app import OneOff, ServedApp
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.typist import Typist

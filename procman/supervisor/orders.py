@@ -2,10 +2,10 @@
 
 from procman.supervisor.adoption import Succession
 from procman.supervisor.baggage import Baggage
+from procman.supervisor.child import Child
 from procman.supervisor.commands import Serve
 from procman.supervisor.ledger import Ledger
 from procman.supervisor.one_offs import OneOffs
-from procman.supervisor.processes import Child
 from procman.supervisor.rollouts import Rollouts
 from procman.supervisor.served_app import ServedApp
 from procman.supervisor.states import States

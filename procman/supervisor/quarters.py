@@ -9,8 +9,8 @@ from procman.core.plan import Limits, Plan
 from procman.supervisor import cgroups
 from procman.supervisor.cgroups import Group
 from procman.supervisor.checkups import notices_of
+from procman.supervisor.child import Child
 from procman.supervisor.memory import MemoryWatch
-from procman.supervisor.processes import Child
 from procman.supervisor.slug_copy import discard, make_folder, sweep
 from procman.supervisor.starter import Place, dyno_env, launch, target_of
 from procman.supervisor.starter_beside import beside

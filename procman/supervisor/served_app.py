@@ -11,10 +11,10 @@ from procman.core.restart import NAMED
 from procman.errors import ProcmanError
 from procman.formats.plan import decode, encode
 from procman.logs.store import LogStore
+from procman.supervisor.child import Command
 from procman.supervisor.ends import Io
 from procman.supervisor.ledger import Entry, remove, write
 from procman.supervisor.port_book import PortBook
-from procman.supervisor.processes import Command
 from procman.supervisor.quarters import Quarters
 from procman.supervisor.supervisor import Plan as Reloaded
 

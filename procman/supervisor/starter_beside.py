@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from procman.supervisor.processes import Child
+from procman.supervisor.child import Child
 from procman.supervisor.starter import HELD, UNHOLD
 from procman.supervisor.starter_isolation import Isolation, Way
 

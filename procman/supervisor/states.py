@@ -9,7 +9,7 @@ from procman.control.connection import Connection
 from procman.control.protocol import Message
 from procman.core.dyno import Dyno, State
 from procman.core.model import UNKNOWN, DynoName
-from procman.supervisor.processes import Child
+from procman.supervisor.child import Child
 from procman.supervisor.rollouts import Rollouts
 from procman.supervisor.served_app import ServedApp
 from procman.supervisor.supervisor import Supervisor

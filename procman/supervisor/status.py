@@ -7,7 +7,7 @@ from procman.core.dyno import Dyno, State
 from procman.core.restart import NEVER
 from procman.logs.scribe import SLOW, Scribe
 from procman.logs.store import LogStore
-from procman.supervisor.processes import Child, Command
+from procman.supervisor.child import Child, Command
 from procman.supervisor.proctable import Table, snapshot
 from procman.typed import Any, Mapping
 

@@ -23,9 +23,10 @@ from procman.core.model import DynoName, Exit
 from procman.lean import deque, signal, signal_name
 from procman.logs.output import Output
 from procman.supervisor.boot import BootWatch
+from procman.supervisor.child import Child, Command
 from procman.supervisor.ends import Io
 from procman.supervisor.loop import FOREVER, Loop
-from procman.supervisor.processes import Child, Command, Processes
+from procman.supervisor.processes import Processes
 from procman.supervisor.pump import Pump, Stream
 from procman.supervisor.terminal import set_size
 from procman.typed import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple

@@ -9,6 +9,7 @@ from procman.supervisor import (
     adoption,
     aide,
     belonging,
+    child,
     ends,
     holder,
     inherited,
@@ -109,7 +110,8 @@ def replacements(system: System, thread: DiskThread) -> dict[Any, dict[str, Any]
     fake = {"os": system.os, "signal": system.signal}
     return {
         loop: {**fake, "time": system.time, "Poller": system.poller},
-        processes: {**fake, "time": system.time, "become_subreaper": lambda: True},
+        processes: {**fake, "become_subreaper": lambda: True},
+        child: {"time": system.time},
         proctable: {**fake, "open": system.open},
         reaping: {"os": system.os},
         aide: {"os": system.os},

@@ -17,9 +17,10 @@ from procman.logs.sink import Sink
 from procman.logs.store import LogStore
 from procman.supervisor import lifeline, ports
 from procman.supervisor.baggage import pack_child
+from procman.supervisor.child import Command
 from procman.supervisor.loop import Loop
 from procman.supervisor.port_book import PortBook
-from procman.supervisor.processes import Command, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.resumption import go_on
 from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, sweep, token_of

@@ -21,9 +21,10 @@ from procman.logs.plain import Keepers, PlainFormat
 from procman.logs.scribe import Scribe
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
+from procman.supervisor.child import Child, Command
 from procman.supervisor.home import Home
 from procman.supervisor.loop import Loop
-from procman.supervisor.processes import Child, Command, LocalProcesses
+from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.status import log_facts
 from procman.supervisor.supervisor import Plan, Supervisor
 from procman.supervisor.sweep import identity, token_of
