@@ -10,6 +10,6 @@ Whether dynos are well is asked by ``checkups``, which makes a ``health_watch`` 
 
 A served app (``served_app``) is the same with another ``beginning`` and with a server's ``orders``: ``rollouts``,
 ``one_offs``, ``states``. What lets dynos outlive a killed supervisor: named log pipes (``ends``, ``owed``), ``ledger``,
-``holder``, and for the next one ``adoption`` and ``remains``. What lets it become another program in place: ``upgrade``,
-``baggage``, ``resumption``.
+``holder``, and for the next one ``adoption`` and ``remains``. What lets it become another program in place:
+``upgrade``, ``baggage``, ``resumption``.
 """
