@@ -1,11 +1,13 @@
 """`start --watch`: rules as text, and .gitignore as git reads it."""
 
+import os
 import subprocess
 from importlib import util
 from pathlib import Path
 
 import pytest
 
+from procman.cli.watching import outputs, without
 from procman.errors import ProcmanError
 from procman.formats.watch_rules import join_values, parse, written
 from procman.supervisor.ignored import Ignored
@@ -139,3 +141,13 @@ def test_a_missing_package_is_said_with_the_way_out(monkeypatch):
     with pytest.raises(ProcmanError, match="cannot watch: the package watchfiles is not installed") as refused:
         check_installed()
     assert refused.value.hint == "pip install 'procman[watch]'"
+
+
+def test_what_procman_writes_itself_within_the_app_is_spared(tmp_path):
+    (tmp_path / "state").mkdir()
+    with open(tmp_path / "[my], out!.txt", "w") as file, open(os.devnull, "w") as nowhere:
+        ours = (str(tmp_path / "state"), *outputs((file.fileno(), nowhere.fileno())))
+        rules = without({"web": ("*",)}, str(tmp_path), (*ours, "/elsewhere"))
+    concerns = Concerns(rules)
+    seen = [path for path in ("[my], out!.txt", "state/log/x", "my out!.txt", "a/state/x") if concerns.types(path)]
+    assert seen == ["my out!.txt", "a/state/x"]

@@ -1,7 +1,9 @@
 """`start --watch`: joins the file watcher to the supervisor."""
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 
 from procman.cli.local_app import LocalApp
 from procman.core.events import RestartRequested
@@ -42,7 +44,8 @@ def watch(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> N
         output.say(None, f"{path} changed: reloaded")
         supervisor.put_in_force(plan)
 
-    rules = without(app.settings.watch, app.app.root, os.path.dirname(os.path.dirname(app.said["socket"])))
+    ours = (os.path.dirname(os.path.dirname(app.said["socket"])), *outputs())
+    rules = without(app.settings.watch, app.app.root, ours)
     watcher = Watch(supervisor.loop, app.app.root, rules, on_change, lambda text: output.say(None, text))
     try:
         watcher.start()
@@ -52,8 +55,15 @@ def watch(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> N
     supervisor.after_turn.append(lambda: processes.aides.add(watcher.pid))  # it may have been started again
 
 
-def without(rules: Mapping[str, Sequence[str]], root: str, state: str) -> dict[str, Sequence[str]]:
-    """The rules, less our own logs and history where they lie within the app: each restart would cause the next."""
-    inside = os.path.relpath(os.path.realpath(state), os.path.realpath(root))
-    spared = () if inside.startswith("..") else (f"!{inside}/**",)
+def without(rules: Mapping[str, Sequence[str]], root: str, ours: Iterable[str]) -> dict[str, Sequence[str]]:
+    """The rules, less what we write ourselves where that lies within the app: each restart would cause the next."""
+    inside = (os.path.relpath(os.path.realpath(path), os.path.realpath(root)) for path in ours)
+    named = [re.sub(r"[^\w./-]", "?", path) for path in inside if not path.startswith("..")]  # `?` is any character
+    spared = [glob for path in named for glob in (f"!/{path}", f"!/{path}/**")]  # a file, or all in a folder
     return {name: (*globs, *spared) for name, globs in rules.items()}
+
+
+def outputs(descriptors: Sequence[int] = (1, 2)) -> list[str]:
+    """The files that our own output goes to, such as nohup.out."""
+    files = [fd for fd in descriptors if stat.S_ISREG(os.fstat(fd).st_mode)]
+    return [path for path in (f"/proc/self/fd/{fd}" for fd in files) if os.path.exists(path)]
