@@ -24,6 +24,13 @@ class Command(NamedTuple):
     io: Io | None = None
     window: tuple[int, int] | None = None
 
+    def shown(self) -> str:
+        """As Heroku logs it: ``$PORT`` expanded, every other variable as written."""
+        port = self.env.get("PORT", "")
+        start, *rest = self.text.replace("${PORT}", port).split("$PORT")
+        goes_on = [text[:1].isalnum() or text[:1] == "_" for text in rest]  # as $PORTAL, which is another variable
+        return start + "".join(("$PORT" if more else port) + text for more, text in zip(goes_on, rest, strict=True))
+
 
 class Child:
     """One life of a dyno. ``outputs``: our ends of its output, with the name of the stream.

@@ -261,7 +261,7 @@ class Supervisor:
         self._watch_root(child, port)
 
     def _announce(self, dyno: DynoName, command: Command) -> None:
-        self.output.say(dyno, f"Starting process with command `{shown(command.text, command.env)}`")
+        self.output.say(dyno, f"Starting process with command `{command.shown()}`")
 
     def take_in(self, child: Child) -> None:
         """It lives: read what it writes, and let whoever is interested know."""
@@ -359,14 +359,6 @@ class Supervisor:
             sink.close()
         self.loop.close()
         return quit_.status
-
-
-def shown(command: str, env: Mapping[str, str]) -> str:
-    """A command as Heroku logs it: ``$PORT`` expanded, every other variable as written."""
-    port = env.get("PORT", "")
-    start, *rest = command.replace("${PORT}", port).split("$PORT")
-    goes_on = [text[:1].isalnum() or text[:1] == "_" for text in rest]  # as $PORTAL, which is another variable
-    return start + "".join(("$PORT" if more else port) + text for more, text in zip(goes_on, rest, strict=True))
 
 
 def is_echo(signum: int, seconds: float) -> bool:
