@@ -1,14 +1,17 @@
-"""Dynos as exporters are handed them, with whatever a value or a command may hold."""
+"""An app to export, and dynos as exporters are handed them, with whatever a value or a command may hold."""
 
 import os
 import pwd
 import re
+from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 
 from procman.export.processes import Process
 from procman.export.rendering import render
 
+PROCFILE = "web: exec app $PORT\nmy_worker: exec work\nrelease: migrate\n"
 USER = pwd.getpwuid(os.geteuid()).pw_name
 SPECIAL = "'\"\\$%;# \n\t\r`!{}[]()*~=,:&|<>-0aé\u20ac\U0001f600\x85\u2028\ufeff\x7f\x01"
 TEXTS = st.text(
@@ -43,3 +46,14 @@ def exported(name: str, *processes: Process, **context) -> dict[str, str]:
     known = {"app": "shop", "app_root": "/srv/shop", "log": "/var/log/shop", "shell": "/bin/sh", "user": USER}
     files = render(name, None, processes, {**known, "image": None, "given_user": None, **context})
     return {file.path: file.content for file in files}
+
+
+@pytest.fixture(name="shop")
+def make_shop(workshop):
+    workshop.procfile(PROCFILE)
+    (workshop.directory / ".env").write_text("SECRET=hunter2\n")
+    return workshop
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
