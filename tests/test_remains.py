@@ -1,15 +1,11 @@
 """No byte that a dyno wrote is lost, at whichever instruction its supervisor is killed, and whoever ends with it."""
 
 import array
-import contextlib
 import fcntl
 import os
 import select
 import signal
-import subprocess
 import termios
-import time
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -20,20 +16,16 @@ from procman.logs.formats import NoFormat, Source
 from procman.logs.output import Output
 from procman.logs.sink import Sink
 from procman.logs.store import LogStore
-from procman.supervisor.child import Command
 from procman.supervisor.ends import open_fifo
-from procman.supervisor.holder import Holder
 from procman.supervisor.home import Home
-from procman.supervisor.inherited import find
 from procman.supervisor.loop import Loop
 from procman.supervisor.owed import Witness
-from procman.supervisor.processes import LocalProcesses
-from procman.supervisor.proctable import Table, environ_of, environs_in, read_process, snapshot
 from procman.supervisor.pump import Pump
 from procman.supervisor.remains import Remains
 from tests.harness import DEADLINE_S
 from tests.served import Served, kind
 from tests.test_adoption import end_and_wait, kill
+from tests.test_holder import in_pipe
 from tests.test_never_twice import home_in
 from tests.test_outliving import detach, log, pids
 from tests.test_outliving import kill as kill_pid
@@ -95,95 +87,6 @@ def test_a_start_in_the_terminal_reads_them_too(workshop):
     assert "app[worker.1]: last words" in log(workshop)
     assert running.finish(signal.SIGTERM) == 143
     assert os.listdir(home.pipes) == []
-
-
-def test_a_pipe_is_held_from_the_moment_it_is_handed_over(tmp_path):
-    """Also while the holder does not get to look: here it stands still, and all others who had the pipe have gone."""
-    path = str(tmp_path / "a pipe,\nso to speak")
-    os.mkfifo(path)
-    holder = Holder()
-    os.kill(holder.pid, signal.SIGSTOP)
-    os.waitpid(holder.pid, os.WUNTRACED)
-    holder.hold([path])
-    fd = os.open(path, os.O_RDWR)
-    os.write(fd, b"words\n")
-    os.close(fd)
-    os.close(holder.pack()["pipe"])
-    assert in_pipe(path) == b"words\n"
-    os.kill(holder.pid, signal.SIGCONT)
-    kill_and_reap(holder.pid)
-
-
-def test_a_holder_lets_go_of_what_never_began_and_of_what_ended(tmp_path):
-    """Of three pipes it keeps the one whose dyno is there: then it stays, when it is left alone."""
-    paths = [str(tmp_path / name) for name in "abc"]
-    for path in paths:
-        os.mkfifo(path)
-    with sleeping({}) as dyno, sleeping({}) as other:
-        holder = Holder()
-        for path in paths:
-            holder.hold([path])
-        holder.let_go(paths[:1])
-        holder.add(dyno, 0, paths[1:2])
-        holder.add(other, 0, paths[2:])
-        holder.drop(other)
-        holder.let_go(paths[2:])
-        wait_until_held(holder.pid, paths[1:2])
-        kill_and_reap(holder.pid)
-        holder.start()  # it is told all of it again, as after somebody killed it
-        wait_until_held(holder.pid, paths[1:2])
-        kill_and_reap(holder.pid)
-
-
-def wait_until_held(pid: int, paths: list[str]) -> None:
-    """Nothing tells of what another process has open but a look."""
-    folder, deadline = os.path.dirname(paths[0]), time.monotonic() + DEADLINE_S
-    while sorted(link for link in links(pid) if link.startswith(folder)) != paths:
-        assert time.monotonic() < deadline, list(links(pid))
-        os.sched_yield()
-
-
-def links(pid: int) -> Iterator[str]:
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            yield os.readlink(f"/proc/{pid}/fd/{fd}")
-
-
-def in_pipe(path: str) -> bytes:
-    fd = open_fifo(path)
-    try:
-        return os.read(fd, 4096)
-    except BlockingIOError:
-        return b""
-    finally:
-        os.close(fd)
-
-
-def kill_and_reap(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-
-
-def test_what_an_empty_dyno_wrote_stays_in_its_pipe_until_it_was_read(tmp_path):
-    """In a fork, which becomes the parent of whoever has none."""
-    pid = os.fork()
-    if not pid:
-        status = 1
-        try:
-            processes = LocalProcesses(lambda dyno: Command("echo words", {}), "PROCMAN_RUN=1-2", pipes=str(tmp_path))
-            child = processes.spawn(WORKER, 1)
-            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-            assert [each for each, _ in processes.ended()] == [child]
-            assert processes.emptied([child]) == [child]
-            os.close(child.outputs[0][0])
-            assert in_pipe(child.pipes[0]) == b"words\n", "its holder has it still"
-            processes.clear(child)
-            assert os.listdir(tmp_path) == []
-            processes.release()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(pid, 0)[1] == 0
 
 
 @pytest.fixture
@@ -297,54 +200,6 @@ def test_last_words_that_a_disk_keeps_waiting_stay_in_their_pipe_until_they_are_
     os.close(neighbour)
     witness.close()
     loop.close()
-
-
-def test_a_dyno_that_has_no_token_any_more_is_the_one_that_was_noted(tmp_path):
-    """It has written its title over its environment; or is just becoming another program."""
-    token = b"PROCMAN_RUN=1-2/worker.1/1\0"
-    for env, wanted in ({}, True), ({"PROCMAN_RUN": "1-2/worker.1/1"}, True), ({"PROCMAN_RUN": "3-4/other"}, False):
-        with sleeping(env) as pid:
-            found = find(pid, read_process(pid).start, token, str(tmp_path / "nothing"))
-            assert (found.handle is not None) == wanted
-            found.close()
-
-
-@contextlib.contextmanager
-def sleeping(env: dict[str, str]) -> Iterator[int]:
-    """A process with this environment, which it has a moment after it was made: that is what this is about."""
-    with subprocess.Popen(["/bin/sleep", "1000"], env=env) as process:
-        try:
-            while env and not environ_of(process.pid):
-                os.sched_yield()
-            yield process.pid
-        finally:
-            process.kill()
-
-
-def test_who_is_born_without_an_environment_is_not_waited_for_and_who_gets_one_is():
-    with subprocess.Popen(["/bin/sleep", "1000"], env={}) as bare:
-        began = time.monotonic()
-        assert environs_in(Table([read_process(bare.pid)]), began + 60) == {bare.pid: b""}
-        assert time.monotonic() - began < 30
-        bare.kill()
-    for number in range(100):  # posix_spawn returns in the very moment in which one has become the other
-        pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {"NUMBER": str(number)})
-        try:
-            found = environs_in(Table([read_process(pid)]), time.monotonic() + 60)
-        finally:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        assert found == {pid: b"NUMBER=%d\0" % number}
-
-
-def test_who_is_just_becoming_another_program_is_looked_at_again():
-    """Until he has an environment, but not without end."""
-    with sleeping({}) as bare, sleeping({"B": "2"}) as other:
-        answers = {bare: iter(lambda: b"", None), other: iter([b"", b"", b"A=1\0"])}
-        read = lambda pid: next(answers[pid]) if pid in answers else b"B=2\0"  # noqa: E731
-        found = environs_in(snapshot(), time.monotonic() + DEADLINE_S, read, {other}.__contains__)
-        assert (found[bare], found[other]) == (b"", b"A=1\0")
-        assert environs_in(snapshot(), time.monotonic(), lambda pid: b"", {bare}.__contains__)[bare] == b""
 
 
 def test_a_formation_whose_starter_was_killed_goes_on(tmp_path):
