@@ -1,6 +1,5 @@
 """What must hold: before every signal, after every turn of the loop, when all is quiet, and in the end."""
 
-import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ from procman.core.model import DynoName
 from procman.core.restart import NEVER
 from procman.core.snapshot import dump, load
 from procman.core.table import TABLE, impossible
-from tests.simulator.kernel import Broken, Proc
+from tests.simulator.delivery import Delivery
+from tests.simulator.kernel import Broken, Proc, check
 
 if TYPE_CHECKING:
     from tests.simulator.programs import Life
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 ENDING = (State.STOPPING, State.KILLING)
 LAST_S = 60.0  # a shutdown may take so much longer than the grace: uninterruptible sleep, a reader that stalls
-LOST = re.compile(rb"heroku\[procman\]: (\d+) lines? \((\d+) bytes\) of log were lost: ")
-STAMP = len("2026-01-01T00:00:00.000000+00:00 ")
-
-
-def check(holds: object, words: str) -> None:
-    """Raises Broken."""
-    if not holds:
-        raise Broken(words)
 
 
 class Invariants:
@@ -39,11 +31,9 @@ class Invariants:
         self.kernel = world.kernel
         self.history: list[tuple[Event, float, list[Effect]]] = []
         self.rows: dict[DynoName, tuple[int, float]] = {}  # crashes in a row, and the wait after the latest
-        self._first_life = 0  # of the present supervisor
         self._started: dict[str, Any] | None = None  # what the engine knew when its program began
         self._closing_at = NEVER
-        self._heard: dict[tuple[str, str], bytes] = {}  # by dyno and stream, from programs that were replaced
-        self._shown = 0
+        self.delivery = Delivery(world)
 
     def begin(self, engine: Engine) -> None:
         """Another supervisor, or another program of it."""
@@ -247,28 +237,17 @@ class Invariants:
             grace = max(profile.grace for profile in world.profiles.values())
             took = kernel.now - self._closing_at  # one after the other, where they need each other
             check(took <= 3 * grace + LAST_S, f"a shutdown of {took} s")
-        self.every_byte_is_delivered(whole=True)
+        self.delivery.every_byte_is_delivered(whole=True)
         self.the_order_of_the_wish_does_not_matter()
         if world.settings.disk:
-            self.the_store_is_whole(not stalled)
+            self.delivery.the_store_is_whole(not stalled)
 
     def after_kill(self) -> None:
         """Of the supervisor. What it had no time for is missing at the end, and nothing else."""
-        self.every_byte_is_delivered(whole=False)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._first_life = len(self.world.programs.lives)
+        self.delivery.every_byte_is_delivered(whole=False)
+        self.delivery.forget()
         self._started, self._closing_at = None, NEVER
-        self._heard.clear()
-        self._shown = 0
         self.rows.clear()
-        if self.world.settings.disk:  # what it had not written is lost, and nobody can tell of it
-            nodes = self.world.files.disk.nodes
-            for path in [path for path in nodes if path.startswith("/log/")]:
-                del nodes[path]
-            self.world.stored.clear()
-            self.world.ledger.given.clear()
 
     def after_sweep(self) -> None:
         """The next supervisor has begun: nothing that can be known lives. What cannot is a stranger's from now on."""
@@ -278,69 +257,6 @@ class Invariants:
             check(not proc.env, f"{proc.pid} of {proc.life.dyno} survives the sweep")
             proc.life.alive.remove(proc)
             proc.life = None
-
-    def before_replacement(self) -> None:
-        """Of the program. What it has shown is kept for the comparison in the end."""
-        for source, chunks in self.world.recorder.by_source.items():
-            key = str(source.dyno and source.dyno.full()), source.stream
-            self._heard[key] = self._heard.get(key, b"") + b"".join(chunks)
-
-    def every_byte_is_delivered(self, whole: bool) -> None:
-        """Once, and in order. ``whole``: else the end may be missing."""
-        written: dict[tuple[str, str], bytearray] = {}
-        for life in self.world.programs.lives[self._first_life :]:
-            for pipe, stream in zip(life.pipes, ("stdout", "stderr"), strict=False):
-                written.setdefault((life.dyno, stream), bytearray()).extend(b"".join(pipe.accepted))
-        heard = dict(self._heard)
-        for source, chunks in self.world.recorder.by_source.items():
-            key = str(source.dyno and source.dyno.full()), source.stream
-            heard[key] = heard.get(key, b"") + b"".join(chunks)
-        for key, data in written.items():
-            if key[0] in self.world.outliving.adopted:
-                continue  # part of it is in another supervisor's log
-            found, sent = heard.get(key, b"").replace(b"\n", b""), bytes(data).replace(b"\n", b"")
-            holds = found == sent if whole else sent.startswith(found)
-            if not holds:
-                raise Broken(f"{key} wrote {len(sent)} bytes, and {len(found)} came: {differ(sent, found)}")
-        self._reader_got_it(whole)
-
-    def _reader_got_it(self, whole: bool) -> None:
-        """What the reader of our own output has is what was said, in order."""
-        out = self.world.files.out
-        got = b"".join(out.received)
-        check(got == b"".join(out.accepted)[: len(got)], "the kernel has mixed up our output")
-        said = b"".join(self.world.recorder.all)
-        if not self._heard:
-            check(said.startswith(got), "the output is not what was said")
-        if whole and self.world.is_heard_out:
-            check(said.endswith(got[-len(said) :]) if said else True, "not all that was said was written")
-
-    def the_store_is_whole(self, ended: bool) -> None:
-        """Every line stands in the store once and in order, or is counted in a line that tells of a gap.
-
-        Unless ``ended``, lines at the end may be missing: the disk has stalled, and nobody waits for it for ever.
-        """
-        world = self.world
-        nodes = world.files.disk.nodes
-        texts = [bytes(nodes[path].data) for path in sorted(nodes) if path.startswith("/log/")]
-        kept = b"".join(texts).split(b"\n")
-        check(kept.pop() == b"", "the log does not end with a whole line")
-        given, at, missing, told = world.stored + world.ledger.given, 0, 0, 0
-        for row in kept:
-            line = row[STAMP:]
-            if lost := LOST.match(line):
-                told += int(lost[1])
-                continue
-            start = at
-            while at < len(given) and given[at] != line:
-                at += 1
-            check(at < len(given), f"the store has a line twice, or out of order: {line[:60]!r}")
-            missing += at - start
-            at += 1
-        missing += len(given) - at
-        told += world.store.lost_lines
-        holds = missing == told or (missing > told and not ended)
-        check(holds, f"{missing} lines are missing in the store, and it tells of {told}")
 
     def the_order_of_the_wish_does_not_matter(self) -> None:
         """The same happens in whatever order the types of a formation are listed."""
@@ -365,12 +281,3 @@ def about_dynos(effects: list[Effect]) -> list[Effect]:
 def said(dyno: Dyno) -> str:
     """A dyno as a story tells of it."""
     return f"{dyno.name.full()}#{dyno.run} ({dyno.state.value})"
-
-
-def differ(sent: bytes, found: bytes) -> str:
-    """Where two texts part."""
-    at = next((at for at, (one, other) in enumerate(zip(sent, found, strict=False)) if one != other), None)
-    at = min(len(sent), len(found)) if at is None else at
-    return f"from byte {at} on {sent[at : at + 20]!r} was written, and {found[at : at + 20]!r} came"
-
-

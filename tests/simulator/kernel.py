@@ -21,6 +21,12 @@ class Broken(AssertionError):
     """Something that must hold does not."""
 
 
+def check(holds: object, words: str) -> None:
+    """Raises Broken."""
+    if not holds:
+        raise Broken(words)
+
+
 class Killed(BaseException):
     """The supervisor got a SIGKILL: nothing of its code runs any more."""
 

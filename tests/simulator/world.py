@@ -288,7 +288,7 @@ class World:
         self.files.fail_next_pipe = 0
         self.kernel.faults["program replaced"] += 1
         self.told("another program takes the supervisor's place")
-        self.invariants.before_replacement()
+        self.invariants.delivery.before_replacement()
         raise Replaced(json.loads(json.dumps(baggage)))
 
     def _bury(self) -> dict[str, str]:
