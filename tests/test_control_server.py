@@ -1,6 +1,5 @@
 """The control server alone, on a loop that stands still, against everything a client can do wrong."""
 
-import _socket
 import errno
 import json
 import os
@@ -10,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from procman.control.client import Client, NotRunning
 from procman.control.connection import OUTBOX_LIMIT
 from procman.control.protocol import PATIENCE_S, REQUEST_LIMIT
 from procman.control.server import BREATH_S, ControlServer
-from procman.control.sockets import listen, near
-from procman.errors import ProcmanError
+from procman.control.sockets import listen
 from tests.fakes import FakeClock
 from tests.formations import knock
 from tests.harness import DEADLINE_S
@@ -317,66 +314,3 @@ def test_without_descriptors_the_loop_does_not_spin(tmp_path, error):
         assert everything(peer) == b'{"ok":true}\n'
         assert loop.deadline() == FOREVER
     server.close()
-
-
-def test_the_socket_is_ours_alone_and_replaces_a_stale_one(tmp_path):
-    path = str(tmp_path / "s")
-    mask = os.umask(0)
-    try:
-        listen(path).close()
-        second = listen(path)  # what a killed supervisor left does not matter
-        assert os.umask(0) == 0  # untouched
-    finally:
-        os.umask(mask)
-    assert os.stat(path).st_mode & 0o777 == 0o600
-    Client(path).close()
-    second.close()
-    with pytest.raises(NotRunning):
-        Client(path)
-    with pytest.raises(NotRunning):
-        Client(str(tmp_path / "nothing"))
-
-
-@pytest.mark.parametrize("length", [90, 99, 100, 107, 108, 200, 1000])
-def test_long_paths_work(tmp_path, length):
-    directory = str(tmp_path)
-    while len(directory) < length - 60:
-        directory += "/" + "d" * 50
-    os.makedirs(directory, exist_ok=True)
-    path = directory + "/" + "s" * max(length - len(directory) - 1, 1)
-    before = os.listdir("/proc/self/fd")
-    server = listen(path)
-    with Client(path) as client:
-        client.socket.sendall(b"x")
-        peer, _ = server.accept()
-        assert peer.recv(1) == b"x"
-        peer.close()
-    server.close()
-    with near(path) as short:
-        assert len(short) < 108
-    assert os.listdir("/proc/self/fd") == before
-
-
-def test_a_client_survives_a_supervisor_that_ends_in_the_middle(tmp_path):
-    path = str(tmp_path / "s")
-    for words in (b"", b'{"position":[1,2]}\n', b'{"ok":tr'):
-        server = listen(path)
-        with Client(path) as client:
-            peer, _ = server.accept()
-            peer.sendall(words)
-            peer.close()  # without having read the request
-            assert client.call("ps") == {
-                "ok": False, "error": "the supervisor ended before it answered", "hint": None
-            }  # fmt: skip
-        server.close()
-
-
-def test_a_socket_for_which_no_descriptor_is_left_is_told_in_words(tmp_path, monkeypatch):
-    def scarce(*_words):
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    path = tmp_path / "s"
-    monkeypatch.setattr(_socket, "socket", scarce)
-    with pytest.raises(ProcmanError, match=f"cannot open the control socket {path}: Too many open files"):
-        listen(str(path))
-    assert not path.exists()
