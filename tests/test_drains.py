@@ -3,44 +3,12 @@
 import asyncio
 import os
 import time
-from contextlib import asynccontextmanager
 
-import pytest
+from procman.logs.drains import Drain
+from tests.receivers import ROUTER, HttpReceiver, SyslogReceiver, run, unframe
+from tests.shipping import QUICK, TOKEN, make_app, make_tls, messages, shipping  # noqa: F401 - fixtures
 
-from procman.logs.drains import Drain, DrainManager
-from procman.logs.shipper import Pace
-from procman.reach import Reach
-from tests.receivers import ROUTER, App, HttpReceiver, SyslogReceiver, make_certificate, run, unframe
-
-TOKEN = "d.0f0e0d0c-0b0a-4908-8706-050403020100"
-QUICK = Pace(retry_s=0.01, reconnect_s=0.01, reconnect_max_s=0.02)
 ROUTED = b'at=info method=GET path="/" host=demo.example.com'
-
-
-@pytest.fixture
-def app(tmp_path) -> App:
-    return App(tmp_path / "app")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@asynccontextmanager
-async def shipping(app: App, *urls: str, pace: Pace = QUICK, **more):
-    """A manager with a drain a URL, d-0 and so on."""
-    state = os.path.dirname(app.log.stores[0]) + "/drains"
-    manager = DrainManager(lambda app_id: app.log, state, pace, reach=Reach(local=True), **more)
-    manager.set_drains("app", [Drain(f"d-{number}", TOKEN, url) for number, url in enumerate(urls)])
-    try:
-        yield manager
-    finally:
-        await manager.close()
-
-
-def messages(frames: list[bytes]) -> list[bytes]:
-    return [frame.rsplit(b" - ", 1)[1].removesuffix(b"\n") for frame in frames]
 
 
 def test_a_tls_syslog_receiver_gets_these_bytes(app, certificate):
@@ -206,118 +174,6 @@ def test_dead_and_stalled_drains_cost_a_healthy_one_nothing(app):
                 assert time.process_time() - begun < 10  # 0.5 s here
                 stalled.hang_up()
         assert messages(healthy.frames()) == [b"%d of the flood" % (which // 1000) for which in range(100_000)]
-
-    run(scenario())
-
-
-@pytest.mark.parametrize("scheme", ["http", "syslog"])
-def test_a_server_that_comes_back_goes_on_where_it_was(app, scheme):
-    async def scenario():
-        receiver = HttpReceiver() if scheme == "http" else SyslogReceiver()
-        taken = receiver.accepted if scheme == "http" else receiver.frames
-        async with receiver.listening():
-            for turn in range(5):
-                async with shipping(app, f"{scheme}://127.0.0.1:{receiver.port}"):
-                    app.writes(*[b"%d while it ran" % turn] * 2000)
-                    if turn != 2:  # and once it is ended in the middle
-                        await receiver.until(lambda count=turn: receiver_lines(receiver) >= 2001 * count + 2000)
-                app.writes(b"%d while it was away" % turn)
-            async with shipping(app, f"{scheme}://127.0.0.1:{receiver.port}"):
-                await receiver.until(lambda: receiver_lines(receiver) >= 5 * 2001)
-        expected = []
-        for turn in range(5):
-            expected += [b"%d while it ran" % turn] * 2000 + [b"%d while it was away" % turn]
-        assert messages(taken()) == expected
-
-    run(scenario())
-
-
-def test_a_server_that_is_killed_repeats_a_batch_at_most_and_under_its_old_word_only_if_it_is_the_same(app):
-    async def scenario():
-        async with HttpReceiver(*[200] * 3, *[0] * 50).listening() as receiver:
-            url = f"http://127.0.0.1:{receiver.port}"
-            stubborn = QUICK._replace(attempts=100, retry_s=0.001, retry_max_s=0.001)
-            for turn in range(10):
-                async with shipping(app, url, pace=stubborn) as manager:
-                    app.writes(*[b"%d" % turn] * 100)
-                    await receiver.until(lambda count=turn: len(receiver.requests) > count)
-                    for running in manager._running["app"].values():
-                        running.task.cancel()  # in the middle of it, without a chance to write down the place
-            async with shipping(app, url, pace=stubborn):
-                await receiver.until(lambda: b"9" in messages(receiver.accepted()))
-        seen: dict[str, list[bytes]] = {}
-        for request in receiver.requests:
-            assert seen.setdefault(request.header("Logplex-Frame-Id"), unframe(request.body)) == unframe(request.body)
-        once = dict.fromkeys(r.header("Logplex-Frame-Id") for r in receiver.requests if r.answer == 200)
-        got = [line for word in once for line in messages(seen[word])]
-        assert {line: got.count(line) // 100 >= 1 for line in got} == {b"%d" % turn: True for turn in range(10)}
-
-    run(scenario())
-
-
-def receiver_lines(receiver) -> int:
-    if isinstance(receiver, HttpReceiver):
-        return sum(request.body.count(b"\n") for request in receiver.requests if request.answer == 200)
-    return receiver.received.count(b"\n")
-
-
-def test_a_syslog_receiver_that_comes_back_is_found_again(app):
-    async def scenario():
-        receiver = SyslogReceiver()
-        async with receiver.listening():
-            pass
-        async with shipping(app, f"syslog://127.0.0.1:{receiver.port}"):
-            app.writes(b"while it was away")
-            async with receiver.listening():
-                await receiver.until_lines(1)
-                app.writes(b"present")
-                await receiver.until_lines(2)
-            app.writes(b"into what was just lost")
-            async with receiver.listening():
-                await receiver.until_lines(3)
-        assert messages(receiver.frames()) == [b"while it was away", b"present", b"into what was just lost"]
-
-    run(scenario())
-
-
-@pytest.mark.parametrize("tls", [False, True])
-def test_a_receiver_that_restarts_in_order_gets_no_line_twice(app, certificate, tls):
-    async def scenario():
-        receiver, context = SyslogReceiver(), certificate.server() if tls else None
-        scheme = "syslog+tls" if tls else "syslog"
-        async with receiver.listening(context):
-            pass
-        async with shipping(app, f"{scheme}://127.0.0.1:{receiver.port}", ca_file=certificate.certificate):
-            for which in range(1, 6):
-                async with receiver.listening(context):
-                    app.writes(b"%d" % which)
-                    await receiver.until_lines(which)
-                    await receiver.see_off()
-        assert messages(receiver.frames()) == [b"1", b"2", b"3", b"4", b"5"]
-
-    run(scenario())
-
-
-def test_a_drain_too_far_behind_is_brought_to_the_present_and_told(app):
-    async def scenario():
-        receiver = HttpReceiver()
-        async with receiver.listening():
-            url = f"http://127.0.0.1:{receiver.port}"
-            async with shipping(app, url):
-                app.writes(b"first")
-                await receiver.until(lambda: len(receiver.requests) == 1)
-            app.writes(*[b"lost"] * 5000)
-            async with shipping(app, url, pace=QUICK._replace(behind_bytes=100_000)):
-                app.writes(b"lost too, perhaps")
-                await receiver.until(lambda: len(receiver.requests) >= 1)
-                while len(receiver.requests) < 2:
-                    app.writes(b"present")
-                    await asyncio.sleep(0)
-        notice, *lines = messages(unframe(receiver.requests[1].body))
-        count = int(notice.split()[5])
-        assert notice.endswith(b"messages dropped since 2024-05-01T10:00:02+00:00.")
-        assert count >= 5000
-        assert set(lines) == {b"present"}
 
     run(scenario())
 
