@@ -63,11 +63,16 @@ def start(given: Given) -> int:
         last = home.take()
     except AlreadyRunning as error:
         return hand_over(home, given, error)
+    return begin(app, home, last, given)
+
+
+def begin(app: LocalApp, home: Home, last: dict[str, str], given: Given) -> int:
+    """The home is ours: clear up after the ``last`` one, and run, in this terminal or detached."""
     swept, heirs = clear_up(app, home, last)
     try:
         app.check_ports(app.app.formation)
         os.chdir(app.app.root)
-        if not settings.detach:
+        if not app.settings.detach:
             refuse_waiting(given)
             return supervise(app, home, swept)
         from procman.cli.detach import detach, tell_detached

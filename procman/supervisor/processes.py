@@ -6,7 +6,7 @@ from procman.core.model import UNKNOWN, DynoName, Exit
 from procman.lean import signal, signal_name
 from procman.supervisor.aide import Guard
 from procman.supervisor.child import Child, Command
-from procman.supervisor.ends import Io, free_paths, open_ends, remove
+from procman.supervisor.ends import Action, Io, free_paths, open_ends, remove
 from procman.supervisor.lifeline import Lifeline
 from procman.supervisor.oom import OomCounter
 from procman.supervisor.proctable import (
@@ -99,26 +99,16 @@ class LocalProcesses:
         self._oom: OomCounter | None = None
 
     def spawn(self, dyno: DynoName, run: int) -> Child:
-        """See ``Processes``. ``posix_spawn``: a fork would copy page tables in proportion to our memory."""
+        """See ``Processes``."""
         command = self._prepare(dyno, run)
-        name, _, value = self._token.partition("=")
-        value = f"{value}/{dyno.full()}/{run}"
         io = command.io or (Io.TERMINAL_LOG if self._tty else Io.LOG)
         window = command.window
         pipes = self._paths(dyno, run) if io is Io.LOG else ()
         ends = open_ends(io, self._split_streams, (lambda: window) if window else self._window, pipes)
-        argv = command.argv or (command.shell, "-c", command.text)
+        mark = f"{self._token}/{dyno.full()}/{run}"
         self.guard.hold(ends.fifos)  # before it can write into them: we may be killed with the next instruction
         try:
-            pid = os.posix_spawn(
-                argv[0],
-                argv,
-                {**command.env, name: value},
-                file_actions=ends.actions,
-                setsid=True,
-                setsigmask=[],
-                setsigdef=ALL_SIGNALS,
-            )
+            pid = make_process(command, mark, ends.actions)
         except OSError:
             ends.close_ours()
             self.guard.let_go(ends.fifos)
@@ -127,7 +117,7 @@ class LocalProcesses:
         finally:
             ends.close_theirs()
         child = Child(dyno, run, pid, ends.outputs)
-        child.token = f"{name}={value}\0".encode()
+        child.token = f"{mark}\0".encode()
         child.command, child.io, child.pty, child.stdin = command, io, ends.pty, ends.stdin
         child.pipes = ends.fifos
         row = read_process(pid)
@@ -311,6 +301,21 @@ class LocalProcesses:
 
     def _was_oom(self) -> bool:
         return self._oom is not None and self._oom.has_killed()
+
+
+def make_process(command: Command, mark: str, actions: Sequence[Action]) -> int:
+    """Its pid. Raises OSError. ``mark``: ``NAME=value``. A fork would copy page tables in proportion to our memory."""
+    name, _, value = mark.partition("=")
+    argv = command.argv or (command.shell, "-c", command.text)
+    return os.posix_spawn(
+        argv[0],
+        argv,
+        {**command.env, name: value},
+        file_actions=actions,
+        setsid=True,
+        setsigmask=[],
+        setsigdef=ALL_SIGNALS,
+    )
 
 
 def make_holder(guard: Mapping[str, Any] | None) -> Guard:
