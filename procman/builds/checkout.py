@@ -74,6 +74,20 @@ def materialise(
     if not re.fullmatch(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", commit):
         raise refusal(f"{commit!r} is not a commit")
     env = environment(git_env)
+    entries, total, kept = survey(repo, commit, env, limits)
+    write_files(repo, commit, folder, env)
+    notes = pointers(folder, kept)
+    links = [entry for entry in kept if entry.mode == GITLINK]
+    done = Checkout(entries, total, notes)
+    if links and submodules:
+        from procman.builds.submodules import fetch_all  # noqa: PLC0415 - they call each other
+
+        return fetch_all(repo, commit, folder, links, env, limits, done)
+    return done
+
+
+def survey(repo: str, commit: str, env: Mapping[str, str], limits: Limits) -> tuple[int, int, list[Entry]]:
+    """How many entries a commit has and of how many bytes; and those that need a closer look. Raises ProcmanError."""
     kept: list[Entry] = []
     entries = total = 0
     for entry in tree_entries(repo, commit, env):
@@ -86,19 +100,16 @@ def materialise(
         check_path(entry.path)
         if entry.mode in (GITLINK, LINK) or entry.path == ".gitmodules" or entry.size < POINTER_SIZE:
             kept.append(entry)
+    return entries, total, kept
+
+
+def write_files(repo: str, commit: str, folder: str, env: Mapping[str, str]) -> None:
+    """By an index of their own. Raises ProcmanError."""
     with tempfile.TemporaryDirectory(prefix="procman-index-") as scratch:
         index = {**env, "GIT_INDEX_FILE": f"{scratch}/index"}
         words = ("--git-dir", repo, "--work-tree", folder)
         run(("git", *words, "read-tree", commit), index, folder)
         run(("git", *words, "checkout-index", "--all", "--force"), index, folder)
-    notes = pointers(folder, kept)
-    links = [entry for entry in kept if entry.mode == GITLINK]
-    done = Checkout(entries, total, notes)
-    if links and submodules:
-        from procman.builds.submodules import fetch_all  # noqa: PLC0415 - they call each other
-
-        return fetch_all(repo, commit, folder, links, env, limits, done)
-    return done
 
 
 def tree_entries(repo: str, commit: str, env: Mapping[str, str]) -> Iterator[Entry]:

@@ -28,20 +28,7 @@ def make_plan(
 ) -> Plan:
     """What a generation of the app shall be. ``directory``: the unpacked slug."""
     wished = {row.type: row for row in formation}
-    types = {}
-    for name, command in slug.process_types.items():
-        row = wished.get(name)
-        size = row.size if row else DEFAULT_SIZE
-        facts = slug.facts
-        types[name] = TypePlan(
-            command,
-            row.quantity if row else 0,
-            SIZES[size],
-            overlaps(facts, name),
-            health(facts, name),
-            checks(facts, name),
-            needs(facts, name, slug.process_types),
-        )
+    types = {name: type_plan(slug, name, wished.get(name)) for name in slug.process_types}
     return Plan(
         app_id=app.id,
         app_name=app.name,
@@ -55,6 +42,19 @@ def make_plan(
         mount=settings.mount,
         rollout="preboot" if features.get("preboot", True) else "restart",
         runtime_metrics=features.get("log-runtime-metrics", False),
+    )
+
+
+def type_plan(slug: Slug, name: str, wished: FormationType | None) -> TypePlan:
+    """What dynos of one type are, and how many are ``wished``."""
+    return TypePlan(
+        slug.process_types[name],
+        wished.quantity if wished else 0,
+        SIZES[wished.size if wished else DEFAULT_SIZE],
+        overlaps(slug.facts, name),
+        health(slug.facts, name),
+        checks(slug.facts, name),
+        needs(slug.facts, name, slug.process_types),
     )
 
 
