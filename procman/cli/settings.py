@@ -5,7 +5,7 @@ import os
 from procman.cli.options import OPTIONS, Given
 from procman.cli.settings_files import HEALTH, Raw, SettingsFileError, place_of, read_layers
 from procman.core.health import Checks
-from procman.core.restart import DEV, NAMED, RestartPolicy, limited
+from procman.core.restart import DEV, RestartPolicy
 from procman.errors import UsageError
 from procman.formats import formation_arg
 from procman.formats.formation_arg import ALL
@@ -194,27 +194,9 @@ def _env_files(texts: list[str], environ: Mapping[str, str]) -> tuple[str, ...] 
 
 
 def _policies(texts: list[str]) -> dict[str, RestartPolicy]:
-    policies = {}
-    for item in formation_arg.items(texts):
-        name, equals, policy = item.partition("=")
-        if not equals or (name == "max" and policy.isdigit()):
-            policies[ALL] = _policy(item)
-        else:
-            policies[formation_arg.parse_type(name)] = _policy(policy)
-    return policies
+    from procman.formats.restart_policy import parse
 
-
-def _policy(text: str) -> RestartPolicy:
-    if text in NAMED:
-        return NAMED[text]
-    word, _, times = text.partition("=")
-    if word == "max" and times.isascii() and times.isdigit() and len(times) < 10:
-        return limited(int(times))
-    from difflib import get_close_matches
-
-    near = get_close_matches(text, NAMED, 1)
-    help_ = f"did you mean '{near[0]}'?" if near else f"one of {', '.join(NAMED)}, max=N"
-    raise ValueError(f"'{text}' is not a restart policy: {help_}")
+    return parse(texts)
 
 
 def _graces(texts: list[str]) -> dict[str, float]:
@@ -261,22 +243,9 @@ def _limits(texts: list[str]) -> dict[str, dict[str, int]]:
 
 
 def _needs(texts: list[str]) -> dict[str, tuple[str, ...]]:
-    from procman.core.formation import list_words
-    from procman.core.order import cycle_in
+    from procman.formats.needs import parse
 
-    needs: dict[str, tuple[str, ...]] = {}
-    for item in formation_arg.items(texts):
-        name, equals, needed = item.partition("=")
-        if not equals:
-            raise ValueError(f"'{item}' is not TYPE=TYPE, such as web=db")
-        kinds = formation_arg.parse_type(name), formation_arg.parse_type(needed)
-        if ALL in kinds:
-            raise ValueError("'all' is not a process type: name the types")
-        needs[kinds[0]] = (*needs.get(kinds[0], ()), kinds[1])
-    if ring := cycle_in(needs):
-        others = f"{list_words(ring[:-1])} need each other" if len(ring) > 2 else f"{ring[0]} needs itself"
-        raise ValueError(f"{others}, so none could start: {' -> '.join(ring)}")
-    return needs
+    return parse(texts)
 
 
 def _health(texts: list[str]) -> dict[str, Checks]:
