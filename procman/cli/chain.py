@@ -4,25 +4,24 @@
 
 `npm run production` is npm, a shell, and procman. SIGTERM to npm alone ends the first two, and they tell nobody;
 procman would live on with nobody above it, and the program with it. So the end of either is taken for the signal that
-it was. (yarn and pnpm set the same variable.) Elsewhere a parent's end means nothing: `nohup procman forever app.js &`.
+it was. Elsewhere a parent's end means nothing: `nohup procman forever app.js &`.
 """
 
 import os
 
+from procman.cli.environment import NPM
 from procman.lean import signal
 from procman.supervisor.proctable import read_process
 from procman.supervisor.supervisor import Supervisor
 from procman.typed import Iterable, Mapping
 
-VARIABLE = "npm_lifecycle_event"
-
 
 def end_with_npm(supervisor: Supervisor, environ: Mapping[str, str]) -> None:
     """Stop gracefully when one of the two that started us has gone."""
-    if VARIABLE in environ:
+    if NPM in environ:
         parent = read_process(os.getppid())
         above = {os.getppid(), parent.parent if parent else 0} - {0, 1}
-        end_with(supervisor, above, f"{environ[VARIABLE]}: npm has gone")
+        end_with(supervisor, above, f"{environ[NPM]}: npm has gone")
 
 
 def end_with(supervisor: Supervisor, pids: Iterable[int], why: str) -> None:

@@ -7,6 +7,7 @@ from procman.core.model import DynoName
 from procman.typed import Mapping, Sequence
 
 SERVICE_VARS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})  # systemd's words to us alone
+NPM = "npm_lifecycle_event"  # a variable of whatever npm, yarn and pnpm start
 
 
 def callers(environ: Mapping[str, str]) -> dict[str, str]:

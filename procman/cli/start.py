@@ -3,7 +3,7 @@
 import os
 from time import time
 
-from procman.cli.environment import callers
+from procman.cli.environment import NPM, callers
 from procman.cli.local_app import LocalApp
 from procman.cli.options import OPTIONS, Given
 from procman.cli.process import guard_descriptors, remember
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from procman.cli.upgrading import Resumption
 
 STDOUT = 1
-NPM = "npm_lifecycle_event"  # a variable of whatever it starts
 
 
 def start(given: Given) -> int:
