@@ -1,6 +1,5 @@
 """A supervisor is killed between two generations, or in the middle of a rollout: the next one goes on with it."""
 
-
 import pytest
 
 from tests.served import WAIT, Served, all_gone, by_name, kind
