@@ -17,8 +17,11 @@ from procman.supervisor.checkups import Checkups, notices_of
 from procman.supervisor.child import Command
 from procman.supervisor.home import Home
 from procman.supervisor.processes import LocalProcesses
-from procman.supervisor.supervisor import Plan, Supervisor
-from procman.typed import Any, Callable, Collection, Mapping, Sequence
+from procman.supervisor.supervisor import Supervisor
+from procman.typed import TYPE_CHECKING, Any, Callable, Collection, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from procman.supervisor.reload import Reload
 
 LAST_PORT = 65_535
 
@@ -164,8 +167,10 @@ class LocalApp:
                     f"procman start --port {base + 1000 if base < 60_000 else 5000}",
                 )
 
-    def reload(self, formation: Mapping[str, int]) -> Plan:
+    def reload(self, formation: Mapping[str, int]) -> "Reload":
         """Read everything again and put it in force; a ProcmanError has changed nothing."""
+        from procman.supervisor.reload import Reload  # no start needs it
+
         settings = self._again()
         app = load(settings, self._environ)
         if os.path.realpath(app.root) != os.path.realpath(self.app.root):
@@ -188,7 +193,7 @@ class LocalApp:
             self._ports = used
             self._set(*was)
             raise
-        return Plan(quantities, changed)
+        return Reload(quantities, changed)
 
     def essence(self, process_type: str) -> tuple[object, ...]:
         """What makes a dyno of this type what it is: neighbours' ports do not."""

@@ -37,12 +37,12 @@ def watch(supervisor: Supervisor, processes: LocalProcesses, app: LocalApp) -> N
 
     def reload(path: str) -> None:
         try:
-            plan = app.reload(engine.formation)
+            found = app.reload(engine.formation)
         except ProcmanError as error:
             output.say(None, f"{path} changed, and cannot be used, so nothing else has: {error.what}")
             return
         output.say(None, f"{path} changed: reloaded")
-        supervisor.put_in_force(plan)
+        found.put_in_force(supervisor)
 
     ours = (os.path.dirname(os.path.dirname(app.said["socket"])), *outputs())
     rules = without(app.settings.watch, app.app.root, ours)

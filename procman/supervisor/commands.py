@@ -14,9 +14,10 @@ from procman.core.events import FormationChanged, RestartRequested, StartRequest
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
 from procman.supervisor.outcomes import Wish, next_run, wish_of
+from procman.supervisor.reload import Reload
 from procman.supervisor.roster import Roster
 from procman.supervisor.status import rows
-from procman.supervisor.supervisor import Plan, Supervisor
+from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.terminal import set_size
 from procman.supervisor.waiters import Waiters
 from procman.typed import Any, Callable, Mapping, Protocol, Sequence
@@ -38,7 +39,7 @@ class App(Protocol):
     def check_ports(self, formation: Mapping[str, int]) -> None:
         """Raises ProcmanError when a dyno that is still to start could not have its port."""
 
-    def reload(self, formation: Mapping[str, int]) -> Plan:
+    def reload(self, formation: Mapping[str, int]) -> Reload:
         """Read Procfile, env files and settings again and put them in force; ProcmanError changes nothing."""
 
     def log_position(self) -> Sequence[int]:
@@ -161,9 +162,9 @@ class Commands:
 
     def reload_files(self, request: Message, connection: Connection) -> None:
         """Read Procfile and env again; change what changed. What was stopped by hand stays down."""
-        wish, plan = wish_of(request), self.app.reload(self.supervisor.formation)
+        wish, reload = wish_of(request), self.app.reload(self.supervisor.formation)
         replaced: dict[DynoName, int] = {}
-        gone, targets = self._change(lambda: replaced.update(self.supervisor.put_in_force(plan)))
+        gone, targets = self._change(lambda: replaced.update(reload.put_in_force(self.supervisor)))
         targets |= replaced
         removed, formed = [str(name) for name in gone], self._outcomes.formed
         self.waiters.wait(connection, wish, lambda late: formed(gone, targets, wish, late, removed=removed))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from procman.core.health import Checks, held_to
 from procman.core.model import WEB, DynoName, Profile
@@ -16,7 +16,6 @@ from procman.supervisor.ends import Io
 from procman.supervisor.ledger import Entry, remove, write
 from procman.supervisor.port_book import PortBook
 from procman.supervisor.quarters import Quarters
-from procman.supervisor.supervisor import Plan as Reloaded
 
 MOST_BYTES = 16 << 20  # of a plan
 PS1 = r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]"  # Heroku: on attached one-off dynos
@@ -210,7 +209,7 @@ class ServedApp:
     def check_ports(self, formation: Mapping[str, int]) -> None:
         """Every dyno finds a port, or says so."""
 
-    def reload(self, formation: Mapping[str, int]) -> Reloaded:
+    def reload(self, formation: Mapping[str, int]) -> NoReturn:
         """The server says what runs."""
         raise ProcmanError("cannot reload: this app's plan is its server's", "a deploy, or procman scale")
 

@@ -12,13 +12,11 @@ from procman.core.events import (
     Event,
     Exited,
     FormationChanged,
-    RestartRequested,
     ShutdownRequested,
     Spawned,
     SpawnFailed,
     Tick,
 )
-from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName, Exit
 from procman.lean import deque, signal, signal_name
 from procman.logs.output import Output
@@ -29,7 +27,7 @@ from procman.supervisor.loop import FOREVER, Loop
 from procman.supervisor.processes import Processes
 from procman.supervisor.pump import Pump, Stream
 from procman.supervisor.terminal import set_size
-from procman.typed import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple
+from procman.typed import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
     from procman.supervisor.owed import Witness
@@ -39,13 +37,6 @@ ECHO_S = 1.0  # so soon after a stop has begun, another signal says the same onc
 TYPED_ECHO_S = 0.1  # the same for Ctrl-C, which a person may press twice in a second and mean it
 SETTLE_S = 0.05  # a look at all processes of a large host takes 20 ms, for which no dyno's first line waits
 HEAP = 24 << 20  # bytes; see settle_heap
-
-
-class Plan(NamedTuple):
-    """What a reload found: quantities by type in file order, and the types whose dynos must be replaced."""
-
-    formation: Mapping[str, int]
-    changed: frozenset[str]
 
 
 class Supervisor:
@@ -322,21 +313,6 @@ class Supervisor:
 
     def _reader_gone(self) -> None:
         self.shut_down(128 + signal.SIGPIPE, "the reader of the output has gone")
-
-    def put_in_force(self, plan: Plan) -> dict[DynoName, int]:
-        """Change what a reload found changed. What was stopped by hand stays down.
-
-        The dynos that are replaced, each with the run that is to come.
-        """
-        before = {name for name, dyno in self.engine.dynos.items() if dyno.wanted} - self.engine.held
-        self.engine.reprofile()
-        self.post(FormationChanged(plan.formation))
-        kept = wanted_dynos(plan.formation)
-        stale = [name for name in kept if name in before and name.process_type in plan.changed]
-        stale = [name for name in stale if name in self.engine.dynos]  # the last to end may have ended everything
-        runs = {name: self.engine.dynos[name].run + 1 for name in stale}
-        self.post(RestartRequested(tuple(stale)))
-        return runs
 
     def shut_down(self, status: int, why: str) -> None:
         """End everything gracefully. Once that is under way, it changes nothing to say so again."""

@@ -21,7 +21,7 @@ from procman.core.formation import wanted_dynos
 from procman.core.model import DynoName, Exit
 from procman.core.snapshot import dump
 from procman.supervisor.ledger import Entry
-from procman.supervisor.supervisor import Plan
+from procman.supervisor.reload import Reload
 from tests.simulator.kernel import INIT, Broken, Proc
 from tests.simulator.schedule import Happening
 
@@ -211,7 +211,7 @@ class Happenings:
             return  # a served app is never reloaded
         self.wish[0] = formation
         self.held &= self._wanted()
-        self.world.supervisor.put_in_force(Plan(formation, changed))
+        Reload(formation, changed).put_in_force(self.world.supervisor)
 
     def roll_out(self, formation: tuple[tuple[str, int], ...], types: list[str]) -> None:
         """A new generation beside the old."""

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from shlex import join
 from time import time
-from typing import Any
+from typing import Any, NoReturn
 
 from procman.cli.chain import end_with, end_with_npm
 from procman.cli.environment import shell
@@ -26,7 +26,7 @@ from procman.supervisor.home import Home
 from procman.supervisor.loop import Loop
 from procman.supervisor.processes import LocalProcesses
 from procman.supervisor.status import log_facts
-from procman.supervisor.supervisor import Plan, Supervisor
+from procman.supervisor.supervisor import Supervisor
 from procman.supervisor.sweep import identity, token_of
 
 STDOUT, STDERR = 1, 2
@@ -71,7 +71,7 @@ class ForeverApp:
         if sum(formation.values()) > 1:
             raise ProcmanError("cannot scale: forever keeps one", "a Procfile, or another one with --uid NAME")
 
-    def reload(self, formation: Mapping[str, int]) -> Plan:
+    def reload(self, formation: Mapping[str, int]) -> NoReturn:
         """There is nothing to read again."""
         raise ProcmanError("cannot reload: there is no Procfile", "procman restart")
 
