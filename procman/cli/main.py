@@ -12,6 +12,8 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # Until a verb installs its own handlers, Ctrl-C ends the program at once and without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.stdout is None or sys.stderr is None:
+        fill_in()
     status = dispatch(sys.argv[1:])
     if sys.argv[1:2] == ["start"]:
         leave(status)
@@ -39,6 +41,38 @@ def dispatch(argv: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of a listing has gone: `| head`
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if not (why := hindrance(error)):
+            raise
+        print(f"procman: {why}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be printed is not tried again at the end
+        return 1
+
+
+def hindrance(error: OSError) -> str:
+    """What a person can do something about: a directory that is gone, a disk that takes no listing; or nothing."""
+    from errno import EDQUOT, EFBIG, EIO, ENOSPC
+
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "cannot work here: the current directory was removed\n  hint: cd ~"
+    full = error.errno in (EDQUOT, EFBIG, EIO, ENOSPC) and error.filename is None
+    return f"cannot print: {error.strerror}" if full else ""
+
+
+def fill_in() -> None:
+    """Started with closed outputs (``>&-``), procman prints to nobody, and no file of its own takes their place."""
+    for fd in (1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, fd)
+            if null > 2:
+                os.close(null)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _dispatch(argv: list[str]) -> int:
