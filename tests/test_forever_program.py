@@ -98,9 +98,11 @@ def test_a_log_that_is_moved_away_goes_on_under_its_name(forever, workshop):
     running = forever.run("-m", "1", "-o", "app.log", "app.sh")
     log = workshop.directory / "app.log"
     running.wait_for("^one$")
+    assert forever("list").returncode == 0  # a turn of its loop has passed: what was shown is written
     log.rename(workshop.directory / "moved.log")
     (workshop.directory / "first").write_text("\n")
     running.wait_for("^two$")
+    assert forever("list").returncode == 0
     log.unlink()
     (workshop.directory / "second").write_text("\n")
     assert running.finish() == 0

@@ -240,6 +240,7 @@ def tells_the_loop_for_ever() -> Plants:
         elif self._clock() >= self._trust_at:
             self._wait()
         elif self._last:
+            self._wake()
             self._go_on_without()
 
     yield Scribe, "settle", settle
