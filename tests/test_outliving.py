@@ -51,7 +51,10 @@ def test_the_next_detached_start_goes_on_with_the_dynos(workshop):
     pid = detach(workshop)
     before = pids(workshop)
     kill(pid)
-    assert workshop.call("ps").returncode == 3
+    told = workshop.call("ps")
+    assert (told.returncode, "its supervisor was killed\n  hint: procman start --detach" in told.stderr) == (3, True)
+    _, row = workshop.call("list").stdout.splitlines()
+    assert (row.split()[1], row.split()[-1]) == ("killed", str(workshop.directory))
     detach(workshop)
     assert pids(workshop) == before
     assert [row["restarts"] for row in rows(workshop).values()] == [0, 0]

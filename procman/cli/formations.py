@@ -22,7 +22,7 @@ def show_all(told: Given, own: dict[str, bool]) -> int:
     body = [
         (
             str(row["name"]),
-            "running" if row["running"] else "ended",
+            "running" if row["running"] else "killed" if row["killed"] else "ended",
             span(time.time() - float(str(row["since"]))) if row["since"] else "-",
             str(row["pid"] or "-"),
             str(row["dynos"] or "-"),
@@ -36,7 +36,8 @@ def show_all(told: Given, own: dict[str, bool]) -> int:
 
 def describe(home: Home) -> dict[str, object]:
     """One formation, by what its supervisor wrote and says."""
-    facts = home.facts() if home.is_running() else {}
+    said = home.facts()
+    facts = said if home.is_running() else {}
     up = total = 0
     if facts:
         try:
@@ -48,9 +49,10 @@ def describe(home: Home) -> dict[str, object]:
     return {
         "name": home.name,
         "running": bool(facts),
+        "killed": "pid" in said and not facts,
         "pid": int(facts["pid"]) if facts else None,
         "since": float(facts["since"]) if "since" in facts else None,
-        "root": facts.get("root"),
+        "root": said.get("root"),
         "socket": home.socket if facts else None,
         "dynos": f"{up}/{total} up" if total else None,
         "log": home.log,

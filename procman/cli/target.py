@@ -31,6 +31,12 @@ def connect(home: Home, socket: str | None = None, patience: float | None = None
         return Client(socket or home.socket, patience)
     except NotRunning:
         where = socket or home.name
+        if not socket and "pid" in home.facts() and not home.is_running():
+            raise ProcmanError(
+                f"cannot reach {where}: its supervisor was killed",
+                "procman start --detach goes on with what it left, procman start begins anew",
+                NO_SUPERVISOR,
+            ) from None
         raise ProcmanError(
             f"cannot reach {where}: it is not running", "procman start, or procman list for what runs", NO_SUPERVISOR
         ) from None
