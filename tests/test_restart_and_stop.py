@@ -60,10 +60,12 @@ def test_stop_and_start_while_the_rest_goes_on(workshop):
 
 def test_a_formation_goes_on_when_everything_is_stopped_by_hand(workshop):
     running = begin(workshop, TWO, "--restart", "never")
-    assert workshop.call("stop", "web", "worker").returncode == 0
+    assert workshop.call("stop", "all").stdout == "Stopped web.1, worker.1\n"
     assert set(states(workshop).values()) == {"down"}
     assert workshop.call("start", "worker").returncode == 0
     assert states(workshop) == {"web.1": "down", "worker.1": "up"}
+    assert "Started web.1, worker.1 in " in workshop.call("start", "all").stdout
+    assert workshop.call("restart", "all").stdout == "Restarted web.1, worker.1\n"
     running.finish(signal.SIGTERM)
 
 

@@ -7,6 +7,8 @@ from procman.errors import ProcmanError
 from procman.supervisor.supervisor import Supervisor
 from procman.typed import Callable, Sequence
 
+EVERY = "all"  # unless a type is called that
+
 
 class Roster:
     """``types``: the process types, in the Procfile's order."""
@@ -26,10 +28,12 @@ class Roster:
         return [name for name in self.present() if self._supervisor.engine.has(name)]
 
     def named(self, request: Message, among: Sequence[DynoName]) -> list[DynoName]:
-        """The dynos that the words mean: types, dynos, or without words all. Raises ProcmanError."""
+        """The dynos that the words mean: types, dynos, ``all``, or without words all. Raises ProcmanError."""
         found: list[DynoName] = []
         for word in words(request):
             meant = [name for name in among if word in (str(name), name.process_type)]
+            if word == EVERY and not meant:
+                meant = list(among)
             if not meant:
                 if word in self._types():
                     raise ProcmanError(f"cannot find {word}: the formation has no dyno of it", f"procman start {word}")
