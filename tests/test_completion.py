@@ -87,6 +87,9 @@ def test_bash_offers_what_runs(procman):
     ("line", "offered"),
     [
         ("procman com", "completion"),
+        ("procman forever st", "compopt -o default start stop stopall stopbypid"),
+        ("procman forever start app", "compopt -o default"),
+        ("procman forever stop ", ""),
         ("procman no-such-verb com", "completion"),
         ("procman start w", "web worker"),
         ("procman start web w", "worker"),

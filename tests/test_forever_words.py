@@ -50,12 +50,13 @@ def test_flags_stand_before_the_action_too_and_switches_bundle(forever, workshop
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], [], ["start", "--help"]])
-def test_help_names_every_action_and_flag(forever, words):
+def test_help_names_every_action_and_flag(forever, workshop, words):
     from procman.cli.forever.flags import ACTIONS, TABLE
 
     answer = forever(*words)
     assert answer.returncode == 0
     assert not [word for word in (*ACTIONS, *TABLE) if word not in answer.stdout]
+    assert workshop.call("help", "forever").stdout == answer.stdout
 
 
 def test_a_json_file(forever, workshop):

@@ -75,7 +75,8 @@ def candidates(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
         if value.startswith(tail) and value not in repeated
     ]
     # Files go first: bash forgets what came before them, and takes them where nothing else fits.
-    return [CompletionItem(incomplete, type="file"), *items] if metavar == "CMD..." and not words else items
+    program = (metavar == "CMD..." and not words) or (metavar == "[ARGS]..." and tuple(words) in ((), ("start",)))
+    return [CompletionItem(incomplete, type="file"), *items] if program else items
 
 
 def known_for(metavar: str, asked: Asked) -> Known:
@@ -181,6 +182,17 @@ def verbs(_asked: Asked) -> Known:
     return {name: command.get_short_help_str() for name, command in found if command}
 
 
+def forever_words(asked: Asked) -> Known:
+    """Actions of `procman forever`; behind one that wants it, what runs."""
+    from procman.cli.forever.flags import ACTIONS
+    from procman.cli.forever.roll import apps, running
+
+    if not asked.told.arguments:
+        return ACTIONS
+    wanted = asked.told.arguments[0] in ("stop", "restart", "logs")
+    return {entry.uid: entry.label() for entry in running(apps("", os.environ))} if wanted else {}
+
+
 def export_formats(asked: Asked) -> Known:
     """What `procman export` can write, by who brought it."""
     from procman.export.exporters import formats
@@ -207,6 +219,7 @@ SOURCES: dict[str, Source] = {
     "CMD...": types,
     "systemd [TYPE[=N]]...": lambda asked: types(asked) if asked.told.arguments else {"systemd": "a unit of systemd"},
     "FORMAT LOCATION": export_formats,
+    "[ARGS]...": forever_words,
     "[TYPE=]POLICY": policies,
     "[TYPE=]SIGNAL": stop_signals,
     "[TYPE=]NAME:N": limits,

@@ -47,6 +47,8 @@ def _help(told: Given, own: dict[str, bool]) -> int:
         from procman.cli.manual import show
 
         return show(told, own)
+    if told.arguments[:1] == ["forever"]:  # whose flags click does not know
+        return _forever(Given({}, ["--help"]), own)
     from procman.cli.group import run
 
     return run([*told.arguments[:1], "--help"])
