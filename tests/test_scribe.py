@@ -166,6 +166,12 @@ def test_without_a_thread_it_is_done_here():
     assert disk.kept == [b"a line\n"]
 
 
+def test_a_task_does_not_wait_for_somebody_who_settles():
+    done = threading.Event()
+    Scribe(None).do(done.set)
+    assert done.wait(DEADLINE_S)
+
+
 def test_a_mistake_in_a_task_costs_no_later_line():
     disk = Disk()
     scribe = Scribe(disk, patience=DEADLINE_S)

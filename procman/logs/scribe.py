@@ -2,8 +2,8 @@
 
 No file can be asked to be written without waiting, and a wait cannot be cut short by whoever waits. So each batch is
 handed over, and before its turn ends the loop waits until all is written (``settle``): on a healthy disk, what the loop
-has dealt with is with the kernel, and a killed supervisor loses nothing of it. The thread is woken only then: what the
-loop does before, such as showing a line, has the interpreter for itself. If that takes over PATIENCE_S, the disk
+has dealt with is with the kernel, and a killed supervisor loses nothing of it. For lines the thread is woken only then:
+what the loop does before, such as showing them, has the interpreter for itself. If that takes over PATIENCE_S, the disk
 stalls. From then on nobody waits: batches queue up to LIMIT bytes, what comes on top is counted, and the keeper is
 told of the gap, in its place, as soon as there is room. REST_S after the queue is empty, each turn waits again: a disk
 that stalls again and again costs the loop one PATIENCE_S each time.
@@ -101,7 +101,7 @@ class Scribe:
         return self._given - self._taken
 
     def append(self, source: Source, data: bytes, wall: float) -> None:
-        """Whole lines."""
+        """Whole lines. They are written by the next ``settle``."""
         keeper = self._keeper
         if keeper is None or not data:
             return
@@ -122,6 +122,8 @@ class Scribe:
         if not self._has_room(size + NOTE):
             return False
         self._hand_over(task, size + NOTE)
+        if not self._claim:
+            self._wake()  # nobody need ever settle it
         return True
 
     def losses(self, lines: int = 0, size: int = 0, why: str = "") -> Losses:

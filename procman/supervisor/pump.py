@@ -164,11 +164,14 @@ class Pump:
 
     def _let_leave(self) -> None:
         leaving, self._leaving = self._leaving, []
-        for streams, then in leaving:
+        for streams, _ in leaving:
             for stream in streams:
                 self._read_all(stream)  # of a process that was not found, and wrote while the disk did
                 if stream in self._streams:
                     self._drop(stream)
+        if leaving:
+            self._output.flush()
+        for _, then in leaving:
             then()
 
     def tap(

@@ -155,6 +155,7 @@ class Supervisor:
             self._pump.flush()
             for action in self.after_turn:
                 action()
+            self._pump.flush()  # what these said
             self.loop.turn()
         return self._close(self._quit)
 
