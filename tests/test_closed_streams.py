@@ -1,5 +1,7 @@
 """A listing that cannot be printed, and a directory that is gone, are told in a line; closed outputs hinder nobody."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -16,9 +18,11 @@ def shell(workshop, script):
     )
 
 
-@pytest.mark.parametrize("verb", ["check", "env", "version"])
+@pytest.mark.parametrize("verb", ["check", "env", "version", "--version", "logs", "logs --json"])
 def test_a_full_disk_is_told_in_a_line(workshop, verb):
-    workshop.procfile(f"a: {SLEEP}\n")
+    workshop.procfile("a: echo life\n")
+    if "logs" in verb:
+        workshop.call("start", "--restart", "never")
     done = shell(workshop, f"{PROCMAN} {verb} > /dev/full")
     assert (done.returncode, done.stderr) == (1, "procman: cannot print: No space left on device\n")
 
@@ -37,3 +41,22 @@ def test_closed_outputs_hinder_nobody(workshop, closed):
     assert shell(workshop, f"{PROCMAN} start --restart on-failure {closed}").returncode == 0
     assert (workshop.directory / "done").read_text() == "life\n"
     assert shell(workshop, f"{PROCMAN} start -x a {closed}").returncode == 1
+
+
+@pytest.mark.parametrize("verb", ["run cat", "start --restart on-failure"])
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
+def test_a_closed_input_is_at_its_end(workshop, verb, closed):
+    workshop.procfile("a: cat > done\n")
+    assert shell(workshop, f"{PROCMAN} {verb} {closed}").returncode == 0
+
+
+@pytest.mark.parametrize("flag", ["", "--detach"])
+def test_a_start_whose_state_cannot_be_kept_says_so(workshop, flag):
+    workshop.procfile(f"a: {SLEEP}\n")
+    done = shell(workshop, f"ulimit -f 0; {PROCMAN} start --name mine {flag}")
+    home = workshop.directory / ".local/state/procman/apps/mine"
+    assert done.stderr.splitlines() == [
+        f"procman: cannot keep the state of mine in {home}: {os.strerror(errno.EFBIG)}",
+        "  hint: XDG_STATE_HOME=~/somewhere procman start",
+    ]
+    assert (done.returncode, done.stdout) == (1, "")

@@ -9,6 +9,7 @@ import click
 from procman import __version__
 from procman.cli.guesses import FLAGS
 from procman.cli.guesses import VERBS as ELSEWHERE
+from procman.cli.listing import emit
 from procman.cli.options import OPTIONS, Option, click_params, complete, given, verb_first
 from procman.cli.remote.verbs import ALIASES, REMOTE_VERBS
 from procman.cli.verb import Verb, perform
@@ -134,7 +135,7 @@ def _examples(*lines: str) -> str:
 @click.pass_context
 def _bare(ctx: click.Context, /, version: bool, **values: Any) -> int:
     if version:
-        click.echo(f"{PROGRAM} {__version__}")
+        emit(f"{PROGRAM} {__version__}")
         ctx.exit(0)
     if ctx.invoked_subcommand is not None:
         return 0

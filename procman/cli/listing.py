@@ -1,15 +1,28 @@
 """Results on stdout: text that any bytes may be part of, aligned columns, and JSON."""
 
+import os
 import sys
 
+from procman.errors import ProcmanError
 from procman.typed import Iterable, Sequence
 
 
 def emit(text: str) -> None:
     """Print a line. Undecodable bytes of the environment come out as they went in, whatever the locale."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
-    sys.stdout.buffer.flush()
+    write((text.encode("utf-8", "surrogateescape") + b"\n",))
+
+
+def write(pieces: Sequence[bytes]) -> None:
+    """Print bytes as they are. Raises ProcmanError when the disk is full, BrokenPipeError when the reader has gone."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be printed is not tried again at the end
+        raise ProcmanError(f"cannot print: {error.strerror}") from None
 
 
 def emit_json(value: object) -> None:

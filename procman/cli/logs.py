@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from procman.cli.listing import emit
+from procman.cli.listing import emit, write
 from procman.cli.options import Given
 from procman.cli.request import home_of, text
 from procman.cli.target import connect
@@ -49,11 +48,10 @@ def follow(home: Home, socket: str, follower: Follower, wants: Filter, as_json: 
     return 0
 
 
-def show(lines: Iterable[bytes], as_json: bool) -> None:
+def show(lines: Sequence[bytes], as_json: bool) -> None:
     """Bytes as they are, or an object a line."""
     if not as_json:
-        sys.stdout.buffer.writelines(lines)
-        sys.stdout.buffer.flush()
+        write(lines)
         return
     for line in lines:
         when, source, ps, message = parse_line(line)

@@ -12,7 +12,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # Until a verb installs its own handlers, Ctrl-C ends the program at once and without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.stdout is None or sys.stderr is None:
+    if None in (sys.stdin, sys.stdout, sys.stderr):
         fill_in()
     status = dispatch(sys.argv[1:])
     if sys.argv[1:2] == ["start"]:
@@ -50,27 +50,29 @@ def dispatch(argv: list[str]) -> int:
 
 
 def hindrance(error: OSError) -> str:
-    """What a person can do something about: a directory that is gone, a disk that takes no listing; or nothing."""
+    """What a person can do something about: a directory that is gone, a disk that takes nothing; or nothing."""
     from errno import EDQUOT, EFBIG, EIO, ENOSPC
 
     try:
         os.getcwd()
     except FileNotFoundError:
         return "cannot work here: the current directory was removed\n  hint: cd ~"
-    full = error.errno in (EDQUOT, EFBIG, EIO, ENOSPC) and error.filename is None
-    return f"cannot print: {error.strerror}" if full else ""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"cannot go on: {error.strerror}{where}" if error.errno in (EDQUOT, EFBIG, EIO, ENOSPC) else ""
 
 
 def fill_in() -> None:
-    """Started with closed outputs (``>&-``), procman prints to nobody, and no file of its own takes their place."""
-    for fd in (1, 2):
+    """Started with closed outputs (``>&-``), procman prints to nobody, and no file of its own takes their place.
+
+    A closed input is at its end.
+    """
+    for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, fd)
-            if null > 2:
-                os.close(null)
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: those below it are open
+            assert null == fd
+            os.set_inheritable(fd, True)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 

@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from procman.cli.listing import emit
+
 HOME_AND_CLEAR = "\x1b[H\x1b[J"
 PERIOD_S = 1.0
 
@@ -17,6 +19,5 @@ def refresh(render: Callable[[], str]) -> int:
         if terminal:
             columns, rows = os.get_terminal_size(1)
             lines = [line[:columns] for line in lines[: rows - 1]]
-        sys.stdout.write((HOME_AND_CLEAR if terminal else "") + "\n".join(lines) + "\n")
-        sys.stdout.flush()
+        emit((HOME_AND_CLEAR if terminal else "") + "\n".join(lines))
         time.sleep(PERIOD_S)

@@ -67,9 +67,20 @@ class Home:
         """Become the app's supervisor. Returns pid, start time and holder of one that was killed; {} after a clean end.
 
         Raises AlreadyRunning when a living one holds the lock, naming it. Who we are is written at once, with whom we
-        still have to clear up after, should we be killed on the way.
+        still have to clear up after, should we be killed on the way. Any ProcmanError: the disk does not take that.
         """
         self._make()
+        try:
+            self._fd = self._locked()
+            return self._introduce()
+        except OSError as error:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+            raise self._unkept(error) from None
+
+    def _locked(self) -> int:
+        """The lock, open and ours. Raises AlreadyRunning."""
         fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + PATIENCE_S
         while not try_lock(fd):
@@ -81,7 +92,10 @@ class Home:
                     f"procman logs -t --name {self.name}, or procman shutdown; a second one needs --name and --port",
                 )
             time.sleep(LOOK_S)
-        self._fd = fd
+        return fd
+
+    def _introduce(self) -> dict[str, str]:
+        """Say who we are; returns who was here before and was killed."""
         last = self.facts()
         left = last.get("left") or "-".join(last[key] for key in ("pid", "started") if key in last)
         if last.get("place", self.place()) != self.place():
@@ -106,14 +120,15 @@ class Home:
             above = self.path if self._served else os.path.dirname(os.path.dirname(self.path))
             owner = os.stat(above).st_uid
         except OSError as error:
-            raise ProcmanError(
-                f"cannot keep the state of {self.name} in {self.path}: {error.strerror}",
-                "XDG_STATE_HOME=~/somewhere procman start",
-            ) from None
+            raise self._unkept(error) from None
         finally:
             os.umask(mask)
         if owner != os.getuid():
             raise ProcmanError(f"cannot keep the state of {self.name} in {self.path}: another user owns it")
+
+    def _unkept(self, error: OSError) -> ProcmanError:
+        what = f"cannot keep the state of {self.name} in {self.path}: {error.strerror}"
+        return ProcmanError(what, "XDG_STATE_HOME=~/somewhere procman start")
 
     def write(self, facts: Mapping[str, object]) -> None:
         """Say who the supervisor is, a line a fact, in one write: others read it at any time."""

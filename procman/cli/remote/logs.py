@@ -1,10 +1,9 @@
 """`procman logs -a APP`: the app's log from the server, and with --tail what comes."""
 
 import json
-import sys
 from collections.abc import Iterator
 
-from procman.cli.listing import emit
+from procman.cli.listing import emit, write
 from procman.cli.logs import names
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own
@@ -21,8 +20,7 @@ def logs(told: Given, own: Own) -> int:
         if own["json"]:
             emit(json.dumps({"line": line.decode("utf-8", "surrogateescape")}))
         else:
-            sys.stdout.buffer.write(line + b"\n")
-            sys.stdout.buffer.flush()
+            write((line, b"\n"))
     return 0
 
 

@@ -1,10 +1,9 @@
 """Releases and builds."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from procman.cli.listing import columns, emit, emit_json
+from procman.cli.listing import columns, emit, emit_json, write
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own, said, word
 from procman.cli.remote.connection import path
@@ -96,8 +95,7 @@ def find(meant: Target, version: str) -> dict[str, Any]:
 def copy(meant: Target, url: object) -> int:
     """A stored output, as it grows."""
     for chunk in meant.server.stream(str(url), {}):
-        sys.stdout.buffer.write(chunk.replace(b"\0", b""))
-        sys.stdout.buffer.flush()
+        write((chunk.replace(b"\0", b""),))
     return 0
 
 
