@@ -110,6 +110,11 @@ class Invariants:
         if self.engine.closing and self._closing_at == NEVER:
             self._closing_at = self.kernel.now
 
+    def before_sleep(self) -> None:
+        """What waits for the disk has somebody who comes and writes it, however long nothing else happens."""
+        if self.world.settings.disk and self.world.scribe._tasks:
+            check(self.world.thread.works or self.world.thread.comes, "what waits for the disk waits for the next turn")
+
     def knowable(self) -> dict["Life", list[Proc]]:
         """The living processes of each life that can be told to be its own.
 

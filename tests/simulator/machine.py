@@ -41,12 +41,13 @@ class DiskThread:
         self.kernel = kernel
         self.latency = latency
         self.works = False  # right now
+        self.comes = 0  # times that it was woken and has not looked yet
         self._work: Callable[[], None] | None = None
         self._life = 0
 
     def die(self) -> None:
         """Its process ends, or another program takes its place."""
-        self._work, self.works = None, False
+        self._work, self.works, self.comes = None, False, 0
         self._life += 1
 
     def start(self, work: Callable[[], None], arguments: tuple[()]) -> None:
@@ -57,12 +58,14 @@ class DiskThread:
         """It will look."""
         work, life = self._work, self._life
         if work and not self.works:
+            self.comes += 1
             self.kernel.at(self.kernel.now + self.latency(), lambda: self._run(work, life))
 
     def _run(self, work: Callable[[], None], life: int) -> None:
         if life != self._life or not self.kernel.alive:
             return
         self.works = True
+        self.comes -= 1
         try:
             work()
         except Sleeps:

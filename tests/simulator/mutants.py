@@ -246,12 +246,28 @@ def tells_the_loop_for_ever() -> Plants:
     yield Scribe, "settle", settle
 
 
+def wakes_nobody() -> Plants:
+    """Once: what was handed over without a wait was written when somebody else woke the thread."""
+
+    def settle(self: Scribe) -> None:
+        if self._claim:
+            self._write_own(self._claim)
+        elif self._clock() >= self._trust_at:
+            self._wait()
+        elif self._last and self._last is not self._let_go:
+            self._let_go = self._last
+            self._go_on_without()
+
+    yield Scribe, "settle", settle
+
+
 MUTANTS: list[Callable[[], Plants]] = [
     signals_the_reaped, trusts_a_pid, forgets_a_restart, lends_a_port_twice, counts_ports_by_twos, believes_late_news,
     starts_before_the_end, spares_the_stubborn, loses_last_words, says_things_twice, hides_a_gap, never_sees_a_port,
     cools_off_less_and_less, takes_the_first_type_first, goes_by_the_wall, forgets_to_look_again, leaves_strays,
     starts_out_of_order, adopts_by_number, sweeps_everything,
     dies_of_a_full_table, goes_by_numbers, trusts_a_session, goes_on_with_what_was_ending, tells_the_loop_for_ever,
+    wakes_nobody,
 ]  # fmt: skip
 
 

@@ -213,6 +213,7 @@ class World:
         fd = self.files.add(End("r", self.control))
         self.loop.watch(fd, lambda: self._serve(fd))
         self.supervisor.after_turn.append(self._after_turn)
+        self._turn, self.loop.turn = self.loop.turn, self._take_turn
         self.requests.clear()
         self.invariants.begin(self.engine)
         if self.settings.detached:
@@ -249,6 +250,10 @@ class World:
         if self.kernel.alive and self.control.reader == "ours":
             self.requests.append(request)
             self.control.put(b"\0")
+
+    def _take_turn(self) -> None:
+        self.invariants.before_sleep()
+        self._turn()
 
     def _after_turn(self) -> None:
         self.turns += 1
