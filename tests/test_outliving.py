@@ -62,6 +62,24 @@ def test_the_next_detached_start_goes_on_with_the_dynos(workshop):
     end(workshop)
 
 
+def test_another_terminal_is_no_change(workshop):
+    workshop.procfile(TWO)
+    (workshop.directory / ".env").write_text("TERM=dumb\n")
+    workshop.env |= {"SSH_CLIENT": "10.0.0.7 50122 22", "TERM": "xterm", "_": "/usr/bin/procman", "OTHER": "first"}
+    pid = detach(workshop)
+    before = pids(workshop)
+    kill(pid)
+    late = {"TERM": "screen", "SSH_CLIENT": "10.0.0.7 50999 22", "_": "/usr/bin/nohup", "TMUX": "/tmp/tmux"}
+    workshop.env = {**late, **{name: value for name, value in workshop.env.items() if name not in late}}
+    pid = detach(workshop)
+    assert pids(workshop) == before
+    kill(pid)
+    (workshop.directory / ".env").write_text("TERM=vt100\n")
+    detach(workshop)
+    assert {*pids(workshop).values()}.isdisjoint(before.values())
+    end(workshop)
+
+
 def test_what_has_changed_meanwhile_is_restarted_and_what_is_gone_ends(workshop):
     workshop.procfile(TWO + "old: exec sleep 1000\n")
     pid = detach(workshop)

@@ -3,7 +3,7 @@
 import os
 
 from procman.cli.app import App, load
-from procman.cli.environment import dyno_env, shell
+from procman.cli.environment import dyno_env, lasting, shell
 from procman.cli.settings import Settings
 from procman.core.formation import port_of, wanted_dynos
 from procman.core.health import Checks, held_to
@@ -201,7 +201,7 @@ class LocalApp:
         bounds = self.bounds(dyno)
         # What has none is the same as to programs that knew of none.
         held = [found for found in (bounds if any(bounds) else None, self.checks(dyno)) if found]
-        return self._texts[process_type], dict(self._base), self.port(dyno), *held
+        return self._texts[process_type], lasting(self._base, self.app.env_origins), self.port(dyno), *held
 
 
 def working_directory() -> str:
