@@ -121,6 +121,11 @@ def test_run_leaves_the_flags_of_its_command_alone():
         ("-d app strat", "-d app strat"),
         ("--nope start", "--nope start"),
         ("", ""),
+        ("-p 5000 server", "server -p 5000"),
+        ("-p 5000 ps", "ps -p 5000"),
+        ("-p 5000 logs", "-p 5000 logs"),
+        ("-p5000 -f Procfile.dev logs", "-p5000 -f Procfile.dev logs"),
+        ("-x web run ls", "-x web run ls"),
     ],
 )
 def test_flags_before_the_verb_move_behind_it(words, moved):
@@ -176,6 +181,10 @@ def test_help_lists_all_options_of_the_table(capsys):
         (["start", "-d"], "hint: procman start --detach"),
         (["logs", "-f"], "hint: procman logs -t"),
         (["ps", "-w"], "hint: procman ps --watch"),
+        (["stop", "--all"], "hint: procman stop all"),
+        (["stop", "-a"], "hint: procman stop --help"),
+        (["restart", "-a"], "hint: procman restart --help"),
+        (["-p", "5000", "logs"], "no such option"),
         (["apps:create", "--no-such"], "hint: procman apps:create --help"),
     ],
 )
@@ -186,6 +195,15 @@ def test_misuse_is_one_line_and_a_hint_with_status_2(words, said, capsys):
     assert said in err
     assert err.count("\n") == 2
     assert "hint: procman" in err
+
+
+def test_a_process_type_that_is_called_like_a_verb_elsewhere_is_guessed_first(tmp_path, capsys):
+    (tmp_path / "Procfile").write_text("update: true\nreloadd: true\n")
+    for word in ("update", "reloadd"):
+        status, _, err = invoked(["-d", str(tmp_path), word], capsys)
+        said = f"no verb '{word}': to run that process type: 'procman start {word}'; did you mean 'reload'?"
+        assert (status, said in err) == (2, True)
+    assert "no verb 'reread': did you mean 'reload'?" in invoked(["-d", str(tmp_path), "reread"], capsys)[2]
 
 
 @pytest.mark.parametrize("words", [["--version"], ["version"], ["-V"]])

@@ -3,7 +3,8 @@
 import os
 from errno import EFBIG
 
-from procman.cli.settings import Settings, port_number
+from procman.cli.options import Given
+from procman.cli.settings import Settings, port_number, resolve
 from procman.cli.settings_files import place_of
 from procman.errors import ProcmanError
 from procman.formats import procfile
@@ -137,6 +138,15 @@ def _read_procfile(settings: Settings, needed: bool) -> Procfile:
     except ValueError:
         code, message = "unreadable", "no file can be called that"
     return Procfile((), {}, (Diagnostic(name, None, "error", code, message),))
+
+
+def process_types(told: Given) -> dict[str, str]:
+    """Those of the Procfile that the command line means, with their commands; none where nothing can be read."""
+    fields = {name: value for name, value in told.fields.items() if name in {"app_root", "procfile"}}
+    try:
+        return dict(_read_procfile(resolve(Given(fields), os.environ), False).processes)
+    except ProcmanError:
+        return {}
 
 
 def _lookalike(settings: Settings) -> str:

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
-from procman.cli.app import examine
+from procman.cli.app import process_types
 from procman.cli.listing import emit
 from procman.cli.options import Given, given
 from procman.cli.request import home_of, text
-from procman.cli.settings import resolve
 from procman.control.client import Client
 from procman.core.restart import NAMED
 from procman.errors import UsageError
@@ -115,9 +114,7 @@ def dynos_and_types(asked: Asked) -> Known:
 
 def types(asked: Asked) -> Known:
     """Process types of the Procfile, with their commands."""
-    fields = {name: value for name, value in asked.told.fields.items() if name in {"app_root", "procfile"}}
-    examination = examine(resolve(Given(fields), os.environ), os.environ)
-    return dict(examination.app.processes)
+    return process_types(asked.told)
 
 
 def quantities(asked: Asked) -> Known:

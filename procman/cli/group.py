@@ -96,13 +96,13 @@ class _Verbs(click.Group):
         if word not in known and not word.startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
+            from procman.cli.app import process_types
+
             near = [ELSEWHERE[word]] if word in ELSEWHERE else get_close_matches(word, known, 1, 0.65)
-            guess = (
-                f"did you mean '{near[0]}'?"
-                if near
-                else f"to run that process type: '{PROGRAM} start {word}'"
-            )
-            raise click.UsageError(f"no verb '{word}': {guess}", ctx)
+            is_type = not near or word in process_types(given(ctx.params, ()))
+            guesses = [f"to run that process type: '{PROGRAM} start {word}'"] if is_type else []
+            guesses += [f"did you mean '{guess}'?" for guess in near]
+            raise click.UsageError(f"no verb '{word}': {'; '.join(guesses)}", ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -25,9 +25,9 @@ FLAGS: Mapping[str, Mapping[str, str]] = {
         "--no-colour": "start --no-color",
         "-w": "start --watch",
     },
-    "ps": {"-w": "ps --watch", **dict.fromkeys(("-a", "--all"), "list")},
+    "ps": {"-w": "ps --watch", "--all": "list"},
     "logs": {"-f": "logs -t", "--lines": "logs -n 100", **{f"-{digit}": "logs -n 100" for digit in "123456789"}},
-    "restart": {"--all": "restart", "-a": "restart"},
-    "stop": {"--all": "shutdown", "-a": "shutdown"},
+    "restart": {"--all": "restart"},
+    "stop": {"--all": "stop all"},
     "shutdown": dict.fromkeys(("--force", "--kill", "-9"), "shutdown --now"),
 }

@@ -269,21 +269,30 @@ def _split(word: str) -> tuple[str, str | None]:
 def verb_first(argv: Sequence[str]) -> list[str]:
     """Move flags that stand before the verb behind it: ``-d app start web`` becomes ``start -d app web``.
 
-    Words that are not understood stay where they are, for click to complain about.
+    Words that are not understood, or would mean something else behind the verb, stay where they are, for click to
+    complain about.
     """
     table = flags_of(GLOBAL)
+    said: list[str] = []  # the flags so far
     at = 0
     while at < len(argv):
         word = argv[at]
         if not word.startswith("-") or word == "-":
-            takes = word in VERBS and word not in OWN_FLAGS
+            takes = word in VERBS and word not in OWN_FLAGS and keeps_meaning(word, said)
             return [word, *argv[:at], *argv[at + 1 :]] if takes else list(argv)
         flag, value = _split(word)
         if flag not in table:
             break
+        said.append(flag)
         takes_next = table[flag][0].metavar is not None and value is None
         at += 2 if takes_next else 1
     return list(argv)
+
+
+def keeps_meaning(verb: str, flags: Sequence[str]) -> bool:
+    """Whether none of these is another option of the verb: the ``-p`` of `logs` is no port."""
+    own, everywhere = flags_of(OPTIONS.get(verb, ())), flags_of(GLOBAL)
+    return all(flag not in own or own[flag][0].name == everywhere[flag][0].name for flag in flags)
 
 
 VERBS = (*OPTIONS, "forever", "version")
