@@ -1,21 +1,18 @@
 """What goes wrong inside a server, or is tried on it: it is survived, bounded, and said in the API's own shape."""
 
 import asyncio
-import http.server
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
 
 from procman.errors import ProcmanError
 from procman.formats.cron import moment
-from procman.platform import build_sources, rollouts, sources
+from procman.platform import rollouts, sources
 from procman.platform.deliveries import Deliverer
 from procman.platform.outcome import Outcome
 from procman.platform.release_phase import ReleasePhase
 from procman.platform.schedules import Schedules
-from procman.reach import Reach
 from procman.server.apps import clear_up
 from procman.server.listeners import Front
 from procman.store import tables
@@ -136,32 +133,6 @@ def test_only_the_latest_outcomes_are_remembered(tmp_path, monkeypatch):
         assert list(platform.host.rollouts.outcomes) == ["2", "3"]
 
     play(tmp_path, scenario)
-
-
-def test_a_source_that_trickles_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(build_sources, "FETCH_S", 0.0)
-
-    class Trickle(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"x")
-            self.wfile.flush()
-            gone.wait(60)
-
-        def log_message(self, *words):
-            pass
-
-    gone = threading.Event()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Trickle) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            with pytest.raises(ProcmanError, match="did not come within"):
-                build_sources.fetch(f"http://127.0.0.1:{server.server_port}/", str(tmp_path), Reach(local=True))
-        finally:
-            gone.set()
-            server.shutdown()
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
