@@ -7,13 +7,14 @@ Private networks are allowed: a cluster's own receivers live there. See docs/ser
 """
 
 import asyncio
+import contextlib
 import http.client
 import math
 import socket
 import ssl
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
@@ -96,6 +97,15 @@ class Patience(NamedTuple):
         if seconds <= 0:
             raise Overdue(f"it did not come within {self.whole:g} s")
         return min(self.step, seconds)
+
+    @contextlib.contextmanager
+    def spent(self) -> Iterator[None]:
+        """What takes its steps inside. Raises Overdue, also for the timeout of a step that the end cut short."""
+        try:
+            yield
+        except TimeoutError:
+            self.left()
+            raise
 
 
 class Reach(NamedTuple):
@@ -215,8 +225,15 @@ class Patient(socket.socket):
 
     def recv_into(self, *words: Any) -> int:
         """All that http.client reads comes by this."""
-        self.settimeout(self.patience.left())
-        return super().recv_into(*words)
+        with self.patience.spent():
+            self.settimeout(self.patience.left())
+            return super().recv_into(*words)
+
+    def sendall(self, *words: Any) -> None:
+        """All that it writes goes by this."""
+        with self.patience.spent():
+            self.settimeout(self.patience.left())
+            return super().sendall(*words)
 
 
 class PatientTls(Patient, ssl.SSLSocket):
@@ -232,11 +249,16 @@ class HttpConnection(http.client.HTTPConnection):
         self._reach = reach
         self._patience = patience
 
+    def connect(self) -> None:
+        """Called by the first request, which tunnels through a proxy, and does the handshake of TLS, in here too."""
+        with self._patience.spent():
+            super().connect()
+
     def _connection(self, place: tuple[str, int], _timeout: float, _source: object) -> socket.socket:
         made = self._reach.connect(*place, self._patience.left())
         sock = Patient(fileno=made.detach())
         sock.patience = self._patience
-        sock.settimeout(self._patience.left())  # for the handshake of TLS, and for what is sent
+        sock.settimeout(self._patience.left())  # for the handshake of TLS
         return sock
 
 

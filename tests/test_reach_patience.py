@@ -86,8 +86,11 @@ def babbling(first: bytes, again: bytes, tls: ssl.SSLContext | None = None):
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=babble)
         thread.start()
-        yield server.getsockname()[1]
-        thread.join()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            socket.create_connection(server.getsockname()).close()  # if nobody came, it still waits for somebody
+            thread.join()
 
 
 ENDLESS = {"heads": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "body": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1000)}
@@ -121,6 +124,35 @@ def test_a_source_that_trickles_is_a_sentence_and_leaves_nothing(tmp_path, monke
     with babbling(*ENDLESS["heads"]) as port, late:
         build_sources.fetch(f"http://127.0.0.1:{port}/x.tgz", str(tmp_path), Reach(local=True))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_silence_until_the_end_is_told_as_the_end_in_a_handshake_too(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(OSError) as late:  # which takes nobody
+        Reach(local=True).open(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/", {}, Patience(20.0, 0.05))
+    assert reason(late.value) == "it did not come within 0.05 s"
+
+
+def test_who_takes_nothing_until_the_end_is_told_as_the_end():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Reach(local=True).http("127.0.0.1", server.getsockname()[1], False, Patience(20.0, 0.2))
+        with contextlib.closing(connection), pytest.raises(Overdue):
+            connection.request("POST", "/", bytes(64 << 20))
+
+
+def test_addresses_that_say_nothing_until_the_end_are_told_as_the_end(many, monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+
+    def create_connection(place, timeout):
+        clock.now += timeout
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(reach, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    for patience, kind in ((Patience(20.0, 16.0), Overdue), (Patience(16.0, 20.0), TimeoutError)):
+        with pytest.raises(TimeoutError) as late:
+            Reach().http("many.example", 80, False, patience).request("GET", "/")
+        assert type(late.value) is kind
 
 
 def test_patience_has_steps_and_an_end():
