@@ -9,6 +9,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 
 import httpx
 import pytest
@@ -135,6 +136,26 @@ def test_the_end_of_the_server_lets_requests_finish_and_dynos_go_on(server):
     server.start()
     assert set(server.dynos("demo")) == {"worker.1"}
     assert server.pids("demo") == pids
+
+
+def test_what_a_leaving_server_starts_can_be_stopped_and_it_is_not_hurried_itself():
+    script = """
+import asyncio, os, signal, subprocess
+from procman.server.composition import heed_no_more, watch_signals
+
+async def leave():
+    watch_signals()
+    heed_no_more()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), signum)
+    await asyncio.sleep(0)
+    print(subprocess.check_output(["grep", "SigIgn", "/proc/self/status"], text=True).split()[1])
+
+asyncio.run(leave())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    ignored = int(done.stdout, 16)
+    assert not ignored & (1 << signal.SIGTERM - 1 | 1 << signal.SIGINT - 1)
 
 
 def test_a_release_that_waits_is_told_that_the_server_goes(server):

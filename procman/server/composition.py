@@ -106,6 +106,8 @@ async def run(
         await ended.wait()
         heed_no_more()
         notifier.stopping()
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)  # Python's own end would give them their deadly sense
 
 
 async def go_on(stack: AsyncExitStack, parts: Parts) -> None:
@@ -141,11 +143,14 @@ def watch_signals() -> asyncio.Event:
 
 
 def heed_no_more() -> None:
-    """Stop signals that come again find the server going already; the loop's end would give them their deadly sense."""
+    """Stop signals that come again find the server going already; the loop's end would give them their deadly sense.
+
+    They are heard and left, not ignored: HAProxy or a supervisor that is started meanwhile would ignore them for ever.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     for signum in STOP_SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(signum)
-        signal.signal(signum, signal.SIG_IGN)
+        signal.signal(signum, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
