@@ -22,6 +22,24 @@ def test_without_a_supervisor_every_verb_exits_with_3_and_a_hint(workshop, verb)
     assert "hint: procman start" in refused.stderr
 
 
+def test_hints_name_the_formation_as_it_was_named(workshop):
+    workshop.procfile(TWO)
+    assert "hint: procman start --name one, or procman list for" in workshop.call("ps", "--name", "one").stderr
+    running = begin(workshop, TWO, "--name", "one", "-x", "web", dynos=1)
+    for verb in ("restart", "stop", "kill"):
+        assert "hint: procman start web --name one\n" in workshop.call(verb, "web", "--name", "one").stderr
+    refused = workshop.call("attach", "worker", "--name", "one")
+    assert "hint: start the formation with procman start --tty --name one\n" in refused.stderr
+    running.finish(signal.SIGKILL)
+    hint = "hint: procman start --detach{0}, to go on with what it left, or procman start{0}, to begin anew\n"
+    for verb in (["ps"], ["shutdown"], ["logs", "-t"], ["attach", "worker"], ["run", "true"]):
+        refused = workshop.call(verb[0], "--name", "one", *verb[1:])
+        assert (refused.returncode, hint.format(" --name one") in refused.stderr) == (3, True)
+    home = workshop.directory / ".local/state/procman/apps/one"
+    (home / "forever.json").write_text("{}")
+    assert "hint: procman forever start, with its script" in workshop.call("ps", "--name", "one").stderr
+
+
 def test_formations_are_found_by_name_socket_and_directory(workshop):
     workshop.procfile(TWO)
     one, two = workshop.start("--name", "one"), workshop.start("--name", "two", "-p", "45000")

@@ -66,6 +66,19 @@ def test_a_formation_goes_on_when_everything_is_stopped_by_hand(workshop):
     assert states(workshop) == {"web.1": "down", "worker.1": "up"}
     assert "Started web.1, worker.1 in " in workshop.call("start", "all").stdout
     assert workshop.call("restart", "all").stdout == "Restarted web.1, worker.1\n"
+    workshop.call("stop", "web")
+    assert workshop.call("restart", "all").stdout == workshop.call("restart").stdout == "Restarted worker.1\n"
+    assert workshop.call("restart", "all", "web").stdout == "Restarted worker.1, web.1\n"
+    running.finish(signal.SIGTERM)
+
+
+def test_a_process_type_that_is_called_all_is_no_other(workshop):
+    running = begin(workshop, f"web: {SLEEP}\nall: {SLEEP}\n", "web", dynos=1)
+    for verb in ("stop", "restart", "kill"):
+        refused = workshop.call(verb, "all")
+        assert (refused.returncode, "the formation has no dyno of it" in refused.stderr) == (1, True)
+    assert "Started all.1 in " in workshop.call("start", "all").stdout
+    assert workshop.call("stop", "all").stdout == "Stopped all.1\n"
     running.finish(signal.SIGTERM)
 
 

@@ -1,8 +1,8 @@
 """The verbs that command a running formation: what they ask the supervisor, and what they print."""
 
 from procman.cli.options import Given
-from procman.cli.request import ask, ask_at, home_of, listed, report, text, waiting
-from procman.cli.target import connect, succeed
+from procman.cli.request import ask, ask_of, home_of, listed, report, text, waiting
+from procman.cli.target import connect, located, succeed
 from procman.errors import ProcmanError, UsageError
 from procman.supervisor.home import Home
 
@@ -13,7 +13,7 @@ def start_in(home: Home, told: Given) -> int:
     if quantified := [word for word in words if "=" in word]:
         named = " ".join(quantified)
         raise ProcmanError(f"cannot start {named}: {home.name} runs already", f"procman scale {named}")
-    answer = ask_at(home, "start", dynos=words, **waiting(told))
+    answer = ask_of(home, told, "start", dynos=words, **waiting(told))
     return report(answer, bool(told.fields.get("json")), f"Started {listed(answer['dynos'])} in {home.name}")
 
 
@@ -75,6 +75,9 @@ def upgrade(told: Given, own: dict[str, bool]) -> int:
 def shutdown(told: Given, own: dict[str, bool]) -> int:
     """End the formation; returns when its supervisor has gone, also if somebody else has ended it."""
     home, socket = home_of(told), text(told, "socket") or None
-    with connect(home, socket) as client:
-        succeed(client.shut_down(bool(told.fields.get("now"))))
+    try:
+        with connect(home, socket) as client:
+            succeed(client.shut_down(bool(told.fields.get("now"))))
+    except ProcmanError as error:
+        raise located(error, told) from None
     return report({"ok": True, "name": socket or home.name}, own["json"], f"{socket or home.name} is down")

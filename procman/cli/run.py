@@ -62,7 +62,12 @@ def surroundings(given: Given, environ: dict[str, str]) -> Surroundings:
         home = home_of(given)
         socket = given.fields.get("socket")
         if named or os.path.exists(home.socket):
-            found = of_running(home, socket if isinstance(socket, str) else "", environ, bool(named))
+            try:
+                found = of_running(home, socket if isinstance(socket, str) else "", environ, bool(named))
+            except ProcmanError as error:
+                from procman.cli.target import located
+
+                raise located(error, given) from None
             if found:
                 return found
     app = load(resolve(given, environ), environ, procfile_needed=False)

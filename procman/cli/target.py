@@ -30,16 +30,34 @@ def connect(home: Home, socket: str | None = None, patience: float | None = None
     try:
         return Client(socket or home.socket, patience)
     except NotRunning:
-        where = socket or home.name
-        if not socket and "pid" in home.facts() and not home.is_running():
-            raise ProcmanError(
-                f"cannot reach {where}: its supervisor was killed",
-                "procman start --detach goes on with what it left, procman start begins anew",
-                NO_SUPERVISOR,
-            ) from None
-        raise ProcmanError(
-            f"cannot reach {where}: it is not running", "procman start, or procman list for what runs", NO_SUPERVISOR
-        ) from None
+        raise absence(home, socket) from None
+
+
+def absence(home: Home, socket: str | None = None) -> ProcmanError:
+    """Nobody answers for it: why, and what brings it back."""
+    from procman.cli.forever.roll import CARD
+
+    killed = not socket and "pid" in home.facts() and not home.is_running()
+    hint = "procman start, or procman list for what runs"
+    if os.path.exists(os.path.join(home.path, CARD)):
+        hint = "procman forever start, with its script and flags as before"
+    elif killed:
+        hint = "procman start --detach, to go on with what it left, or procman start, to begin anew"
+    why = "its supervisor was killed" if killed else "it is not running"
+    return ProcmanError(f"cannot reach {socket or home.name}: {why}", hint, NO_SUPERVISOR)
+
+
+def located(error: ProcmanError, told: Given) -> ProcmanError:
+    """The refusal, with a hint that says as the command line did which formation is meant: ``--name shop``."""
+    import re
+    from shlex import quote
+
+    flags = {"name": "--name", "app_root": "-d", "procfile": "-f"}
+    said = "".join(f" {flags[field]} {quote(str(told.fields[field]))}" for field in flags if told.fields.get(field))
+    if error.hint and said:
+        command = r"procman (?!list\b|forever\b)[^,;]+"
+        error.hint = re.sub(command, lambda found: found[0] + said, error.hint)
+    return error
 
 
 def succeed(answer: Mapping[str, object]) -> Message:

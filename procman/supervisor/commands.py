@@ -115,9 +115,8 @@ class Commands:
 
     def restart(self, request: Message, connection: Connection) -> None:
         """Replace the named dynos, or all but those that were stopped by hand."""
-        wish, names = wish_of(request), self._roster.named(request, self._roster.kept())
-        if not request.get("dynos"):
-            names = [name for name in names if name not in self.supervisor.engine.held]
+        wish, kept, held = wish_of(request), self._roster.kept(), self.supervisor.engine.held
+        names = self._roster.named(request, kept, every=[name for name in kept if name not in held])
         targets = {name: self._dyno(name).run + 1 for name in names}
         self.supervisor.post(RestartRequested(tuple(targets)))
         self.waiters.wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))

@@ -27,20 +27,31 @@ class Roster:
         """Those of the formation, without any that is being scaled away."""
         return [name for name in self.present() if self._supervisor.engine.has(name)]
 
-    def named(self, request: Message, among: Sequence[DynoName]) -> list[DynoName]:
-        """The dynos that the words mean: types, dynos, ``all``, or without words all. Raises ProcmanError."""
+    def named(
+        self, request: Message, among: Sequence[DynoName], every: Sequence[DynoName] | None = None
+    ) -> list[DynoName]:
+        """The dynos that the words mean: types, dynos, or ``all``, which without words is meant. Raises ProcmanError.
+
+        ``every``: whom ``all`` means, if not all of those that may be named.
+        """
+        every = among if every is None else every
+        if not words(request):
+            return list(every)
         found: list[DynoName] = []
         for word in words(request):
             meant = [name for name in among if word in (str(name), name.process_type)]
-            if word == EVERY and not meant:
-                meant = list(among)
-            if not meant:
-                if word in self._types():
-                    raise ProcmanError(f"cannot find {word}: the formation has no dyno of it", f"procman start {word}")
-                listed = ", ".join(map(str, among)) or "none"
-                raise ProcmanError(f"cannot find {word}: no such dyno or process type", f"there are {listed}")
+            if word == EVERY and EVERY not in self._types():
+                meant = meant or list(every)
+            elif not meant:
+                raise self._nobody(word, among)
             found += [name for name in meant if name not in found]
-        return found or list(among)
+        return found
+
+    def _nobody(self, word: str, among: Sequence[DynoName]) -> ProcmanError:
+        if word in self._types():
+            return ProcmanError(f"cannot find {word}: the formation has no dyno of it", f"procman start {word}")
+        listed = ", ".join(map(str, among)) or "none"
+        return ProcmanError(f"cannot find {word}: no such dyno or process type", f"there are {listed}")
 
     def single(self, request: Message) -> DynoName:
         """The one that they mean. Raises ProcmanError when that is none or many."""
