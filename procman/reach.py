@@ -10,15 +10,17 @@ import asyncio
 import contextlib
 import http.client
 import math
+import re
 import socket
 import ssl
 import time
+import unicodedata
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 T = TypeVar("T")
 OPTION = "--allow-local-addresses"
@@ -41,6 +43,7 @@ CARRIERS = (  # networks of IPv6 that carry IPv4's addresses: mapped, translated
     (ip_network("64:ff9b:1::/48"), 0),  # NAT64 of one's own (RFC 8215)
     (ip_network("2002::/16"), 80),  # so many bits from the right
 )
+NAME = re.compile(r"[\w.:%-]*", re.ASCII)  # of a host, or an address with its zone
 FAILURES = (OSError, ValueError, http.client.HTTPException)  # a host answers what is no HTTP, or stops half-way
 
 
@@ -55,6 +58,19 @@ def kind_of(address: str) -> str:
             if any(each in network for network in networks):
                 return words
     return ""
+
+
+def plain(host: str) -> str:
+    """A URL's host as a proxy comes to read it: in ASCII, whatever script and dots it is written with, and no zone.
+
+    Raises ValueError for what is none; of a request to the proxy, it would be more than a name.
+    """
+    name = unicodedata.normalize("NFKC", unquote(host))
+    if not name.isascii():  # by IDNA, whose own normalisation knows the letters of 2002 only
+        name = name.encode("idna").decode("ascii")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{host} is no name of a host")
+    return name.partition("%")[0].rstrip(".").lower()
 
 
 def is_address(host: str) -> bool:
@@ -115,11 +131,14 @@ class Reach(NamedTuple):
 
     def check(self, host: str) -> None:
         """Refuse at once what needs no looking up: an address in any spelling, ``localhost``. Raises AddressRefused."""
-        name = host.rstrip(".").lower()
+        try:
+            name = plain(host)
+        except ValueError:
+            raise AddressRefused(f"{host[:100]} is no name of a host") from None
         if name == "localhost" or name.endswith(".localhost"):
             self._judge(host, ["127.0.0.1"])
         try:
-            self._judge(host, look_up(host, None, socket.AI_NUMERICHOST))
+            self._judge(host, look_up(name, None, socket.AI_NUMERICHOST))
         except (socket.gaierror, UnicodeError):
             return  # a name, of which nobody knows yet where it will lead
 

@@ -11,7 +11,7 @@ import pytest
 
 from procman import reach
 from procman.builds import buildpack
-from procman.builds.git_remote import Remote, reach_repository
+from procman.builds.git_remote import NO_WAY, Remote, reach_repository
 from procman.builds.request import Limits
 from procman.errors import ProcmanError
 from procman.logs.couriers import Trouble
@@ -66,7 +66,8 @@ def test_addresses_are_judged_by_what_they_lead_to(address, kind):
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LocalHost.", "app.localhost", "127.1", "0x7f000001", "2130706433", "::1"]
+    "host",
+    ["localhost", "LocalHost.", "a.localhost", "127.1", "0x7f000001", "2130706433", "::1", "::1%lo", "\uff4cocalhost"],
 )
 def test_this_host_is_refused_at_once_in_any_spelling(host):
     with pytest.raises(AddressRefused, match=r"is this host itself: only a server with --allow-local-addresses goes"):
@@ -74,7 +75,7 @@ def test_this_host_is_refused_at_once_in_any_spelling(host):
     Reach(local=True).check(host)
 
 
-@pytest.mark.parametrize("host", ["example.com", "10.0.0.1", "no such name", "x" * 70])
+@pytest.mark.parametrize("host", ["example.com", "10.0.0.1", "b\u00fccher.example", "x" * 70, ""])
 def test_a_name_is_not_looked_up_before_its_time(host):
     Reach().check(host)
 
@@ -222,7 +223,8 @@ class Everywhere(Reach):
     ],
 )
 def test_git_is_told_where_a_name_led(url, pinned):
-    assert reach_repository(url, Everywhere()) == Remote(url, (*pinned, "-c", "http.followRedirects=false"))
+    told = reach_repository(url, Everywhere())
+    assert told == Remote(url, (*pinned, "-c", "http.followRedirects=false"), NO_WAY)
 
 
 def test_ssh_is_told_where_a_name_led():
@@ -232,7 +234,11 @@ def test_ssh_is_told_where_a_name_led():
 
 
 @pytest.mark.parametrize(
-    "url", ["ssh://git@$(id).example/x", "ssh://git@a;id/x", "http://%6cocalhost.example/x.git", "git://a b/x", "ssh:x"]
+    "url",
+    [
+        "ssh://git@$(id).example/x", "ssh://git@a;id/x", "http://%6cocalhost.example/x.git", "git://a b/x", "ssh:x",
+        "https://b\u00fccher.example/x.git", "https://\u212aelvin.example/x.git", "git@\uff4cocalhost:x.git",
+    ],
 )
 def test_what_a_shell_or_curl_would_read_otherwise_is_no_name_of_a_host(url):
     with pytest.raises(ProcmanError, match="it names no host"):

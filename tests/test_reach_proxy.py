@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import os
 import selectors
 import socket
 import ssl
@@ -128,21 +129,50 @@ def test_git_goes_round_the_proxy_only_where_we_do(proxy, tmp_path, monkeypatch,
         buildpack.obtain("http://packs.invalid/pack.git", str(tmp_path), 2, Limits())
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "169.254.169.254"])
+HERE = (  # in spellings that urllib, git, or a proxy itself reads so
+    "127.0.0.1", "localhost", "[::1]", "2130706433", "169.254.169.254", "localhost.", "127.0.0.1.", "[::1%25lo]",
+    "%6cocalhost", "\uff4cocalhost", "l\u1d52calhost", "local\xadhost", "localhost\u3002", "\uff11\uff12\uff17.1",
+)
+
+
+@pytest.mark.parametrize("host", HERE)
 def test_nobody_comes_to_this_host_by_a_proxy_that_may_stand_on_it(proxy, tmp_path, monkeypatch, host):
     monkeypatch.setattr(reach, "look_up", LOOK_UP)  # who knows all spellings
     for scheme in ("http", "https"):
         with pytest.raises(ProcmanError, match="only a server with --allow-local-addresses goes there"):
             buildpack.obtain(f"{scheme}://{host}/pack.git", str(tmp_path), scheme, Limits())
-        with pytest.raises(ProcmanError, match="only a server with --allow-local-addresses goes there"):
+        with pytest.raises(ProcmanError, match=r"goes there|it names no host"):
             reach_repository(f"{scheme}://me:secret@{host}/pack.git", Reach())  # which is not asked for redirects
     assert not proxy.asked
-    proxy.leads = f"http://{host}/secret"
-    with pytest.raises(ProcmanError, match=r"cannot fetch the source: .* goes there"):
-        build_sources.fetch("http://out.invalid/x.tgz", str(tmp_path), Reach())
-    with pytest.raises(ProcmanError, match="goes there"):
-        buildpack.obtain("http://out.invalid/pack.git", str(tmp_path), 3, Limits())
+    for scheme in ("http", "https"):
+        proxy.leads = f"{scheme}://{host}/secret".encode().decode("latin-1")
+        with pytest.raises(ProcmanError, match=r"cannot fetch the source: .* goes there"):
+            build_sources.fetch("http://out.invalid/x.tgz", str(tmp_path), Reach())
+        with pytest.raises(ProcmanError, match="goes there"):
+            buildpack.obtain("http://out.invalid/pack.git", str(tmp_path), f"{scheme} there", Limits())
     assert {urlsplit(asked).hostname for asked in proxy.asked} == {"out.invalid"}
+
+
+@pytest.mark.parametrize("host", ["localhost%3a443%20HTTP%2f1.1%0d%0aX:443", "a%20localhost", "a%25%0d%0alocalhost"])
+def test_a_proxy_is_told_nothing_but_a_name(proxy, tmp_path, host):
+    for scheme in ("http", "https"):
+        with pytest.raises(ProcmanError, match="is no name of a host"):
+            build_sources.fetch(f"{scheme}://{host}/x.tgz", str(tmp_path), Reach())
+    assert not proxy.asked
+
+
+@pytest.mark.parametrize("names", ["all_proxy", "ALL_PROXY", "http_proxy no_proxy", "http_proxy NO_PROXY"])
+def test_where_we_go_by_no_proxy_git_goes_by_none(proxy, origin, tmp_path, monkeypatch, names):  # noqa: F811
+    address = os.environ["http_proxy"]
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.delenv(name)
+    for name in names.split():  # the end of an address means nothing to curl
+        monkeypatch.setenv(name, "0.0.1" if name.lower() == "no_proxy" else address)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HttpBackend)
+    server.base = str(origin.parent)
+    with serving(server) as url:
+        assert language(buildpack.obtain(f"{url}/pack.git", str(tmp_path), 1, Limits(local=True))) == "Two"
+    assert not proxy.asked
 
 
 @pytest.mark.parametrize("url", ["ssh://git@packs.invalid/x.git", "git@packs.invalid:x.git", "git://packs.invalid/x"])

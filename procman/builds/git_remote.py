@@ -1,11 +1,12 @@
 """A repository at a URL that a user gave, as git may go to it: to addresses that were judged, and to no others.
 
 git looks names up by itself, and follows redirects. So it is told where the name led when it was judged, and redirects
-are followed here, beforehand. (``http.curloptResolve`` needs git 2.37; an older one looks the name up again.)
+are followed here, beforehand. (``http.curloptResolve`` needs git 2.37; an older one looks the name up again.) A name
+in another script is none here: git would go by its own spelling in ASCII (``xn--…``), which nobody judged.
 
 Where the operator has a proxy for it, nothing is looked up here, as perhaps nobody here could: the proxy does. Then git
 is told to go through that proxy and no other way, or a ``no_proxy`` that it reads otherwise than we do would lead it to
-an address that nobody judged.
+an address that nobody judged. Else it is told to go through none, also of those variables that only git heeds.
 """
 
 import re
@@ -20,9 +21,11 @@ from procman.reach import FAILURES, Patience, Reach, is_address, proxy_of, reaso
 
 PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 PROTOCOLS = tuple(PORTS)
-SHORT = re.compile(r"(?:[\w.-]+@)([\w.-]+):[\w./~-]+")  # of ssh: git@host:path
-HOST = re.compile(r"[\w.:-]+")  # what others would read as more than a name (%, $, ;) is none
+SHORT = re.compile(r"(?:[\w.-]+@)([\w.-]+):[\w./~-]+", re.ASCII)  # of ssh: git@host:path
+HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)  # what others would read as more than a name (%, $, ;) is none
 ASKING = Patience(60.0, 60.0)
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+NO_WAY = {spelt: "" for name in PROXIES for spelt in (name, name.upper())}
 WHAT = "/info/refs?service=git-upload-pack"
 
 
@@ -41,9 +44,10 @@ def reach_repository(url: str, reach: Reach) -> Remote:
             return by_ssh(url, found[1], None, reach)
         url = settled(url, reach)
         parts = urlsplit(url)
-        if not HOST.fullmatch(parts.hostname or "") or parts.scheme not in PROTOCOLS:
+        named = HOST.fullmatch(parts.netloc.rpartition("@")[2])  # not .hostname: in lower case, more signs are ASCII
+        if not named or not parts.hostname or parts.scheme not in PROTOCOLS:
             raise ProcmanError("it names no host")
-        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+        host, port = parts.hostname, parts.port or PORTS[parts.scheme]
         if parts.scheme == "ssh":
             return by_ssh(url, host, parts.port, reach)
         if parts.scheme == "git":
@@ -59,11 +63,11 @@ def by_http(url: str, host: str, port: int, reach: Reach) -> Remote:
     stay = ("-c", "http.followRedirects=false")
     if proxy := proxy_of(url):
         reach.check(host)
-        return Remote(url, stay, {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": "", "NO_PROXY": ""})
+        return Remote(url, stay, {**NO_WAY, "http_proxy": proxy, "https_proxy": proxy})
     found = ",".join(map(written, addresses(host, port, reach)))
     if is_address(host):  # there is nothing to look up, and curl takes no address of IPv6 for a name
-        return Remote(url, stay)
-    return Remote(url, ("-c", f"http.curloptResolve={host}:{port}:{found}", *stay))
+        return Remote(url, stay, NO_WAY)
+    return Remote(url, ("-c", f"http.curloptResolve={host}:{port}:{found}", *stay), NO_WAY)
 
 
 def by_ssh(url: str, host: str, port: int | None, reach: Reach) -> Remote:
