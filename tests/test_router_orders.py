@@ -62,7 +62,13 @@ def change(orders, server, certificate: bytes, check=fine):
     return asyncio.run(orders.change(after, maps_of(sites, after), certificate, "", check))
 
 
-def test_whichever_file_the_disk_has_no_room_for_files_and_values_are_as_they_were(tmp_path):
+def no_links(*words, **more):
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("link", [os.link, no_links], ids=["links", "no links"])
+def test_whichever_file_the_disk_has_no_room_for_files_and_values_are_as_they_were(tmp_path, monkeypatch, link):
+    monkeypatch.setattr(os, "link", link)
     orders, files = orders_in(tmp_path)
     files.write("certificate-1.pem", b"one")
     change(orders, OLD, b"certificate-1.pem\n")

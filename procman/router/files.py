@@ -37,10 +37,11 @@ class Files:
 
         No fsync: after a power cut, the server writes all of them anew before there is an HAProxy to read them.
         """
-        if self.read(name) == data:
+        known = self.read(name)
+        if known == data:
             return
         if self._aside is not None and name not in self._aside:
-            self._aside[name] = self._set_aside(name)
+            self._aside[name] = self._set_aside(name, known)
         write_private(name, data, lasting=False, dir_fd=self.fd)
 
     @contextlib.contextmanager
@@ -62,13 +63,18 @@ class Files:
             for name in aside:
                 self.remove(old(name))
 
-    def _set_aside(self, name: str) -> bool:
-        """A second name for what is there, if something is: to bring that back takes no room."""
+    def _set_aside(self, name: str, known: bytes | None) -> bool:
+        """A second name for what is there, if something is: to bring that back takes no room.
+
+        Where a file has but one name (FAT, network shares), it is a copy, which has its room before anything changes.
+        """
         self.remove(old(name))  # of a server that was killed
+        if known is None:
+            return False
         try:
             os.link(name, old(name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        except FileNotFoundError:
-            return False
+        except OSError:
+            write_private(old(name), known, lasting=False, dir_fd=self.fd)
         return True
 
     def remove(self, name: str) -> None:
