@@ -53,7 +53,8 @@ class Rig:
         reader, self.out = wide_pipe()
         os.set_blocking(reader, False)
         self.store = Store(reader)
-        output = Output(TextFormat(5, timestamps=False), Sink(self.out), store=self.store)
+        self.sink = Sink(self.out)
+        output = Output(TextFormat(5, timestamps=False), self.sink, store=self.store)
         self.pump = Pump(self.loop, output, lambda: None)
         self.fd, self.dyno = wide_pipe()
         os.set_blocking(self.fd, False)
@@ -68,16 +69,21 @@ class Rig:
         """Give all back."""
         os.close(self.dyno)
         self.pump.drain(self.streams, lambda: None)
+        self.pump._inputs.close()
         self.loop.close()
-        for fd in (self.store.reader, self.out):
-            os.close(fd)
+        self.sink.close()
+        for fd in (self.sink.hangup_fd, self.store.reader, self.out):
+            if fd is not None:
+                os.close(fd)
 
 
 @pytest.fixture
 def rig():
+    before = {*os.listdir("/proc/self/fd")}
     made = Rig()
     yield made
     made.close()
+    assert {*os.listdir("/proc/self/fd")} <= before
 
 
 def test_a_line_is_shown_before_it_is_stored(rig):
