@@ -17,7 +17,12 @@ def test_logs_shows_what_was_and_goes_on_with_what_comes(workshop):
     assert shown.count("\n") == 1
     assert " app[b.1]: other\n" in workshop.call("logs", "--process-type", "b", "--grep", "oth").stdout
     assert workshop.call("logs", "a.1", "--source", "app").stdout == shown
-    assert workshop.call("logs", "a", "c", "-s", "app").stdout == shown
+    assert workshop.call("logs", "a", "a.7", "-s", "app").stdout == shown
+    assert workshop.call("logs", "all").stdout == workshop.call("logs").stdout
+    for words in (["c"], ["a", "c.1"], ["a.one"]):
+        refused = workshop.call("logs", *words)
+        told = f"cannot find {words[-1]}: no such process type, and no line of such a dyno\n  hint: there are a, b\n"
+        assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", f"procman: {told}")
     both = workshop.call("logs", "a", "b.1", "-s", "app").stdout
     assert sorted(line.split(": ")[1] for line in both.splitlines()) == ["one", "other"]
     assert workshop.call("logs", "a", "-p", "b").stdout == ""
@@ -39,6 +44,11 @@ def test_logs_refuses_what_it_cannot_read(workshop):
     workshop.start("--restart", "never").finish()
     for flags in (["--since", "soon"], ["--grep", "("], ["-n", "many"], ["--source", "me"], ["--tail", "5"]):
         assert workshop.call("logs", *flags).returncode == 2
+    (home,) = (workshop.directory / ".local/state/procman/apps").iterdir()
+    assert f"hint: procman ps --name {home.name}" in workshop.call("logs", "b", "--name", home.name).stderr
+    assert workshop.call("logs", "a.1", "--name", home.name).returncode == 0
+    workshop.procfile("all: echo x\n")
+    assert workshop.call("logs", "all").stdout == ""
     assert "hint: procman logs -t, to follow it" in workshop.call("logs", "-f", "a").stderr
 
 

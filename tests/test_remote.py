@@ -191,6 +191,8 @@ def test_run_detached_asks_for_a_one_off(cli, demo, shared):
     [
         (["web.1"], {"dyno": "web.1"}),
         (["worker"], {"type": "worker"}),
+        (["all"], {}),
+        (["-p", "all"], {"type": "all"}),
         (["-p", "web", "-s", "app"], {"type": "web", "source": "app"}),
         (["--follow", "-n", "5"], {"tail": True, "lines": 5}),
     ],

@@ -11,6 +11,7 @@ from procman.cli.options import Given
 from procman.cli.request import home_of, text
 from procman.cli.target import connect, located
 from procman.control.client import Client
+from procman.control.requests import EVERY
 from procman.errors import ProcmanError, UsageError
 from procman.formats import duration
 from procman.logs.line import Filter, parse_line
@@ -26,7 +27,7 @@ def logs(told: Given, own: dict[str, bool]) -> int:
     if not os.path.isdir(home.log):
         hint = "procman logs -t, to follow it: -f names a Procfile" if text(told, "procfile") else "procman list"
         raise ProcmanError(f"cannot show the log of {home.name}: it has never run", hint)
-    wants, count = wanted(told), number(text(told, "num"))
+    wants, count = wanted(told)._replace(among=writers(home, told)), number(text(told, "num"))
     if not told.fields.get("tail"):
         show(last(home.log, count, wants), own["json"])
         return 0
@@ -75,9 +76,27 @@ def wanted(told: Given) -> Filter:
         pattern = re.compile(grep.encode("utf-8", "surrogateescape")) if grep else None
     except re.error as error:
         raise UsageError(f"cannot use --grep '{grep}': {error}") from None
-    return Filter(
-        text(told, "dyno") or None, text(told, "process_type") or None, source or None, start, pattern, names(told)
-    )
+    return Filter(text(told, "dyno") or None, text(told, "process_type") or None, source or None, start, pattern)
+
+
+def writers(home: Home, told: Given) -> list[str]:
+    """The dynos and types that are named, or nothing for all. Raises ProcmanError for what is nobody's name."""
+    if not (words := names(told)):
+        return []
+    from procman.cli.app import process_types
+    from procman.cli.explain import rows_of
+
+    types = {} if {"name", "socket"} & told.fields.keys() else process_types(told)
+    if EVERY in words and EVERY not in types:
+        return []
+    for word in words:
+        process_type, _, number = word.partition(".")
+        planned = process_type in types and (number.isdecimal() or word == process_type)
+        if not (planned or last(home.log, 1, Filter(among=[word])) or rows_of(home, word)):
+            hint = f"there are {', '.join(types)}" if types else "procman ps"
+            refusal = ProcmanError(f"cannot find {word}: no such process type, and no line of such a dyno", hint)
+            raise located(refusal, told)
+    return words
 
 
 def names(told: Given) -> list[str]:

@@ -6,6 +6,7 @@ from procman.control.protocol import Message
 from procman.errors import ProcmanError
 
 MOST = 1000  # dynos of a type
+EVERY = "all"  # every dyno, unless a type is called that
 
 
 def words(request: Message) -> list[str]:

@@ -1,13 +1,11 @@
 """The dynos that there are, and which of them a request means."""
 
 from procman.control.protocol import Message
-from procman.control.requests import words
+from procman.control.requests import EVERY, words
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
 from procman.supervisor.supervisor import Supervisor
 from procman.typed import Callable, Sequence
-
-EVERY = "all"  # unless a type is called that
 
 
 class Roster:

@@ -34,8 +34,8 @@ def wanted(told: Given) -> dict[str, object]:
     if told.fields.get("process_type"):
         wish["type"] = told.fields["process_type"]
     match names(told):
-        case []:
-            pass
+        case [] | ["all"]:
+            pass  # a type that is called so is -p all
         case [name] if not {"dyno", "type"} & set(wish):
             wish["dyno" if "." in name else "type"] = name
         case _:
