@@ -167,12 +167,12 @@ def told(procman, *words, **files):
     return status, json.loads(out)
 
 
-def test_json_holds_processes_in_order_and_what_the_env_files_set(procman):
+def test_json_holds_processes_in_order_and_what_the_env_files_set_but_no_secret(procman):
     status, answer = told(procman, Procfile=b"worker: b\nweb: a $PORT\n", dot_env=b"SECRET=x\nA='$y'\n")
     assert status == 0
     assert answer == {
         "processes": [["worker", "b"], ["web", "a $PORT"]],
-        "env": {"SECRET": "x", "A": "$y"},
+        "env": {"SECRET": "********", "A": "$y"},
         "diagnostics": [],
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import starmap
 
 from procman.cli.app import Examination, examine
+from procman.cli.env import masked
 from procman.cli.listing import columns, counted, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.settings import Settings, resolve
@@ -40,7 +41,7 @@ def check(given: Given, as_json: bool) -> int:
         emit_json(
             {
                 "processes": [list(process) for process in examination.app.processes],
-                "env": examination.file_env,
+                "env": {key: masked(key, value) for key, value in examination.file_env.items()},
                 "diagnostics": [finding._asdict() for finding in found],
             }
         )
