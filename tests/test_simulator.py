@@ -69,6 +69,7 @@ def played(seed: int) -> World:
     [
         338186,  # a stray writes on while the last words of its dyno are written: only one more chunk was read
         336736,  # the reader goes while the loop's work is lent: what was said then came into the store too late
+        474271,  # the reader goes: what is said of that waited for the next turn, as nobody woke the disk's thread
     ],
 )
 def test_what_was_met_once_holds(seed):

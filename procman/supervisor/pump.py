@@ -226,11 +226,12 @@ class Pump:
     def flush(self) -> None:
         """Write what the reader takes, and pause or resume the reading accordingly."""
         self._settle()
+        if not self._gone_told and any(sink.broken for sink in self._output.sinks):
+            self._gone_told = True
+            self._on_reader_gone()
+            self._settle()  # what was said of that
         size = 0
         for sink in self._output.sinks:
-            if sink.broken and not self._gone_told:
-                self._gone_told = True
-                self._on_reader_gone()
             if (sink.size > 0) != (sink in self._blocked):
                 if sink.size:
                     self._blocked.add(sink)
