@@ -5,6 +5,7 @@ and uploads are secrets.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -22,17 +23,20 @@ class Protocol(H11Protocol):
     """Hangs up on who does not finish a request's headers in time; answers what is no HTTP in the API's own shape.
 
     ``idle``: who has no request in hand, in the order of their coming. When there are too many, the first of these
-    makes room: a crowd that says nothing keeps nobody out who has something to ask.
+    makes room: a crowd that says nothing keeps nobody out who has something to ask. ``let_in``: who counts those that
+    are on their way here is told that one has come.
     """
 
     headers_s = HEADERS_S
     most = CONNECTIONS
     idle: "dict[Protocol, None]"
+    let_in: Callable[[asyncio.BaseTransport], None]
     _impatience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come: the clock runs."""
         super().connection_made(transport)
+        self.let_in(transport)
         self._wait_for(self.headers_s)
         if len(self.connections) > self.most:
             next(iter(self.idle)).give_way()
@@ -89,9 +93,20 @@ class Protocol(H11Protocol):
             self.transport.close()
 
 
-def config(app: ASGIApp, headers_s: float = HEADERS_S, most: int = CONNECTIONS, **more: Any) -> uvicorn.Config:
+def uncounted(transport: asyncio.BaseTransport) -> None:
+    """Where nobody counts those that are on their way."""
+
+
+def config(
+    app: ASGIApp,
+    headers_s: float = HEADERS_S,
+    most: int = CONNECTIONS,
+    let_in: Callable[[asyncio.BaseTransport], None] = uncounted,
+    **more: Any,
+) -> uvicorn.Config:
     """For ``uvicorn.Server``. ``most``: connections at once; ``more``: host, port, fd, uds, TLS files."""
-    protocol = type("Protocol", (Protocol,), {"headers_s": headers_s, "most": most, "idle": {}})
+    own = {"headers_s": headers_s, "most": most, "idle": {}, "let_in": staticmethod(let_in)}
+    protocol = type("Protocol", (Protocol,), own)
     return uvicorn.Config(
         app,
         http=protocol,

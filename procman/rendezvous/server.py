@@ -31,6 +31,7 @@ class Stream(Protocol):
 
 
 Start = Callable[[], Awaitable[Stream]]
+LetIn = Callable[[asyncio.BaseTransport], None]
 
 
 class Expected(NamedTuple):
@@ -60,12 +61,14 @@ class RendezvousServer:
         self._context = context
         self._times = times or Times()
         self._expected: dict[str, Expected] = {}
+        self._let_in: LetIn | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._unknown: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # of these, who have not said who they are
 
-    async def start(self, sock: socket.socket) -> None:
-        """Listen there. Raises OSError."""
+    async def start(self, sock: socket.socket, let_in: LetIn | None = None) -> None:
+        """Listen there. ``let_in``: is told of each that has got through the handshake. Raises OSError."""
+        self._let_in = let_in
         self._server = await asyncio.start_server(
             self._accept, sock=sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S, limit=CHUNK, backlog=AT_ONCE
         )
@@ -96,6 +99,8 @@ class RendezvousServer:
             await asyncio.wait(self._connections, timeout=self._times.drain + 1)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._let_in:
+            self._let_in(writer.transport)
         task = asyncio.current_task()
         assert task is not None
         if len(self._connections) >= self._most and not self._make_room():

@@ -97,7 +97,7 @@ async def run(
         for part in background:
             part.start()
             stack.push_async_callback(part.close)
-        await parts.rendezvous.start(sockets.rendezvous)
+        await parts.rendezvous.start(sockets.rendezvous, sockets.rendezvous.let_in)
         stack.push_async_callback(parts.rendezvous.close)
         await stack.enter_async_context(listening(parts.front, sockets, parts.context))
         write_addresses(options, layout)

@@ -11,6 +11,7 @@ from procman.platform import logins
 from procman.rendezvous import server as rendezvous
 
 WANTED = 65_536  # what we start inherits it; programs that go through all they might have are not to take seconds
+MOST_HANDSHAKES = 500
 EVERY_S = 10.0  # for as long as it lasts, it is said so often
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,14 @@ def take() -> None:
 
 class Places(NamedTuple):
     """For how many there is room at once. ``api``: at each of its three doors (plain, TLS, Unix); ``attached``: clients
-    of ``heroku run``; ``logins``: in a browser, each of which may hold one of the API's places for ten minutes.
+    of ``heroku run``; ``logins``: in a browser, each of which may hold one of the API's places for ten minutes;
+    ``handshakes``: that are not over yet, at each of the two doors with TLS.
     """
 
     api: int
     attached: int
     logins: int
+    handshakes: int
 
 
 def places() -> Places:
@@ -40,13 +43,13 @@ def places() -> Places:
 
 
 def places_of(limit: int) -> Places:
-    """Whoever comes gets half of all descriptors at most; apps, logs, drains, git and the database need some, too.
+    """Whoever is in gets half of all descriptors at most; apps, logs, drains, git and the database need some, too.
 
     An attached client takes two: his own, and one to his dyno. Nobody has to be known for a login, and who waits for
     one cannot be sent away for who comes: so all logins together leave three quarters of a door to others.
     """
-    api = min(serving.CONNECTIONS, limit // 8)
-    return Places(api, min(rendezvous.CONNECTIONS, limit // 16), min(logins.MOST_PENDING, max(1, api // 4)))
+    api, attached = min(serving.CONNECTIONS, limit // 8), min(rendezvous.CONNECTIONS, limit // 16)
+    return Places(api, attached, min(logins.MOST_PENDING, max(1, api // 4)), min(MOST_HANDSHAKES, max(1, limit // 32)))
 
 
 class Shortage:

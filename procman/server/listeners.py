@@ -5,18 +5,21 @@ import email.utils
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from procman.api.serving import config
+from procman.api.serving import config, uncounted
 from procman.errors import ProcmanError
 from procman.server.descriptors import places
+from procman.server.door import Door
 
+S = TypeVar("S", bound=socket.socket)
 FINISH_S = 3  # for requests on their way, when the server ends
 BACKLOG = 512
 AT_ONCE = 16  # connections taken in a turn of the loop; and tries, a second, while there are no descriptors for them
@@ -27,20 +30,24 @@ class Sockets(NamedTuple):
     """All of them, bound and not yet listening."""
 
     plain: socket.socket
-    tls: socket.socket
-    rendezvous: socket.socket
+    tls: Door
+    rendezvous: Door
     unix: socket.socket
 
 
 def bind_all(ports: tuple[int, int, int], path: str, host: str = "127.0.0.1") -> Sockets:
     """Take the ports (API, TLS, rendezvous) and the Unix socket. Raises ProcmanError for one that is taken."""
-    return Sockets(bind(host, ports[0]), bind(host, ports[1]), bind(host, ports[2]), bind_unix(path))
+    plain, tls, rendezvous = ports
+    door = partial(Door, most=places().handshakes)
+    return Sockets(
+        bind(host, plain, socket.socket), bind(host, tls, door), bind(host, rendezvous, door), bind_unix(path)
+    )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, kind: Callable[[int, int, int], S]) -> S:
     """A TCP socket on loopback."""
     # With its protocol named: only then asyncio turns off, for each connection, that small answers wait (TCP_NODELAY).
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock = kind(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
@@ -100,8 +107,8 @@ class Listener:
     """One uvicorn. Its own loop, which wakes up ten times a second, is not used: nothing of it is needed here."""
 
     def __init__(self, app: ASGIApp, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
-        room = places().api
-        made = config(app, most=room, date_header=False, timeout_graceful_shutdown=FINISH_S, backlog=AT_ONCE)
+        own = {"date_header": False, "timeout_graceful_shutdown": FINISH_S, "backlog": AT_ONCE}
+        made = config(app, most=places().api, let_in=sock.let_in if isinstance(sock, Door) else uncounted, **own)
         made.load()
         made.ssl = context
         self._server = uvicorn.Server(made)
