@@ -176,3 +176,17 @@ def test_watch_restarts_on_change_and_not_for_what_is_ignored(forever, workshop)
     running.wait_for("^up ")
     running.finish(signal.SIGTERM)
     assert running.text().count("changed: restarting") == 1
+
+
+def test_watch_does_not_restart_for_what_procman_writes_itself(forever, workshop):
+    script(workshop, STEADY)
+    apart = ("sh", "-c", f'exec {sys.executable} -m procman "$@" 2>&1 >out.txt', "sh")
+    running = forever.run("-w", "-l", "all.txt", "--pidFile", "pid.txt", "app.sh", program=apart)
+    running.wait_for(r"procman: .*[Ww]atch")
+    for name in ("y.txt", "z.txt"):
+        (workshop.directory / name).write_text("1")
+        running.wait_for(rf"procman: {name} changed: restarting")
+        running.wait_for("procman: Starting process")
+    running.finish(signal.SIGTERM)
+    assert running.text().count("changed: restarting") == 2
+    assert all("up " in (workshop.directory / name).read_text() for name in ("out.txt", "all.txt"))

@@ -107,7 +107,7 @@ def keep(
         from procman.supervisor.commands import open_commands
 
         open_commands(supervisor, app, home.socket)
-        heed_others(supervisor, processes, program)
+        heed_others(supervisor, processes, program, home)
         if say is None:
             end_with_npm(supervisor, os.environ)
         if parent:
@@ -141,13 +141,13 @@ def end_with_parent(supervisor: Supervisor, parent: int) -> None:
         supervisor.shut_down(128 + signal.SIGTERM, "procman forever has gone")
 
 
-def heed_others(supervisor: Supervisor, processes: LocalProcesses, program: Program) -> None:
+def heed_others(supervisor: Supervisor, processes: LocalProcesses, program: Program, home: Home) -> None:
     """From now on, who else has a say: whoever sends signals, and files that change."""
     supervisor.loop.on_signals(PASSED_ON, lambda signum: pass_on(supervisor, signum))
     if program.watched is not None:
         from procman.cli.forever.watching import watch
 
-        watch(supervisor, processes, program)
+        watch(supervisor, processes, program, os.path.dirname(home.path))
 
 
 def make_output(

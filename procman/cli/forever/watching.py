@@ -3,6 +3,7 @@
 import os
 
 from procman.cli.forever.program import Program
+from procman.cli.watching import outputs, without
 from procman.core.events import RestartRequested
 from procman.errors import ProcmanError
 from procman.formats.watch_rules import parse
@@ -24,10 +25,13 @@ def rules(program: Program) -> dict[str, tuple[str, ...]]:
         raise ProcmanError(f"cannot use --watchIgnore: {error}", "--watchIgnore '*.log'") from None
 
 
-def watch(supervisor: Supervisor, processes: LocalProcesses, program: Program) -> None:
-    """From now on, restart the program once for each burst of changes."""
+def watch(supervisor: Supervisor, processes: LocalProcesses, program: Program, homes: str) -> None:
+    """From now on, restart the program once for each burst of changes. ``homes``: where we keep our own state."""
     assert program.watched is not None
     output = supervisor.output
+    written = filter(None, (program.log_file, program.out_file, program.err_file, program.pid_file))
+    ours = (path for file in written for path in (file, f"{file}.new"))  # a pid file is written beside, then renamed
+    heeded = without(rules(program), program.watched, (homes, *outputs(), *ours))
 
     def on_change(_types: tuple[str, ...] | None, path: str, more: int) -> None:
         engine = supervisor.engine
@@ -36,9 +40,7 @@ def watch(supervisor: Supervisor, processes: LocalProcesses, program: Program) -
             output.say(None, f"{path}{f' and {more} more' if more else ''} changed: restarting")
             supervisor.post(RestartRequested(names))
 
-    watcher = Watch(
-        supervisor.loop, program.watched, rules(program), on_change, lambda text: output.say(None, text)
-    )
+    watcher = Watch(supervisor.loop, program.watched, heeded, on_change, lambda text: output.say(None, text))
     try:
         watcher.start()
     except OSError as error:
