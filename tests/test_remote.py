@@ -11,8 +11,10 @@ import pytest
 from procman.cli.main import dispatch
 from procman.cli.options import VERBS, read_fast
 from procman.cli.remote.logs import wanted
+from procman.cli.remote.sides import chosen
 from procman.cli.remote.verbs import ALIASES, BOTH, REMOTE_VERBS, SIDES, Side
 from procman.core.records import Slug
+from procman.errors import UsageError
 from procman.store import tables
 from tests.git_server import Threaded
 from tests.server_fakes import Platform
@@ -214,6 +216,14 @@ def test_logs_ask_for_what_was_named(words, wish):
 )
 def test_logs_of_an_app_refuse_what_means_something_else_here(cli, words, why):
     assert why in cli("logs", "-a", "demo", *words, status=2)
+
+
+@pytest.mark.parametrize("flag", ["-d", "-f", "--name", "--socket"])
+@pytest.mark.parametrize("verb", sorted(BOTH))
+def test_no_verb_to_an_app_takes_what_names_a_formation_of_this_host(verb, flag):
+    for side in ("-a", "-r"):
+        with pytest.raises(UsageError, match=f"cannot use {flag}.* with an app on a server"):
+            chosen(verb, read_fast(verb, [side, "demo", flag, "x", "web"]))
 
 
 def test_a_stranger_and_a_missing_server_are_told_so(cli, shared):
