@@ -62,8 +62,8 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            if node.module == "procman":
-                yield from (f"procman.{alias.name}" for alias in node.names)
+            if node.module.split(".")[0] == "procman":
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)  # one may be a module
 
 
 def test_every_folder_is_a_room_of_the_table():
@@ -103,6 +103,17 @@ def test_a_room_keeps_out_what_it_must(room):
         if module.split(".")[0] in NEVER[room] and str(path.relative_to(PACKAGE)) not in APART
     ]
     assert not wrong
+
+
+def test_only_the_watcher_which_nobody_imports_imports_what_it_needs():
+    heavy = {"watchfiles", "pathspec", "procman.supervisor.ignored", "procman.supervisor.watcher"}
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for module in imports(path)
+        if module in heavy or module.split(".")[0] in heavy
+    }
+    assert users == {"supervisor/watcher.py", "supervisor/ignored.py"}
 
 
 def test_parsers_open_no_files():
