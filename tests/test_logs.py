@@ -66,6 +66,19 @@ def test_explain_tells_why_a_dyno_is_down_also_when_all_is(workshop):
     assert workshop.call("explain", "b.1").returncode == 1
 
 
+def test_explain_of_a_type_when_nobody_runs_tells_of_the_last_formation_by_number(workshop):
+    workshop.procfile("a: exit 3\nb: true\n")
+
+    def told(*formation: str) -> list[str]:
+        workshop.start(*formation, "--restart", "max=1").finish()
+        return re.findall(r"^(\S+) does not run", workshop.call("explain", "a").stdout, re.MULTILINE)
+
+    assert told("a=10", "b") == [f"a.{number}" for number in range(1, 11)]
+    assert told("a=2", "b") == ["a.1", "a.2"]
+    assert told("b") == ["a.1", "a.2"]
+    assert told("a=3") == ["a.1", "a.2", "a.3"]
+
+
 def test_explain_keeps_what_was_said_about_errors(workshop):
     workshop.procfile("a: trap '' TERM; echo ready; while :; do sleep 1000; done\nb: no-such-command-here\n")
     running = workshop.start("-t", "0.1", "--restart", "b=never")

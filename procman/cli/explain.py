@@ -47,9 +47,21 @@ def rows_of(home: Home, word: str) -> list[dict[str, Any]]:
 
 
 def dynos_of(home: Home, word: str) -> list[str]:
-    """A type means all its dynos: those that there are, or else those that have ever lived."""
-    lived = {life["dyno"] for life in History(home.history).lives() if life["dyno"].rpartition(".")[0] == word}
-    return [row["dyno"] for row in rows_of(home, word)] or sorted(lived) or [word]
+    """A type means all its dynos: those that there are, or else those of the formation that ended last."""
+    return [row["dyno"] for row in rows_of(home, word)] or last_dynos(home, word) or [word]
+
+
+def last_dynos(home: Home, process_type: str) -> list[str]:
+    """Those of a type that have lived in the last formation, by number. Each begins with the first life of number 1."""
+    began = 0.0
+    ended: dict[int, float] = {}
+    for life in History(home.history).lives():
+        name, _, number = life["dyno"].rpartition(".")
+        if name == process_type and number.isdecimal():
+            ended[int(number)] = life["ended"]
+            if (int(number), life["run"]) == (1, 1):
+                began = life["started"]
+    return [f"{process_type}.{number}" for number, end in sorted(ended.items()) if end >= began]
 
 
 def collect(home: Home, dyno: str) -> dict[str, Any]:
