@@ -89,7 +89,8 @@ class Home:
                 os.close(fd)
                 raise AlreadyRunning(
                     f"cannot start {self.name}: it runs already (pid {self.facts().get('pid', 'unknown')})",
-                    f"procman logs -t --name {self.name}, or procman shutdown; a second one needs --name and --port",
+                    f"procman logs -t --name {self.name}, or procman shutdown --name {self.name}; "
+                    "a second one needs --name and --port",
                 )
             time.sleep(LOOK_S)
         return fd
