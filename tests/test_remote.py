@@ -226,6 +226,14 @@ def test_no_verb_to_an_app_takes_what_names_a_formation_of_this_host(verb, flag)
             chosen(verb, read_fast(verb, [side, "demo", flag, "x", "web"]))
 
 
+@pytest.mark.parametrize("flag", ["-d", "-f", "--name", "--socket"])
+@pytest.mark.parametrize("verb", sorted(BOTH))
+def test_what_names_a_formation_of_this_host_is_not_asked_of_a_server(verb, flag, monkeypatch):
+    monkeypatch.setenv("HEROKU_APP", "demo")
+    assert chosen(verb, read_fast(verb, ["web"])) is not None
+    assert chosen(verb, read_fast(verb, [flag, "x", "web"])) is None
+
+
 def test_a_stranger_and_a_missing_server_are_told_so(cli, shared):
     cli.set("HEROKU_API_KEY", "wrong")
     assert 'Invalid credentials provided.\n  hint: eval "$(procman server env)"' in cli("apps", status=1)

@@ -14,6 +14,8 @@ BOTH: Mapping[str, str] = {  # and what the server's side calls, ``MODULE.FUNCTI
     "run": "run.run",
 }
 
+OURS = ("app_root", "procfile", "name", "socket")  # flags that mean a formation of this host
+
 
 def chosen(name: str, told: Given) -> Action | None:
     """The server's side of a verb that both have, if it is meant; None for this directory's formation."""
@@ -22,7 +24,7 @@ def chosen(name: str, told: Given) -> Action | None:
     if "app" in told.fields or "remote" in told.fields:
         refuse_ours(name, told)
         return action(BOTH[name])
-    if {"socket", "name"} & set(told.fields) or runs_here(told):
+    if told.fields.keys() & OURS or runs_here(told):
         return None
     import os
 
@@ -33,7 +35,7 @@ def chosen(name: str, told: Given) -> Action | None:
 
 def refuse_ours(name: str, told: Given) -> None:
     """Raises UsageError when a flag means this directory's formation, such as the ``-d`` of `heroku logs -d web.1`."""
-    for field in ("app_root", "procfile", "name", "socket"):
+    for field in OURS:
         if field in told.fields:
             from procman.cli.options import OPTIONS
             from procman.errors import UsageError
