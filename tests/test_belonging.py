@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from procman.core.model import DynoName
+from procman.supervisor import proctable
 from procman.supervisor.belonging import has_lost_number, is_marked, writes_to
 from procman.supervisor.child import Child
 from procman.supervisor.inherited import Inherited
@@ -70,8 +71,23 @@ def test_a_process_is_known_by_the_log_pipe_that_it_writes_to(tmp_path: Path):
 def test_who_was_known_by_his_marks_is_still_known_on_his_way_out():
     """When a process ends, the kernel takes its environment and its descriptors first."""
     each, nobody = child(), ELSEWHERE._replace(pid=2**22 + 1)  # a number that no process has: it shows nothing
-    each.token = b"PROCMAN_RUN=1-1/web.1/1"
-    assert not is_marked(nobody, each)
+    each.token = b"PROCMAN_RUN=1-1/web.1/1\0"
+    assert not is_marked(Table([nobody]), nobody.pid, each)
     each.strays = frozenset({(nobody.pid, nobody.start)})
-    assert is_marked(nobody, each)
-    assert not is_marked(nobody._replace(start=nobody.start + 1), each), "its number is another's by now"
+    assert is_marked(Table([nobody]), nobody.pid, each)
+    another = nobody._replace(start=nobody.start + 1)
+    assert not is_marked(Table([another]), another.pid, each), "its number is another's by now"
+
+
+def test_a_token_is_found_in_an_environment_that_is_read_once(monkeypatch):
+    reads = []
+
+    def environ_of(pid: int) -> bytes:
+        reads.append(pid)
+        return b"HOME=/\0PROCMAN_RUN=1-1/web.1/12\0PORT=5000\0"
+
+    monkeypatch.setattr(proctable, "environ_of", environ_of)
+    table = Table([ELSEWHERE])
+    found = [run for run in (1, 2, 12) if table.bears_token(ELSEWHERE.pid, b"PROCMAN_RUN=1-1/web.1/%d\0" % run)]
+    assert found == [12]
+    assert reads == [ELSEWHERE.pid]

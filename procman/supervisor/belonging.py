@@ -7,7 +7,7 @@ import os
 
 from procman.supervisor.child import Child
 from procman.supervisor.processes import INIT
-from procman.supervisor.proctable import Process, Table, bears_token
+from procman.supervisor.proctable import Process, Table
 from procman.typed import Iterable, Mapping
 
 
@@ -18,7 +18,7 @@ def members(child: Child, table: Table, alive: Mapping[int, Child], grouped: Ite
     within = table.rows if child.inherited or child.astray else near  # orphans may be with anybody
     lost = has_lost_number(child, table, alive)
     strays = [pid for pid in within if pid not in roots and (lost or table.rows[pid].session != child.pid)]
-    strays = [pid for pid in strays if is_marked(table.rows[pid], child)]
+    strays = [pid for pid in strays if is_marked(table, pid, child)]
     child.strays = frozenset((pid, table.rows[pid].start) for pid in strays)
     strays += (pid for pid in grouped if pid in table.rows)
     return table.family(strays if lost else [child.pid, *strays])
@@ -39,9 +39,10 @@ def has_lost_number(child: Child, table: Table, alive: Mapping[int, Child]) -> b
     return child.unnumbered
 
 
-def is_marked(row: Process, child: Child) -> bool:
+def is_marked(table: Table, pid: int, child: Child) -> bool:
     """Whether a process is the dyno's by its token; or, in a session of that number, by where it writes; or was."""
-    if (row.pid, row.start) in child.strays or bears_token(row.pid, child.token):
+    row = table.rows[pid]
+    if (pid, row.start) in child.strays or table.bears_token(pid, child.token):
         return True
     return row.session == child.pid and writes_to(row.pid, child.pipes)
 

@@ -60,6 +60,7 @@ class Table:
         self.rows = {row.pid: row for row in rows}
         self._children: dict[int, list[int]] = {}
         self._led: dict[int, list[int]] = {}
+        self._tokens: dict[int, bytes] = {}  # of those that were asked about
         for row in self.rows.values():
             self._children.setdefault(row.parent, []).append(row.pid)
             self._led.setdefault(row.session, []).append(row.pid)
@@ -73,6 +74,18 @@ class Table:
     def is_used(self, number: int) -> bool:
         """Whether anybody has it: as a pid, or as the session or group that he is in. A zombie has it too."""
         return number in self.rows or number in self._led
+
+    def bears_token(self, pid: int, token: bytes) -> bool:
+        """Whether the environment the process was started with holds ``token``, ``NAME=value`` and its NUL.
+
+        Each is read but once: many dynos that end together ask of the same orphans, and a host can have many.
+        """
+        held = self._tokens.get(pid)
+        if held is None:
+            name = token[: token.index(b"=") + 1]
+            entries = environ_of(pid).split(b"\0")
+            held = self._tokens[pid] = b"".join(entry + b"\0" for entry in entries if entry.startswith(name))
+        return token in held
 
     def family(self, roots: Iterable[int]) -> list[Process]:
         """The living among: the roots, every process of a session or group one of them leads, all descendants."""
