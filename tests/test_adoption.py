@@ -1,5 +1,6 @@
 """Dynos outlive a killed supervisor, and the next one goes on with them: nothing lost, nothing twice."""
 
+import contextlib
 import json
 import os
 import re
@@ -150,6 +151,10 @@ def test_an_adopted_dyno_is_like_any_other(served):
     running = served.start()
     assert served.rows()["worker.1", 1]["run"] == 2
     assert served.end(running) == 0
+    # Whose parent is dead and who bears no token, is nobody's that could be told once a supervisor was killed.
+    for pid in re.findall(r"bare-daemon (\d+)$", served.log(), re.MULTILINE):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def test_what_the_kernel_does_not_confirm_is_not_adopted(served):
