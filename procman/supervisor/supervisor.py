@@ -237,10 +237,8 @@ class Supervisor:
             return
         command = child.command or self.processes.command(dyno)
         self._announce(dyno, command)
-        if self._children:
-            self._pump.glance()  # what the first say does not wait for the last
-        else:
-            self._pump.flush()  # nor does procman's own first line
+        if not self._children:
+            self._pump.flush()  # the first line does not wait for the dynos behind it
         self.take_in(child)
         profile = self.engine.dynos[dyno].profile
         if profile.boot_timeout is not None and profile.ported:
