@@ -53,6 +53,13 @@ def test_nothing_heavy_comes_before_the_first_dyno(workshop):
     assert workshop.wait_until_gone() == []  # the lifeline ends by itself
 
 
+def test_what_the_first_end_needs_is_there_before_it_is_looked_for(workshop):
+    """Then there may be no descriptor left to read a module by."""
+    workshop.procfile("one: echo hello; exec sleep 1000\n")
+    assert "procman.supervisor.belonging" in modules(probe(workshop, "waitid"))
+    assert workshop.wait_until_gone() == []
+
+
 def test_what_a_formation_never_imports_even_when_it_is_asked(workshop):
     workshop.procfile("one: echo hello; exec sleep 1000\n")
     (workshop.directory / ".env").write_text("# what most of them look like\nA=1\nB='two words'\n")

@@ -146,6 +146,9 @@ class Supervisor:
             self.post(FormationChanged(formation, generation))
         on_started()  # before anybody reads a line or hears of an end: he may ask about it at once
         self._pump.flush()  # the first lines do not wait for what is done now
+        # A dyno's end needs it, and there may be no descriptor left then to read a module by.
+        import procman.supervisor.belonging  # noqa: F401, PLC0415
+
         if self._children:
             self._reap()  # some may have ended before we came
         self._settle_at = self.loop.now() + SETTLE_S
