@@ -17,7 +17,7 @@ import pytest
 from procman.core.model import DynoName, Exit
 from procman.supervisor.child import Child, Command
 from procman.supervisor.processes import LocalProcesses, Processes
-from procman.supervisor.proctable import Process, bears_token, own_children, read_process, snapshot
+from procman.supervisor.proctable import Process, own_children, read_process, snapshot
 from procman.supervisor.reaping import become_subreaper
 from tests.fakes import FakeClock, FakeProcesses, Script
 
@@ -142,8 +142,9 @@ class LocalBench(Bench):
     def left(self) -> list[Process]:
         """Whoever is alive and ours. (Zombies go with the test's fork.)"""
         children, token = own_children() or [], self.token.encode()
-        rows = snapshot().rows.values()
-        return [row for row in rows if row.alive and (row.pid in children or bears_token(row.pid, token))]
+        table = snapshot()
+        rows = table.rows.values()
+        return [row for row in rows if row.alive and (row.pid in children or table.bears_token(row.pid, token))]
 
 
 def try_locally(clause: Callable[[Bench], None]) -> None:

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from procman.core.plan import Limits
-from procman.supervisor.proctable import bears_token
+from procman.supervisor.proctable import environ_of
 from procman.supervisor.slug_copy import make_folder
 from procman.supervisor.starter import HELD, Place, covers_of, launch, mounts, row, target_of, way_for
 from procman.supervisor.starter_isolation import Isolation, Way
@@ -118,7 +118,7 @@ def test_the_supervisor_can_look_into_a_dyno_and_no_dyno_into_another_or_the_sup
         first.wait_for("^ready$")
         look = f"for pid in {first.pid} {os.getpid()}; do cat /proc/$pid/environ; ls /proc/$pid/root; done; :"
         second = ground.start(ground.isolation, look).end()
-        seen = bears_token(first.pid, b"KEY=of-the-first\0")
+        seen = b"KEY=of-the-first\0" in environ_of(first.pid)
         first.tell("")
         first.end()
         return seen, second

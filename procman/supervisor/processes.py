@@ -12,7 +12,6 @@ from procman.supervisor.oom import OomCounter
 from procman.supervisor.proctable import (
     Process,
     Table,
-    bears_token,
     own_children,
     read_process,
     signal_process,
@@ -234,7 +233,7 @@ class LocalProcesses:
             table = snapshot()
             near = {process.pid for process in table.family([os.getpid()])}
             late = [pid for pid, row in table.rows.items() if row.start >= child.start and pid not in near]
-            child.astray = any(bears_token(pid, child.token) for pid in late)
+            child.astray = any(table.bears_token(pid, child.token) for pid in late)
 
     def recheck_s(self) -> float:
         """See ``Processes``. A subreaper hears of every orphan's end, but not of orphans of another's dynos."""
@@ -275,7 +274,7 @@ class LocalProcesses:
 
     def _members(self, child: Child, table: Table) -> list[Process]:
         """Every living process of the dyno."""
-        from procman.supervisor.belonging import members  # noqa: PLC0415 - when it ends, not when it starts
+        from procman.supervisor.belonging import members  # noqa: PLC0415 - not before the first dyno
 
         if not table.rows:
             return self._group_as_member(child)

@@ -119,11 +119,6 @@ def own_children() -> list[int] | None:
         return None
 
 
-def bears_token(pid: int, token: bytes) -> bool:
-    """Whether the environment the process was started with holds ``token``."""
-    return token in environ_of(pid)
-
-
 def environ_of(pid: int) -> bytes:
     """The environment the process was started with; nothing when it may not be looked at."""
     try:

@@ -1,7 +1,7 @@
 """Bugs on purpose: each shows that the simulator would find it. Some of them procman once had."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -203,7 +203,7 @@ def goes_by_numbers() -> Plants:
             for pid in near
             if pid not in self._alive
             and found.rows[pid].session != child.pid
-            and processes.bears_token(pid, child.token)
+            and found.bears_token(pid, child.token)
         ]
         return found.family(strays if gone else [child.pid, *strays])
 
@@ -233,30 +233,23 @@ def goes_on_with_what_was_ending() -> Plants:
 
 def tells_the_loop_for_ever() -> Plants:
     """Once: after a stall of the disk, the loop was woken again and again by its own look."""
+    true = Scribe.settle
 
     def settle(self: Scribe) -> None:
-        if self._claim:
-            self._write_own(self._claim)
-        elif self._clock() >= self._trust_at:
-            self._wait()
-        elif self._last:
-            self._wake()
-            self._go_on_without()
+        self._let_go = None
+        true(self)
 
     yield Scribe, "settle", settle
 
 
 def wakes_nobody() -> Plants:
     """Once: what was handed over without a wait was written when somebody else woke the thread."""
+    true = Scribe.settle
 
     def settle(self: Scribe) -> None:
-        if self._claim:
-            self._write_own(self._claim)
-        elif self._clock() >= self._trust_at:
-            self._wait()
-        elif self._last and self._last is not self._let_go:
-            self._let_go = self._last
-            self._go_on_without()
+        waits = self._claim or self._clock() >= self._trust_at
+        with nullcontext() if waits else patch.object(self, "_wake", lambda: None):
+            true(self)
 
     yield Scribe, "settle", settle
 
