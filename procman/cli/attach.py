@@ -8,8 +8,8 @@ import termios
 
 from procman.cli.options import Given
 from procman.cli.request import ask, home_of, text
-from procman.cli.target import connect, located, succeed
-from procman.errors import ProcmanError, UsageError
+from procman.cli.target import Located, connect, succeed
+from procman.errors import UsageError
 
 DETACH_KEY = "ctrl-]"
 CHUNK = 1 << 16
@@ -22,12 +22,10 @@ def attach(told: Given, own: dict[str, bool]) -> int:
         raise UsageError("cannot attach to several dynos at once", "procman attach web.1")
     dyno = told.arguments[0]
     terminal = os.isatty(0)
-    try:
+    with Located(told):
         client = connect(home_of(told), text(told, "socket") or None)
         for answer in client.ask("attach", dynos=[dyno], size=window() if terminal else None):
             succeed(answer)
-    except ProcmanError as error:
-        raise located(error, told) from None
     if not terminal:
         return join(client.socket.fileno(), key, client.raw())
     before = termios.tcgetattr(0)

@@ -21,8 +21,13 @@ def write(pieces: Sequence[bytes]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be printed is not tried again at the end
+        stop_printing()
         raise ProcmanError(f"cannot print: {error.strerror}") from None
+
+
+def stop_printing() -> None:
+    """What could not be printed, as its reader has gone or the disk is full, is not tried again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def emit_json(value: object) -> None:

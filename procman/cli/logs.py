@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from procman.cli.listing import emit, write
 from procman.cli.options import Given
 from procman.cli.request import home_of, text
-from procman.cli.target import connect, located
+from procman.cli.target import Located, connect, located
 from procman.control.client import Client
 from procman.control.requests import EVERY
 from procman.errors import ProcmanError, UsageError
@@ -34,10 +34,8 @@ def logs(told: Given, own: dict[str, bool]) -> int:
     # The place is fixed before anything is read, so that no line falls between the past and the present.
     place = end(home.log)
     show(last(home.log, count, wants, place), own["json"])
-    try:
+    with Located(told):
         return follow(home, text(told, "socket"), follow_from(home.log, place), wants, own["json"])
-    except ProcmanError as error:
-        raise located(error, told) from None
 
 
 def follow(home: Home, socket: str, follower: Follower, wants: Filter, as_json: bool) -> int:

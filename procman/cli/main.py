@@ -38,14 +38,18 @@ def dispatch(argv: list[str]) -> int:
         hint = f"\n  hint: {error.hint}" if error.hint else ""
         print(f"procman: {error.what}{hint}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of a listing has gone: `| head`
+    except BrokenPipeError:  # `| head`
+        from procman.cli.listing import stop_printing
+
+        stop_printing()
         return 128 + signal.SIGPIPE
     except OSError as error:
         if not (why := hindrance(error)):
             raise
+        from procman.cli.listing import stop_printing
+
         print(f"procman: {why}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be printed is not tried again at the end
+        stop_printing()
         return 1
 
 

@@ -2,7 +2,7 @@
 
 from procman.cli.options import Given
 from procman.cli.request import ask, ask_of, home_of, listed, report, text, waiting
-from procman.cli.target import connect, located, succeed
+from procman.cli.target import Located, connect, succeed
 from procman.errors import ProcmanError, UsageError
 from procman.supervisor.home import Home
 
@@ -75,9 +75,6 @@ def upgrade(told: Given, own: dict[str, bool]) -> int:
 def shutdown(told: Given, own: dict[str, bool]) -> int:
     """End the formation; returns when its supervisor has gone, also if somebody else has ended it."""
     home, socket = home_of(told), text(told, "socket") or None
-    try:
-        with connect(home, socket) as client:
-            succeed(client.shut_down(bool(told.fields.get("now"))))
-    except ProcmanError as error:
-        raise located(error, told) from None
+    with Located(told), connect(home, socket) as client:
+        succeed(client.shut_down(bool(told.fields.get("now"))))
     return report({"ok": True, "name": socket or home.name}, own["json"], f"{socket or home.name} is down")

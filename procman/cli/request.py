@@ -4,7 +4,7 @@ import os
 
 from procman.cli.listing import emit, emit_json
 from procman.cli.options import Given
-from procman.cli.target import connect, find_home, located, succeed
+from procman.cli.target import Located, connect, find_home, succeed
 from procman.control.protocol import Message
 from procman.errors import ProcmanError, UsageError
 from procman.supervisor.home import Home
@@ -34,10 +34,8 @@ def ask(told: Given, verb: str, **arguments: object) -> Message:
 
 def ask_of(home: Home, told: Given, verb: str, **arguments: object) -> Message:
     """The same of a home that is known, with hints that fit the words of the command line."""
-    try:
+    with Located(told):
         return ask_at(home, verb, text(told, "socket"), **arguments)
-    except ProcmanError as error:
-        raise located(error, told) from None
 
 
 def ask_at(home: Home, verb: str, socket: str = "", **arguments: object) -> Message:

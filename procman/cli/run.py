@@ -62,12 +62,10 @@ def surroundings(given: Given, environ: dict[str, str]) -> Surroundings:
         home = home_of(given)
         socket = given.fields.get("socket")
         if named or os.path.exists(home.socket):
-            try:
-                found = of_running(home, socket if isinstance(socket, str) else "", environ, bool(named))
-            except ProcmanError as error:
-                from procman.cli.target import located
+            from procman.cli.target import Located
 
-                raise located(error, given) from None
+            with Located(given):
+                found = of_running(home, socket if isinstance(socket, str) else "", environ, bool(named))
             if found:
                 return found
     app = load(resolve(given, environ), environ, procfile_needed=False)

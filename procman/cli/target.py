@@ -60,6 +60,19 @@ def located(error: ProcmanError, told: Given) -> ProcmanError:
     return error
 
 
+class Located:
+    """Within it, what is refused is ``located``."""
+
+    def __init__(self, told: Given) -> None:
+        self._told = told
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
+        if isinstance(error, ProcmanError):
+            located(error, self._told)
+
+
 def succeed(answer: Mapping[str, object]) -> Message:
     """The answer, if it is not a refusal; ProcmanError otherwise."""
     if not answer.get("ok"):
