@@ -29,6 +29,28 @@ def test_the_socket_is_ours_alone_and_replaces_a_stale_one(tmp_path):
         Client(str(tmp_path / "nothing"))
 
 
+def test_who_finds_the_socket_is_heard(tmp_path, monkeypatch):
+    path, seen = tmp_path / "s", []
+
+    class Slow(_socket.socket):
+        def listen(self, backlog):
+            seen.append(path.exists())
+            super().listen(backlog)
+
+    monkeypatch.setattr(_socket, "socket", Slow)
+    server = listen(str(path))
+    server.close()
+    assert (seen, path.is_socket()) == ([False], True)
+    assert os.listdir(tmp_path) == ["s"]
+
+
+def test_a_socket_whose_place_is_taken_leaves_nothing_behind(tmp_path):
+    (tmp_path / "s").mkdir()
+    with pytest.raises(ProcmanError, match="cannot open the control socket .*: Is a directory"):
+        listen(str(tmp_path / "s"))
+    assert os.listdir(tmp_path) == ["s"]
+
+
 @pytest.mark.parametrize("length", [90, 99, 100, 107, 108, 200, 1000])
 def test_long_paths_work(tmp_path, length):
     directory = str(tmp_path)

@@ -96,12 +96,13 @@ def test_a_detach_that_fails_says_why_and_leaves_nothing(workshop, case, port):
         assert json.loads(workshop.call("list", "--json").stdout)["formations"] == []
 
 
-def test_a_foreground_start_without_a_socket_stops_what_it_started(workshop):
+def test_a_foreground_start_without_a_socket_starts_nothing(workshop):
     workshop.procfile(f"a: {POLITE} a\n")
     (workshop.directory / ".local/state/procman/apps/app/control.sock").mkdir(parents=True)
     running = workshop.start("--name", "app")
     assert running.finish() == 1
     assert "cannot open the control socket" in running.errors()
+    assert running.text() == ""
     assert workshop.processes() == []
 
 

@@ -104,3 +104,10 @@ def test_only_a_flood_is_lent(rig):
     rig.write(LINE)
     assert rig.store.lent == 1
     assert b"".join(rig.store.lines).count(LINE) == flood.count(LINE) + 3
+
+
+def test_a_glance_shows_and_stores_nothing_yet(rig):
+    assert os.write(rig.dyno, b"early\n")
+    rig.pump.glance()
+    assert os.read(rig.store.reader, 100) == b"web.1 | early\n"
+    assert (rig.store.lines, rig.store.shown) == ([b"early\n"], [])

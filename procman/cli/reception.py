@@ -1,4 +1,4 @@
-"""When a formation can be asked: its socket listens before the first line is shown; who serves it comes a moment later.
+"""When a formation can be asked: its socket listens before the first dyno starts; who serves it comes a moment later.
 
 Whoever has read a dyno's line may ask about that dyno at once. The kernel lets him wait in the socket's queue for the
 few milliseconds in which JSON and sockets are imported, which no line has to wait for.

@@ -113,11 +113,9 @@ def supervise(
     ``heirs``: its dynos shall outlive it if it is killed, and it may have some of another's to go on with.
     ``resumed``: it is the new program of one that has run till now.
     """
-    running = Running(app, home, swept, heirs, resumed)
-    status = running.run(ready)
+    listener = resumed.listener if resumed else bind(home.socket)  # whoever reads a line may ask about it at once
+    status = Running(app, home, swept, heirs, resumed).run(listener, ready)
     home.leave()  # not if we broke down: then there are dynos that the next one has to know of
-    if running.trouble:
-        raise running.trouble
     return status
 
 
@@ -128,7 +126,6 @@ class Running:
         self, app: LocalApp, home: Home, swept: str, heirs: "Outliving | None", resumed: "Resumption | None"
     ) -> None:
         self.app, self.home, self.heirs, self.resumed = app, home, heirs, resumed
-        self.trouble: ProcmanError | None = None  # why nobody can ask us anything
         token = introduce(app, home, heirs)
         display = display_of(app)
         self._bounds = Confinement(place_of(home), app.command, app.bounds)
@@ -165,15 +162,15 @@ class Running:
             log=self.heirs.witness() if self.heirs else None,
         )
 
-    def run(self, ready: Callable[[], None] | None) -> int:
-        """Until it ends, or is told to; returns the exit status."""
+    def run(self, listener: int, ready: Callable[[], None] | None) -> int:
+        """Until it ends, or is told to; returns the exit status. ``listener``: the control socket."""
         formation = None if self.resumed else self.app.app.formation
         if NPM in os.environ and not self.app.settings.detach:
             from procman.cli.chain import end_with_npm  # now: dynos may take the last descriptor
 
             end_with_npm(self.supervisor, os.environ)
         try:
-            status = self.supervisor.run(formation, partial(self._open_control, ready), adopt=self._adopt)
+            status = self.supervisor.run(formation, partial(self._open_control, listener, ready), adopt=self._adopt)
             if self.heirs:
                 self.heirs.close()
             self._bounds.close()
@@ -187,17 +184,11 @@ class Running:
         elif self._succeed:
             self._succeed()
 
-    def _open_control(self, ready: Callable[[], None] | None) -> None:
+    def _open_control(self, listener: int, ready: Callable[[], None] | None) -> None:
         """Every dyno has been asked for."""
         if self.heirs:
             # Before all else: killed without books, it would have left them nothing.
             self.heirs.begin(self.supervisor, self.scribe.do)
-        try:
-            listener = self.resumed.listener if self.resumed else bind(self.home.socket)
-        except ProcmanError as error:  # what runs already is not left to itself
-            self.trouble = error
-            self.supervisor.shut_down(1, error.what)
-            return
         serve = partial(self._serve, listener, ready)
         postpone(self.supervisor.loop, listener, serve, at_once=bool(ready or self.resumed))
 

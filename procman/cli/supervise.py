@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from procman.cli.process import guard_descriptors, remember
+from procman.control.sockets import listen
 from procman.core.engine import Engine
 from procman.core.formation import list_words
 from procman.core.model import DynoName
@@ -73,7 +74,7 @@ class Supervision:
 
     def __init__(self, home: Home, last: Mapping[str, str], baggage: Baggage | None) -> None:
         self._home, self._baggage = home, baggage
-        self._trouble: ProcmanError | None = None  # why nobody can ask us anything
+        self._listener = listener_of(baggage) if baggage else listen(home.socket)
         cut_torn(home.log)
         self._store, token, loop = LogStore(home.log), token_of(identity()), Loop()
         self._scribe = Scribe(self._store)
@@ -132,8 +133,6 @@ class Supervision:
             self._succession.close()
         finally:
             self._scribe.close()
-        if self._trouble:
-            raise self._trouble
         return status
 
     def _begin(self) -> int:
@@ -159,24 +158,18 @@ class Supervision:
     def _open_control(self) -> None:
         """Every dyno has been asked for."""
         self._succession.keep_books(self._scribe.do)
-        try:
-            self._serve()
-        except ProcmanError as error:  # what runs already is not left to itself
-            self._trouble = error
-            self._supervisor.shut_down(1, error.what)
-            return
+        self._serve()
         if not self._baggage:
             say("ready")
 
     def _serve(self) -> None:
-        """Go on with what was ordered before, and take orders. Raises ProcmanError when that cannot be."""
+        """Go on with what was ordered before, and take orders."""
         if self._baggage:
             self._orders.unpack(self._baggage)
         elif self._found.dynos:
             self._orders.adopt(self._found)
         verbs = {**self._orders.verbs(), "upgrade": self._upgrade.upgrade}
-        listener = listener_of(self._baggage) if self._baggage else None
-        server = open_commands(self._supervisor, self._app, self._home.socket, verbs, listener)
+        server = open_commands(self._supervisor, self._app, self._listener, verbs)
         self._upgrade.listen(server)
         if self._baggage:
             serve_again(self._baggage, server, self._orders.rejoin)

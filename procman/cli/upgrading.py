@@ -56,7 +56,7 @@ def serve(running: "Running", listener: int) -> None:
         "upgrade": upgrade.upgrade,
         "one-off": lambda request, connection: connection.finish({"ok": True, **app.one_off()}),
     }
-    server = open_commands(running.supervisor, app, running.home.socket, more, socket(fileno=listener))
+    server = open_commands(running.supervisor, app, socket(fileno=listener), more)
     upgrade.listen(server)
     if running.resumed:
         serve_again(running.resumed.baggage, server)

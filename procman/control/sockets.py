@@ -1,7 +1,7 @@
 """Unix sockets: the one at which clients knock, names for long paths, and who is at their other end.
 
-It is there before a start's first line is shown, so by ``_socket``, the half of ``socket`` that talks to the kernel.
-The other half costs 2 ms, and is for who serves.
+It is there before a start's first dyno, so by ``_socket``, the half of ``socket`` that talks to the kernel. The other
+half costs 2 ms, and is for who serves.
 """
 
 import os
@@ -20,21 +20,23 @@ BACKLOG = 128  # clients that knock at the same instant, or before anybody serve
 def bind(path: str) -> int:
     """A descriptor that listens at ``path``, 0600, in place of a stale one. Raises ProcmanError.
 
-    The caller holds the lock that makes the path ours.
+    The caller holds the lock that makes the path ours. It has that name only when it listens: who finds it is heard.
     """
-    import _socket  # noqa: PLC0415 - not before the first dyno, unless that needs a port
+    import _socket  # noqa: PLC0415 - only where there is a formation
 
-    listener = None
+    listener, unheard = None, f"{path}.new"
     mask = os.umask(0o177)
     try:
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        remove(path)
-        with near(path) as short:
+        remove(unheard)
+        with near(unheard) as short:
             listener.bind(short)
         listener.listen(BACKLOG)
+        os.rename(unheard, path)
     except OSError as error:
         if listener:
             listener.close()
+            remove(unheard)
         raise ProcmanError(f"cannot open the control socket {path}: {error.strerror or error}") from None
     finally:
         os.umask(mask)
@@ -49,11 +51,11 @@ def listen(path: str) -> "socket.socket":
 
 
 def remove(path: str) -> None:
-    """What a killed supervisor left."""
+    """What a killed supervisor left, or one that could not begin."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
-        return
+    except OSError:
+        return  # there is none, or whoever wants its place will hear why not
 
 
 class near:  # noqa: N801 - used as a function

@@ -78,18 +78,19 @@ class Output:
         return True
 
     def flush(self) -> None:
-        """Show what the reader takes now, then have all stored: somebody may wait for a line, nobody for its copy.
+        """Show what the reader takes now, then have all stored: somebody may wait for a line, nobody for its copy."""
+        self.show()
+        if self.store:
+            self.store.settle()
 
-        A gap that a full disk tore is reported once it is over.
-        """
+    def show(self) -> None:
+        """Write what the reader takes now. A gap that a full disk tore is reported once it is over."""
         for sink in self.sinks:
             sink.flush()
             if sink.lost and not sink.size:
                 lost, sink.lost = sink.lost, 0
                 self.say(None, f"{lost} bytes of log were lost: {sink.trouble}")
                 self.sinks[-1].flush()
-        if self.store:
-            self.store.settle()
 
     def begun(self, source: Source) -> bytes:
         """The part of a line that was shown and not yet stored."""

@@ -8,7 +8,6 @@ from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
 from procman.control.requests import quantity, signal_number, window, wishes, words
 from procman.control.server import ControlServer
-from procman.control.sockets import listen
 from procman.core.dyno import Dyno, State
 from procman.core.events import FormationChanged, RestartRequested, StartRequested, StopRequested
 from procman.core.model import DynoName
@@ -256,17 +255,10 @@ def write_input(pty: int, data: bytes) -> None:
 
 
 def open_commands(
-    supervisor: Supervisor,
-    app: App,
-    path: str,
-    more: Mapping[str, Serve] = NO_MORE,
-    listener: socket | None = None,
+    supervisor: Supervisor, app: App, listener: socket, more: Mapping[str, Serve] = NO_MORE
 ) -> ControlServer:
-    """Serve the control socket at ``path`` from the supervisor's loop. Raises ProcmanError when that cannot be.
-
-    ``more``: verbs beside those that every app has. ``listener``: the socket, if it is open already.
-    """
+    """Serve the control socket from the supervisor's loop. ``more``: verbs beside those that every app has."""
     commands = Commands(supervisor, app, more)
-    server = ControlServer(supervisor.loop, listener or listen(path), commands.handle)
+    server = ControlServer(supervisor.loop, listener, commands.handle)
     supervisor.after_turn += [commands.waiters.settle, commands.notify]
     return server

@@ -269,6 +269,11 @@ class Pump:
         sink.give_up()
         self.flush()
 
+    def glance(self) -> None:
+        """Show what is there already, in the midst of something that takes a while and ends with a ``flush``."""
+        if not self._paused and self._read_round():
+            self._output.show()
+
     def _read_ready(self) -> None:
         # A dyno may start in the place of one that has left, and that is the loop's: such a turn is not lent.
         if self._leaving or not self._flooded:

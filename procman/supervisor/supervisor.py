@@ -144,7 +144,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGUSR2,))
         if formation is not None:
             self.post(FormationChanged(formation, generation))
-        on_started()  # before anybody reads a line or hears of an end: he may ask about it at once
+        on_started()
         self._pump.flush()  # the first lines do not wait for what is done now
         # A dyno's end needs it, and there may be no descriptor left then to read a module by.
         import procman.supervisor.belonging  # noqa: F401, PLC0415
@@ -240,8 +240,10 @@ class Supervisor:
             return
         command = child.command or self.processes.command(dyno)
         self._announce(dyno, command)
-        if not self._children:
-            self._pump.flush()  # the first line does not wait for the dynos behind it
+        if self._children:
+            self._pump.glance()  # what the first say does not wait for the last
+        else:
+            self._pump.flush()  # nor does procman's own first line
         self.take_in(child)
         profile = self.engine.dynos[dyno].profile
         if profile.boot_timeout is not None and profile.ported:

@@ -3,7 +3,9 @@
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from shlex import join
+from socket import socket
 from time import time
 from typing import Any, NoReturn
 
@@ -11,6 +13,7 @@ from procman.cli.chain import end_with, end_with_npm
 from procman.cli.environment import shell
 from procman.cli.forever.program import Program
 from procman.cli.process import guard_descriptors, remember
+from procman.control.sockets import listen
 from procman.core.engine import Engine
 from procman.core.model import DynoName, Exit, Profile
 from procman.errors import ProcmanError
@@ -103,10 +106,10 @@ def keep(
     first.watch(supervisor)
     supervisor.after_turn.append(pid_file(program.pid_file, supervisor))
 
-    def open_control() -> None:
+    def open_control(listener: socket) -> None:
         from procman.supervisor.commands import open_commands
 
-        open_commands(supervisor, app, home.socket)
+        open_commands(supervisor, app, listener)
         heed_others(supervisor, processes, program, home)
         if say is None:
             end_with_npm(supervisor, os.environ)
@@ -114,7 +117,7 @@ def keep(
             end_with_parent(supervisor, parent)
 
     try:
-        return supervisor.run({TYPE: 1}, open_control)
+        return supervisor.run({TYPE: 1}, partial(open_control, listen(home.socket)))
     finally:
         scribe.close()
         home.leave()
