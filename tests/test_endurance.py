@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.soak import soak
 from procman.control.client import Client
+from procman.supervisor.proctable import command_of
 from tests.harness import DEADLINE_S
 
 LONG_S = 300.0  # what is only to be done after so long wakes nobody meanwhile
@@ -56,7 +57,7 @@ def test_nothing_wakes_an_idle_formation(workshop):
         assert follower.socket.recv(4096)
         assert len(client.call("ps")["dynos"]) == 100
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-        (lifeline,) = (int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().startswith("python"))
+        (lifeline,) = (int(pid) for pid in children if "lifeline" in command_of(int(pid)))
         deadline = time.monotonic() + DEADLINE_S
         while min(patience(running.pid), patience(lifeline)) < LONG_S:  # until the last of it has been said
             assert time.monotonic() < deadline, "it never comes to rest"

@@ -5,8 +5,12 @@ import re
 import select
 import signal
 import sys
+import time
 
 import pytest
+
+from procman.supervisor.proctable import command_of
+from tests.harness import DEADLINE_S
 
 FAMILY = "a: exec python $CHILDREN/family.py\n"
 KINDS = {"same-session", "own-session", "daemon", "orphan", "bare-daemon"}
@@ -81,6 +85,9 @@ def test_a_terminal_that_closes_ends_all(workshop):
 def lifeline_of(running, dynos: set[int]) -> int:
     children = open(f"/proc/{running.pid}/task/{running.pid}/children").read().split()
     (lifeline,) = {int(pid) for pid in children} - dynos
+    deadline = time.monotonic() + DEADLINE_S
+    while "lifeline" not in command_of(lifeline):  # until then it has our descriptors
+        assert time.monotonic() < deadline
     return lifeline
 
 

@@ -123,19 +123,27 @@ class Aide:
         """All is done: let it end without a deed."""
         if not self.pid:
             return
-        self._tell(DONE.decode())
-        os.close(self._pipe)
-        pid, self.pid, self._pipe = self.pid, 0, -1
-        try:
-            os.waitpid(pid, 0)
-        except ChildProcessError:
-            return
+        pid, pipe, self.pid, self._pipe = self.pid, self._pipe, 0, -1
+        dismiss(pid, pipe)
 
     def _tell(self, line: str) -> None:
         try:
             os.write(self._pipe, os.fsencode(line))
         except OSError:
             return  # it was killed; SIGCHLD brings the news and start() makes another
+
+
+def dismiss(pid: int, pipe: int) -> None:
+    """Tell one that all is done, and wait until it has gone."""
+    try:
+        os.write(pipe, DONE)
+    except OSError:
+        pass  # it was killed
+    os.close(pipe)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return
 
 
 def leave_all_but(reader: int) -> None:

@@ -2,19 +2,46 @@
 
 It waits on a pipe. The supervisor writes the sessions it starts and those that have ended, and ``done`` before it
 leaves. When the pipe closes without that word, the lifeline ends each session it knows, and everything that bears
-the supervisor's token. It is a fork, not a thread or a PDEATHSIG: that one reaches only direct children, and needs
+the supervisor's token. It is a process, not a thread or a PDEATHSIG: that one reaches only direct children, and needs
 a hook between fork and exec that ``posix_spawn`` does not have.
+
+While it waits it is a shell: a fork of ours would keep 3 MiB of what was in our pages before we wrote in them. Python
+comes when there is something to do. See docs/decisions/0039.
 """
 
 import os
+import sys
 import time
 
 from procman.lean import signal
-from procman.supervisor.aide import DONE, Aide, leave_all_but
+from procman.supervisor.aide import DONE, Aide, dismiss, leave_all_but
 from procman.supervisor.proctable import BLANK_S, Process, environs_in, read_process, signal_process, snapshot
-from procman.typed import Any, Callable, Mapping, Sequence
+from procman.typed import Any, Callable, Iterable, Mapping, Sequence
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
+WORDS = 1000  # more than it has to know; with them a lifeline is worn out, as a shell can add but not take away
+SHELL = "/bin/sh"
+TITLE = "procman lifeline/sh"  # for who looks at ``ps``; the last part is for shells that ask what they are called
+# Its arguments are a file that is needed, and a program that ends what it is told of, for which it makes room: another
+# process may not be to be had. Where either is there no more, it kills the groups itself; for that it needs nothing.
+SCRIPT = r"""IFS='
+'
+while read -r word; do
+    [ "$word" != done ] || exit 0
+    told=$told$word$IFS
+done <&3
+needed=$1
+shift
+[ -r "$needed" ] && [ -x "$1" ] && exec "$@" $told
+for word in $told; do
+    pid=${word#?} pid=${pid%% *}
+    case $told in *"-$pid$IFS"*) ;; *) kill -s KILL -- "-$pid" ;; esac
+done
+"""
+# What is installed by then may be newer: so what is called here stays, by its name and with these arguments.
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from procman.supervisor.lifeline import act; act(*sys.argv[2:])"
+HERE = os.path.abspath(__file__)
+PACKAGES = HERE.rsplit("/", 3)[0]
 
 
 class Lifeline(Aide):
@@ -22,36 +49,67 @@ class Lifeline(Aide):
 
     def __init__(self, token: bytes, found: Mapping[str, Any] | None = None) -> None:
         self._token = token
+        self._words = 0  # that the other end has been told
         super().__init__(found)
 
     def live(self, reader: int) -> None:
         """See ``Aide``."""
-        wait(reader, self._token)
+        leave_all_but(reader)
+        os.set_inheritable(3, True)
+        token = os.fsdecode(self._token)
+        python = (sys.executable, "-BIS", "-c", PROGRAM, PACKAGES, token)
+        try:
+            os.execv(SHELL, (TITLE, "-c", SCRIPT, "sh", HERE, *python))
+        except OSError:  # then as we are
+            with open(3) as pipe:
+                told = pipe.read().splitlines()
+            if told[-1:] != [DONE.decode().strip()]:
+                act(token, *told)
+
+    def start(self) -> None:
+        """See ``Aide``."""
+        self._words = 0
+        super().start()
 
     def word(self, pid: int, start: int, pipes: Sequence[str]) -> str:
         """See ``Aide``: a session, by its leader and that one's start time."""
         return f"+{pid} {start}\n"
 
+    def drop(self, pid: int) -> None:
+        """See ``Guard``."""
+        super().drop(pid)
+        if self._words > WORDS + 2 * len(self._told):
+            self._renew()
 
-def wait(reader: int, token: bytes) -> None:
-    """The lifeline's whole life."""
-    leave_all_but(reader)
-    told = b""
-    while chunk := os.read(3, 65_536):
-        told += chunk
-    if not told.endswith(DONE):
-        end_all(sessions_in(told), token)
+    def _renew(self) -> None:
+        """Another takes its place. Where there can be none now, it stays."""
+        worn = self.pid, self._pipe
+        self.pid, self._pipe = 0, -1
+        self.start()
+        if self.pid:
+            dismiss(*worn)
+        else:
+            self.pid, self._pipe = worn
+
+    def _tell(self, line: str) -> None:
+        self._words += 1
+        super()._tell(line)
 
 
-def sessions_in(told: bytes) -> dict[int, int]:
+def act(token: str, *told: str) -> None:
+    """Called by the shell, with each word as an argument: end what was begun and has not ended."""
+    end_all(sessions_in(told), os.fsencode(token))
+
+
+def sessions_in(told: Iterable[str]) -> dict[int, int]:
     """Leader pid to start time of the sessions begun and not ended in the supervisor's words."""
     sessions: dict[int, int] = {}
-    for line in told.split(b"\n")[:-1]:
-        if line[:1] == b"+":
-            pid, start = line[1:].split()
+    for word in told:
+        if word[:1] == "+":
+            pid, start = word[1:].split()
             sessions[int(pid)] = int(start)
-        elif line[:1] == b"-":
-            sessions.pop(int(line[1:]), None)
+        elif word[:1] == "-":
+            sessions.pop(int(word[1:]), None)
     return sessions
 
 

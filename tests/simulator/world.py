@@ -329,9 +329,9 @@ class World:
     def _let_end(self, aide: Proc) -> None:
         """What a lifeline does when its pipe closes."""
         self.kernel.ours = aide.pid
-        told = b"".join(aide.hears.received)
-        if not told.endswith(b"done\n"):
-            lifeline.end_all(lifeline.sessions_in(told), f"{token_of(self.me)}/".encode())
+        told = b"".join(aide.hears.received).decode().splitlines()
+        if told[-1:] != ["done"]:
+            lifeline.act(f"{token_of(self.me)}/", *told)
         self.kernel.end(aide, 0)
 
     def told(self, words: str) -> None:
