@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from procman.supervisor.inherited import Inherited
 
 
+NOBODY: frozenset[tuple[int, int]] = frozenset()  # one for all: each is as large as a child
+
+
 class Command(NamedTuple):
     """What a dyno runs. ``shell``: the program that reads ``text`` after ``-c``.
 
@@ -63,6 +66,6 @@ class Child:
         self.inherited: "Inherited | None" = None
         self.astray = False
         self.unnumbered = False
-        self.strays: frozenset[tuple[int, int]] = frozenset()
+        self.strays = NOBODY
         self.status: int | None = None  # as wait(2) told, once it has ended
         self.ended = False  # the root process was reaped; others may live

@@ -11,12 +11,11 @@ late this process comes to look, and whoever ends meanwhile, at no moment is a p
 
 import os
 import struct
-from collections.abc import Mapping, Sequence
 
 from procman.supervisor.aide import DONE, Aide, leave_all_but
 from procman.supervisor.ends import EXIT
 from procman.supervisor.proctable import read_process
-from procman.typed import Any
+from procman.typed import Any, Mapping, Sequence
 
 NUL = "\0"  # between paths: the one character that none can have
 MOST_PIPES = 64  # of one message; a dyno has two at most
