@@ -7,12 +7,15 @@ never reaches the caller: what cannot be written is counted, and the gap is told
 An outsider may rename, truncate or delete the current segment. Each is noticed at the next append, by one ``stat``,
 and answered alike: what follows stands in the next segment. A segment's bytes thus never change their place, and a
 reader's ``Position`` stays true. (Truncated files are not written on: a reader could not tell old offsets from new.)
+
+In a flood, where what is kept would be deleted within seconds, the oldest segment is written over (see ``reuse``).
 """
 
 import errno
 import os
 
 from procman.logs.formats import Buffer, Source, heroku_lines
+from procman.logs.reuse import FLOOD, Reuse, end_in, fills_fast, make_ordinary
 from procman.typed import NamedTuple
 
 SEGMENT_BYTES = 10 << 20
@@ -61,6 +64,7 @@ class LogStore:
         self._max_bytes = max_bytes
         self._keep = max(keep, 1)
         self._fd: int | None = None
+        self._reuse: Reuse | None = None  # the open segment is written over, and its size says nothing
         self._number = 0
         self._path = ""
         self._identity = (0, 0)  # inode and device of the open segment
@@ -74,11 +78,16 @@ class LogStore:
         if not data:
             return
         assert data[-1] == NEWLINE, "part of a line"
+        flood = len(data) >= FLOOD and not self.lost_lines
+        if self._reuse and not flood:
+            self._end_reuse()
         if self.lost_lines and not self._report(wall):
             self._lose(data.count(b"\n"), len(data))
             return
         buffers = heroku_lines(source, data, wall)
         length = sum(map(len, buffers))
+        if flood and self._write_over(buffers, length):
+            return
         kept = 0
         if self._settle() and not self._full and self._size + length <= self._max_bytes:
             kept = self._write(buffers, length)
@@ -91,7 +100,8 @@ class LogStore:
 
     def position(self) -> Position:
         """Where the next line will stand, or the end behind which it will."""
-        self._settle()
+        if not self._reuse:
+            self._settle()
         return self.place()
 
     def place(self) -> Position:
@@ -109,7 +119,58 @@ class LogStore:
             import time  # noqa: PLC0415 - only a gap at the very end has no line to take its time from
 
             self._report(time.time())
+        if self._reuse:
+            self._end_reuse()
         self._release()
+
+    def _write_over(self, buffers: list[Buffer], length: int) -> bool:
+        """Write what was an older segment, if this one is or the next can be. False: append, as ever."""
+        if self._size + length > self._max_bytes:
+            if self._reuse:
+                self._end_reuse()
+            if length <= self._max_bytes:
+                self._begin_reuse()
+        if not self._reuse:
+            return False
+        try:
+            seen = os.stat(self._path)
+            there = (seen.st_ino, seen.st_dev) == self._identity and seen.st_size >= self._size
+            if there and self._reuse.write(buffers, length, self._size):
+                self._size += length
+                return True
+        except OSError as error:
+            self._note(error)
+        self._end_reuse()
+        return False
+
+    def _begin_reuse(self) -> None:
+        """The next segment is the oldest one, where all are as good as deleted."""
+        try:
+            numbers = segments(self.directory)
+            if self._fd is None or self._keep < 2 or len(numbers) < self._keep or numbers[-1] != self._number:
+                return
+            oldest, path = segment_path(self.directory, numbers[0]), segment_path(self.directory, self._number + 1)
+            if not fills_fast(oldest, self._path):
+                return
+            self._reuse = Reuse(self.directory, oldest, path, self._number + 1)
+        except OSError as error:
+            self._note(error)
+            return
+        seen = os.fstat(self._reuse.fd)
+        self._release()
+        self._fd, self._number, self._path = self._reuse.fd, self._number + 1, path
+        self._identity, self._size, self._torn, self._full = (seen.st_ino, seen.st_dev), 0, False, False
+
+    def _end_reuse(self) -> None:
+        """From now on it is a segment like any other."""
+        assert self._reuse and self._fd is not None
+        self._reuse.close()
+        self._reuse = None
+        try:
+            make_ordinary(self.directory, self._fd, self._size)
+        except OSError as error:
+            self._note(error)
+            self._release()  # opened anew it is tried again, or left
 
     def _settle(self) -> bool:
         """Make sure that the open segment is what the directory shows and ends with a line. False: impossible now."""
@@ -170,6 +231,9 @@ class LogStore:
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
             os.fchmod(fd, 0o600)
+            counted = end_in(self.directory, number)
+            if counted is not None:  # we were killed in a flood
+                make_ordinary(self.directory, fd, counted)
             seen = os.fstat(fd)
             torn = seen.st_size > 0 and os.pread(fd, 1, seen.st_size - 1) != b"\n"
         except OSError as error:

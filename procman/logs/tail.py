@@ -4,29 +4,29 @@ Needs only the files, no supervisor. Every read is of whole lines; blocks are bo
 Errors of the disk and of permissions are raised as ``OSError``; segments that go while one reads are not errors.
 """
 
-import errno
 import os
-import stat
 import time
 from collections.abc import Iterator
 
 from procman.logs.formats import heroku_lines
 from procman.logs.line import EVERYTHING, Filter
+from procman.logs.segment import LARGEST, Segment, WrittenOver, open_segment, size_of
 from procman.logs.store import PROCMAN, Position, segment_path, segments
 
 BLOCK = 1 << 20  # bytes of one read
-LARGEST = 64 << 20  # bytes; no segment and no line of ours comes near, so what is larger is somebody's trap
 
 
 def end(directory: str) -> Position:
     """Behind the last whole line: what ``last`` and ``follow_from`` can share, so that no line falls between."""
     for number in reversed(segments(directory)):
-        fd = open_segment(directory, number)
-        if fd is not None:
+        segment = open_segment(directory, number)
+        if segment:
             try:
-                return Position(number, whole_bytes(fd))
+                return Position(number, whole_bytes(segment))
+            except WrittenOver:
+                return end(directory)  # of a log that has become another meanwhile
             finally:
-                os.close(fd)
+                segment.close()
     return Position(1, 0)
 
 
@@ -60,7 +60,7 @@ class Follower:
     def __init__(self, directory: str, position: Position) -> None:
         self._directory = directory
         self._number, self._offset = position
-        self._fd: int | None = None
+        self._segment: Segment | None = None
         self._final = False  # there is a later segment, so this one grows no more
         self._rest = b""  # what stands behind the last whole line
         self._missed: Position | None = None  # first of what was deleted unread
@@ -69,14 +69,18 @@ class Follower:
     def read(self) -> bytes:
         """Whole lines, about 1 MiB at most unless one is longer; b"" if there is nothing more for now."""
         while True:
-            if self._fd is None:
-                if not self._open():
-                    if not self._starts_over():
-                        return b""
-                    continue
-                if self._missed:
-                    return self._tell_missed()
-            batch = self._batch()
+            segment = self._segment or self._open()
+            if not segment:
+                if not self._starts_over():
+                    return b""
+                continue
+            if self._missed:
+                return self._tell_missed()
+            try:
+                batch = self._batch(segment)
+            except WrittenOver:
+                self.close()  # the rest of it is gone, as if it had been deleted
+                continue
             if batch:
                 return batch
             if self._final:
@@ -95,19 +99,19 @@ class Follower:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        if self._segment:
+            self._segment.close()
+            self._segment = None
 
-    def _open(self) -> bool:
+    def _open(self) -> Segment | None:
         """The segment wanted, or the first after it."""
         while True:
-            self._fd = open_segment(self._directory, self._number)
-            if self._fd is not None:
-                return True
+            self._segment = open_segment(self._directory, self._number)
+            if self._segment:
+                return self._segment
             later = next((number for number in segments(self._directory) if number > self._number), None)
             if later is None:
-                return False
+                return None
             self._missed = self._missed or Position(self._number, self._offset)
             self._go_to(later, 0)
 
@@ -117,11 +121,10 @@ class Follower:
         self._final = False
         self._rest = b""
 
-    def _batch(self) -> bytes:
-        assert self._fd is not None
+    def _batch(self, segment: Segment) -> bytes:
         size = BLOCK
         while True:
-            chunk = os.pread(self._fd, size, self._offset)
+            chunk = segment.read(size, self._offset)
             cut = chunk.rfind(b"\n") + 1
             if cut:
                 self._offset += cut
@@ -152,10 +155,10 @@ class Follower:
         for number in segments(self._directory):
             if number <= self._number:
                 try:
-                    status = os.stat(segment_path(self._directory, number))
+                    inode = os.lstat(segment_path(self._directory, number)).st_ino
+                    seen[number] = (inode, size_of(self._directory, number))
                 except FileNotFoundError:
                     continue
-                seen[number] = (status.st_ino, status.st_size)
         return seen
 
     def _starts_over(self) -> bool:
@@ -163,7 +166,7 @@ class Follower:
         before, now = self._seen, self._snapshot()
         self._seen = now
         inode, _ = now.get(self._number, (0, 0))
-        if self._fd is not None and inode == os.fstat(self._fd).st_ino:
+        if self._segment and inode == self._segment.status().st_ino:
             return False
         for number, (inode, size) in now.items():
             old_inode, old_size = before.get(number, (0, 0))
@@ -178,23 +181,25 @@ def batches_backwards(directory: str, before: Position) -> Iterator[bytes]:
     """Everything before a position in batches of whole lines, the newest batch first, each in its order."""
     for number in reversed(segments(directory)):
         if number <= before.segment:
-            fd = open_segment(directory, number)
-            if fd is not None:
+            segment = open_segment(directory, number)
+            if segment:
                 try:
-                    size = os.fstat(fd).st_size
-                    yield from segment_backwards(fd, min(size, before.offset) if number == before.segment else size)
+                    size = min(segment.size(), before.offset) if number == before.segment else segment.size()
+                    yield from segment_backwards(segment, size)
+                except WrittenOver:
+                    return  # and what was before it too
                 finally:
-                    os.close(fd)
+                    segment.close()
 
 
-def segment_backwards(fd: int, size: int) -> Iterator[bytes]:
+def segment_backwards(segment: Segment, size: int) -> Iterator[bytes]:
     """The same for the first ``size`` bytes of one segment. A torn line at the end gets a newline."""
     pieces: list[bytes] = []  # of the line whose beginning has not come yet, the last piece first
-    if size and os.pread(fd, 1, size - 1) != b"\n":
+    if size and segment.read(1, size - 1) != b"\n":
         pieces.append(b"\n")
     while size:
         start = max(size - BLOCK, 0)
-        block = os.pread(fd, size - start, start)
+        block = segment.read(size - start, start)
         if len(block) < size - start:  # truncated meanwhile: what was read before does not go on from here
             block = block[: block.rfind(b"\n") + 1]
             pieces.clear()
@@ -209,38 +214,13 @@ def segment_backwards(fd: int, size: int) -> Iterator[bytes]:
             pieces.append(block)
 
 
-def whole_bytes(fd: int) -> int:
+def whole_bytes(segment: Segment) -> int:
     """How many bytes of whole lines a segment begins with."""
-    size = os.fstat(fd).st_size
+    size = segment.size()
     while size:
         start = max(size - BLOCK, 0)
-        cut = os.pread(fd, size - start, start).rfind(b"\n") + 1
+        cut = segment.read(size - start, start).rfind(b"\n") + 1
         if cut:
             return start + cut
         size = start
     return 0
-
-
-def open_segment(directory: str, number: int) -> int | None:
-    """A descriptor to read from; None if the segment is not there (any more), or is no file.
-
-    Dynos may be able to write to the directory of their app: nothing that they put there holds up a reader.
-    """
-    try:
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            fd = os.open(os.path.basename(segment_path(directory, number)), flags, dir_fd=folder)
-        finally:
-            os.close(folder)
-    except (FileNotFoundError, NotADirectoryError):  # also where the directory itself is a symbolic link
-        return None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
-            return None
-        raise
-    status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
-        return fd
-    os.close(fd)
-    return None

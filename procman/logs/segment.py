@@ -1,0 +1,89 @@
+"""A segment of a log store from the reader's side, also while its writer writes over it (see ``reuse``)."""
+
+import errno
+import os
+import stat
+
+from procman.logs.reuse import end_in
+from procman.logs.store import segment_path, segments
+
+LARGEST = 64 << 20  # bytes; no segment and no line of ours comes near, so what is larger is somebody's trap
+
+
+class WrittenOver(Exception):
+    """This segment has become a newer one: what was read of it may be of either."""
+
+
+class Segment:
+    """One segment, open to be read."""
+
+    def __init__(self, directory: str, number: int, fd: int) -> None:
+        self._directory = directory
+        self._number = number
+        self._fd = fd
+
+    def size(self) -> int:
+        """Bytes that count."""
+        counted = end_in(self._directory, self._number)
+        size = self.status().st_size
+        return size if counted is None else min(size, counted)
+
+    def status(self) -> os.stat_result:
+        """Of the file."""
+        return os.fstat(self._fd)
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Up to ``size`` bytes; fewer at its end. Raises WrittenOver."""
+        counted = end_in(self._directory, self._number)
+        chunk = os.pread(self._fd, size if counted is None else max(min(size, counted - offset), 0), offset)
+        if self._is_another():
+            raise WrittenOver
+        return chunk
+
+    def _is_another(self) -> bool:
+        """Whether it has a newer number. One that was only deleted, or renamed by an outsider, is what it was."""
+        if self._is_at(self._number):
+            return False
+        return any(self._is_at(number) for number in segments(self._directory) if number > self._number)
+
+    def _is_at(self, number: int) -> bool:
+        try:
+            return os.path.samestat(os.lstat(segment_path(self._directory, number)), self.status())
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+
+
+def open_segment(directory: str, number: int) -> Segment | None:
+    """To read from; None if the segment is not there (any more), or is no file.
+
+    Dynos may be able to write to the directory of their app: nothing that they put there holds up a reader.
+    """
+    try:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            fd = os.open(os.path.basename(segment_path(directory, number)), flags, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except (FileNotFoundError, NotADirectoryError):  # also where the directory itself is a symbolic link
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
+            return None
+        raise
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
+        return Segment(directory, number, fd)
+    os.close(fd)
+    return None
+
+
+def size_of(directory: str, number: int) -> int:
+    """Bytes of a segment that count. Raises OSError."""
+    size = os.lstat(segment_path(directory, number)).st_size
+    counted = end_in(directory, number)
+    return size if counted is None else min(size, counted)
