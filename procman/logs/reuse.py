@@ -26,7 +26,7 @@ def end_path(directory: str) -> str:
 
 
 def record(number: int, size: int) -> bytes:
-    """What stands in ``end``: a segment, and its bytes that count; twice, so that who reads a half-written one sees it."""
+    """What stands in ``end``: a segment, and its bytes that count; twice, so that a half-written one can be seen."""
     half = b"%020d %020d" % (number, size)
     return half + b"  " + half + b"\n"
 

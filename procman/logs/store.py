@@ -11,16 +11,15 @@ reader's ``Position`` stays true. (Truncated files are not written on: a reader 
 In a flood, where what is kept would be deleted within seconds, the oldest segment is written over (see ``reuse``).
 """
 
-import errno
 import os
 
 from procman.logs.formats import Buffer, Source, heroku_lines
-from procman.logs.reuse import FLOOD, Reuse, end_in, fills_fast, make_ordinary
+from procman.logs.open_segment import OpenSegment, open_to_append
+from procman.logs.reuse import FLOOD, Reuse, fills_fast, make_ordinary
 from procman.typed import NamedTuple
 
 SEGMENT_BYTES = 10 << 20
 SEGMENTS_KEPT = 5
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 NEWLINE = ord("\n")
 PROCMAN = Source(None, "heroku", "system")
 
@@ -63,14 +62,8 @@ class LogStore:
         self.trouble = ""
         self._max_bytes = max_bytes
         self._keep = max(keep, 1)
-        self._fd: int | None = None
-        self._reuse: Reuse | None = None  # the open segment is written over, and its size says nothing
-        self._number = 0
-        self._path = ""
-        self._identity = (0, 0)  # inode and device of the open segment
-        self._size = 0
-        self._torn = False  # the segment does not end with a newline
-        self._full = False  # no file may grow beyond this size (EFBIG: RLIMIT_FSIZE, FAT)
+        self._segment: OpenSegment | None = None  # open or closed, the last one that we had
+        self._reuse: Reuse | None = None  # it is written over, and the size of its file says nothing
         self._settle()
 
     def append(self, source: Source, data: bytes, wall: float) -> None:
@@ -88,9 +81,9 @@ class LogStore:
         length = sum(map(len, buffers))
         if flood and self._write_over(buffers, length):
             return
-        kept = 0
-        if self._settle() and not self._full and self._size + length <= self._max_bytes:
-            kept = self._write(buffers, length)
+        kept, segment = 0, self._settle()
+        if segment and not segment.full and segment.size + length <= self._max_bytes:
+            kept = self._write(segment, buffers, length)
         if kept < length:
             text = b"".join(buffers)
             kept += self._spread(text[kept:])
@@ -106,7 +99,8 @@ class LogStore:
 
     def place(self) -> Position:
         """The end of what was last appended, without a look at the disk; any thread may ask."""
-        return Position(max(self._number, 1), self._size)
+        segment = self._segment
+        return Position(segment.number, segment.size) if segment else Position(1, 0)
 
     def lose(self, source: Source, lines: int, size: int, why: str) -> None:
         """So much was lost on its way here. It is told of before the next line."""
@@ -121,22 +115,24 @@ class LogStore:
             self._report(time.time())
         if self._reuse:
             self._end_reuse()
-        self._release()
+        if self._segment:
+            self._segment.close()
 
     def _write_over(self, buffers: list[Buffer], length: int) -> bool:
         """Write what was an older segment, if this one is or the next can be. False: append, as ever."""
-        if self._size + length > self._max_bytes:
+        if not self._segment or self._segment.size + length > self._max_bytes:
             if self._reuse:
                 self._end_reuse()
             if length <= self._max_bytes:
                 self._begin_reuse()
-        if not self._reuse:
+        reuse, segment = self._reuse, self._segment
+        if not (reuse and segment):
             return False
         try:
-            seen = os.stat(self._path)
-            there = (seen.st_ino, seen.st_dev) == self._identity and seen.st_size >= self._size
-            if there and self._reuse.write(buffers, length, self._size):
-                self._size += length
+            seen = os.stat(segment.path)
+            there = segment.is_at(seen) and seen.st_size >= segment.size
+            if there and reuse.write(buffers, length, segment.size):
+                segment.size += length
                 return True
         except OSError as error:
             self._note(error)
@@ -145,190 +141,133 @@ class LogStore:
 
     def _begin_reuse(self) -> None:
         """The next segment is the oldest one, where all are as good as deleted."""
+        last = self._segment
+        if last is None or last.fd is None or self._keep < 2:
+            return
+        number = last.number + 1
+        path = segment_path(self.directory, number)
         try:
             numbers = segments(self.directory)
-            if self._fd is None or self._keep < 2 or len(numbers) < self._keep or numbers[-1] != self._number:
+            if len(numbers) < self._keep or numbers[-1] != last.number:
                 return
-            oldest, path = segment_path(self.directory, numbers[0]), segment_path(self.directory, self._number + 1)
-            if not fills_fast(oldest, self._path):
-                return
-            self._reuse = Reuse(self.directory, oldest, path, self._number + 1)
+            oldest = segment_path(self.directory, numbers[0])
+            if fills_fast(oldest, last.path):
+                reuse = Reuse(self.directory, oldest, path, number)
+                self._go_to(OpenSegment(reuse.fd, path, number, size=0))
+                self._reuse = reuse
         except OSError as error:
             self._note(error)
-            return
-        seen = os.fstat(self._reuse.fd)
-        self._release()
-        self._fd, self._number, self._path = self._reuse.fd, self._number + 1, path
-        self._identity, self._size, self._torn, self._full = (seen.st_ino, seen.st_dev), 0, False, False
 
     def _end_reuse(self) -> None:
         """From now on it is a segment like any other."""
-        assert self._reuse and self._fd is not None
+        assert self._reuse and self._segment and self._segment.fd is not None
         self._reuse.close()
         self._reuse = None
         try:
-            make_ordinary(self.directory, self._fd, self._size)
+            make_ordinary(self.directory, self._segment.fd, self._segment.size)
         except OSError as error:
             self._note(error)
-            self._release()  # opened anew it is tried again, or left
+            self._segment.close()  # opened anew it is tried again, or left
 
-    def _settle(self) -> bool:
-        """Make sure that the open segment is what the directory shows and ends with a line. False: impossible now."""
-        if self._fd is None:
+    def _settle(self) -> OpenSegment | None:
+        """The open segment, which is what the directory shows and ends with a line. None: impossible now."""
+        segment = self._segment
+        if segment is None or segment.fd is None:
             return self._reopen()
         try:
-            seen = os.stat(self._path)
+            seen = os.stat(segment.path)
         except (FileNotFoundError, NotADirectoryError):
-            return self._leave()
+            return self._leave(segment)
         except OSError:
-            return self._mend()  # the open file may well work
-        if (seen.st_ino, seen.st_dev) != self._identity:
-            return self._leave()
-        if seen.st_size < self._size:
+            return self._mend(segment)  # the open file may well work
+        if not segment.is_at(seen):
+            return self._leave(segment)
+        if seen.st_size < segment.size:
             if not seen.st_size:
-                remove(self._path)  # else nothing but empty segments would be kept, if this is done daily
-            return self._leave()
-        if seen.st_size > self._size:
-            self._take_size(seen.st_size)  # somebody else wrote a line
-        return self._mend()
+                remove(segment.path)  # else nothing but empty segments would be kept, if this is done daily
+            return self._leave(segment)
+        if seen.st_size > segment.size:
+            segment.take_size(seen.st_size)  # somebody else wrote a line
+        return self._mend(segment)
 
-    def _leave(self) -> bool:
+    def _mend(self, segment: OpenSegment) -> OpenSegment | None:
+        try:
+            segment.mend()
+        except OSError as error:
+            self._note(error)
+            return None
+        return segment
+
+    def _leave(self, segment: OpenSegment) -> OpenSegment | None:
         """The open segment is not in the directory any more, or not as it was: go on in the next."""
-        if self._turn():
-            return True
-        self._release()
-        return False
+        following = self._turn()
+        if not following:
+            segment.close()
+        return following
 
-    def _reopen(self) -> bool:
+    def _reopen(self) -> OpenSegment | None:
         """Go on in the newest segment, or in a new one."""
         try:
             newest = max(segments(self.directory), default=0)
         except OSError as error:
             self._note(error)
-            return False
-        if newest and newest >= self._number and self._open(newest, 0):
-            return self._mend()
+            return None
+        if newest and (not self._segment or newest >= self._segment.number) and (found := self._open(newest, 0)):
+            return self._mend(found)
         return self._turn()
 
-    def _turn(self) -> bool:
+    def _turn(self) -> OpenSegment | None:
         """Begin the next segment and delete the oldest. If there can be none, the old one stays open."""
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             numbers = segments(self.directory)
         except OSError as error:
             self._note(error)
-            return False
-        number = max([self._number, *numbers]) + 1
-        if not self._open(number, os.O_CREAT | os.O_EXCL):
-            return False
-        for old in [*numbers, number][: -self._keep]:
-            remove(segment_path(self.directory, old))
-        return True
+            return None
+        number = max([self._segment.number if self._segment else 0, *numbers]) + 1
+        following = self._open(number, os.O_CREAT | os.O_EXCL)
+        if following:
+            for old in [*numbers, number][: -self._keep]:
+                remove(segment_path(self.directory, old))
+        return following
 
-    def _open(self, number: int, flags: int) -> bool:
-        path = segment_path(self.directory, number)
-        fd = None
+    def _open(self, number: int, flags: int) -> OpenSegment | None:
         try:
-            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
-            os.fchmod(fd, 0o600)
-            counted = end_in(self.directory, number)
-            if counted is not None:  # we were killed in a flood
-                make_ordinary(self.directory, fd, counted)
-            seen = os.fstat(fd)
-            torn = seen.st_size > 0 and os.pread(fd, 1, seen.st_size - 1) != b"\n"
+            found = open_to_append(self.directory, segment_path(self.directory, number), number, flags)
         except OSError as error:
             self._note(error)
-            if fd is not None:
-                os.close(fd)
-            return False
-        self._release()
-        self._fd, self._number, self._path = fd, number, path
-        self._identity = (seen.st_ino, seen.st_dev)
-        self._size, self._torn, self._full = seen.st_size, torn, False
-        return True
+            return None
+        return self._go_to(found)
 
-    def _release(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def _take_size(self, size: int) -> None:
-        assert self._fd is not None
-        self._size = size
-        try:
-            self._torn = os.pread(self._fd, 1, size - 1) != b"\n"
-        except OSError:
-            self._torn = True  # at worst an empty line
-
-    def _mend(self) -> bool:
-        """End the line that a crash or an outsider tore."""
-        if self._torn:
-            assert self._fd is not None
-            try:
-                self._size += os.write(self._fd, b"\n")
-            except OSError as error:
-                self._note(error)
-                return False
-            self._torn = False
-        return True
+    def _go_to(self, segment: OpenSegment) -> OpenSegment:
+        if self._segment:
+            self._segment.close()
+        self._segment = segment
+        return segment
 
     def _spread(self, text: bytes) -> int:
         """Write lines over as many segments as they need; the bytes of lines that were kept."""
         kept = 0
-        while kept < len(text) and self._settle():
-            room = 0 if self._full else max(self._max_bytes - self._size, 0)
+        while kept < len(text) and (segment := self._settle()):
+            room = 0 if segment.full else max(self._max_bytes - segment.size, 0)
             cut = text.rfind(b"\n", kept, kept + room) + 1
             if cut <= kept:
-                if self._size and self._turn():
+                if segment.size and self._turn():
                     continue
                 # A line too long for any segment has one to itself; without a next segment this one must take all.
-                cut = len(text) if self._size else text.index(b"\n", kept) + 1
-            done = self._write([text[kept:cut]], cut - kept)
+                cut = len(text) if segment.size else text.index(b"\n", kept) + 1
+            done = self._write(segment, [text[kept:cut]], cut - kept)
             kept += done
-            if kept < cut and not (self._full and self._turn()):
+            if kept < cut and not (segment.full and self._turn()):
                 break
         return kept
 
-    def _write(self, buffers: list[Buffer], length: int) -> int:
-        """Append to the open segment; the bytes of whole lines that now stand in it."""
-        assert self._fd is not None
-        done = 0
-        try:
-            done = os.writev(self._fd, buffers)
-            if done < length:  # the next try tells why
-                rest = memoryview(b"".join(buffers))
-                while done < length:
-                    done += os.write(self._fd, rest[done:])
-            if os.fstat(self._fd).st_nlink:
-                self._size += done
-                return done
-            # Deleted since we looked: write again, elsewhere. Who still reads this file shall not see it twice.
-            os.ftruncate(self._fd, self._size)
-        except OSError as error:
+    def _write(self, segment: OpenSegment, buffers: list[Buffer], length: int) -> int:
+        """Append; the bytes of whole lines that now stand in it."""
+        kept, error = segment.write(buffers, length)
+        if error:
             self._note(error)
-            done = self._cut_back(b"".join(buffers)[:done])
-            if error.errno == errno.EFBIG:
-                self._full = self._size > 0
-            elif error.errno not in NO_ROOM:
-                self._release()  # a stale handle or a bad disk: opened anew it may work
-            return done
-        self.trouble = "the file was deleted"
-        return 0
-
-    def _cut_back(self, written: bytes) -> int:
-        """After a write that stopped half-way, leave nothing but whole lines; the bytes of these."""
-        assert self._fd is not None
-        whole = written.rfind(b"\n") + 1
-        end = self._size + whole
-        try:
-            size = os.fstat(self._fd).st_size
-            if size > end:  # never less: ftruncate would fill the gap with NULs
-                os.ftruncate(self._fd, end)
-            self._size = end
-        except OSError:
-            self._size += len(written)
-            self._torn = len(written) > whole
-        return whole
+        return kept
 
     def _report(self, wall: float) -> bool:
         """Tell of the gap, in the log; False if it goes on."""
