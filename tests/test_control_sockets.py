@@ -46,7 +46,7 @@ def test_who_finds_the_socket_is_heard(tmp_path, monkeypatch):
 
 def test_a_socket_whose_place_is_taken_leaves_nothing_behind(tmp_path):
     (tmp_path / "s").mkdir()
-    with pytest.raises(ProcmanError, match="cannot open the control socket .*: Is a directory"):
+    with pytest.raises(ProcmanError, match=r"cannot open the control socket .*: Is a directory"):
         listen(str(tmp_path / "s"))
     assert os.listdir(tmp_path) == ["s"]
 
