@@ -287,10 +287,10 @@ class Pump:
         taken = 0
         while taken < TURN:
             count = self._read_round()
-            self.flush()
             taken += count
             if count < BATCH or self._paused or self._loop.is_wanted():
                 break
+        self.flush()
         self._flooded = taken >= FLOOD
 
     def _read_round(self) -> int:
