@@ -84,7 +84,7 @@ def test_concurrent_scaling_ends_at_the_last_wish(workshop):
 
 def test_two_restarts_at_once_are_both_true(workshop):
     """The second comes while the first is under way: the same new life serves both."""
-    trap = "trap 'read line < gate; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"
+    trap = "trap 'read line < gate; exit 0' TERM; sleep 1000 & echo ready; while :; do wait; done"
     os.mkfifo(workshop.directory / "gate")
     app = App(workshop, f"worker: {trap}\n", "-t", "1h")
     with Client(app.path, DEADLINE_S) as first, Client(app.path, DEADLINE_S) as second:
@@ -99,7 +99,7 @@ def test_two_restarts_at_once_are_both_true(workshop):
 
 
 def test_an_answer_waits_until_it_is_true_and_a_change_of_mind_is_told(workshop):
-    trap = "trap 'read line < gate.$DYNO; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"
+    trap = "trap 'read line < gate.$DYNO; exit 0' TERM; sleep 1000 & echo ready; while :; do wait; done"
     gates = [workshop.directory / f"gate.worker.{number}" for number in (1, 2)]
     for gate in gates:
         os.mkfifo(gate)
@@ -131,7 +131,7 @@ def test_an_answer_waits_until_it_is_true_and_a_change_of_mind_is_told(workshop)
 
 
 def test_whoever_waits_learns_of_a_shutdown(workshop):
-    trap = "trap 'read line < gate; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"
+    trap = "trap 'read line < gate; exit 0' TERM; sleep 1000 & echo ready; while :; do wait; done"
     os.mkfifo(workshop.directory / "gate")
     app = App(workshop, f"worker: {trap}\n", "-t", "1h")
     with Client(app.path, DEADLINE_S) as restarting, Client(app.path, DEADLINE_S) as ending:

@@ -156,7 +156,7 @@ def test_a_full_disk_costs_lines_that_are_counted_and_nothing_else(workshop):
 def test_as_pid_1_it_reaps_orphans_forwards_the_signal_and_ends_right(workshop, signum, status):
     orphans = "for i in 1 2 3 4 5; do (setsid sh -c 'exit 3' &) ; done"
     look = "while grep -lqs '^State:.Z' /proc/[0-9]*/status; do :; done; echo clean"
-    polite = "trap 'echo heard; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"
+    polite = "trap 'echo heard; exit 0' TERM; sleep 1000 & echo ready; while :; do wait; done"
     workshop.procfile(f"a: {orphans}; {look}; {polite}\n")
     namespace = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *OURSELVES)
     running = workshop.start(program=namespace)

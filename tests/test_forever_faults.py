@@ -50,7 +50,7 @@ def test_1_the_last_status_counts(forever, workshop):
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_2_signals_stop_the_program_gracefully(forever, workshop, signum, status):
-    script(workshop, "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 1000 & wait; done\n")
+    script(workshop, "trap 'echo asked; exit 0' TERM; sleep 1000 & echo up; while :; do wait; done\n")
     running = forever.run("app.sh")
     running.wait_for("^up$")
     assert running.finish(signum) == status
@@ -240,8 +240,8 @@ def test_9_as_pid_1_it_obeys_and_leaves_no_zombies(forever, workshop):
         workshop,
         "trap 'exit 0' TERM\n"
         "for i in 1 2 3 4 5; do sh -c 'exec 3>&- ; : &'; done\n"
-        "while grep -l '^State:.Z' /proc/[0-9]*/status 2> /dev/null; do :; done; echo clean\n"
-        "while :; do sleep 1000 & wait; done\n",
+        "while grep -l '^State:.Z' /proc/[0-9]*/status 2> /dev/null; do :; done\n"
+        "sleep 1000 & echo clean; while :; do wait; done\n",
     )
     namespace = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-m", "procman")
     running = forever.run("app.sh", program=namespace)

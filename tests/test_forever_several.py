@@ -8,7 +8,7 @@ import pytest
 
 from tests.forever import STEADY, alive, script
 
-POLITE = "trap 'echo $NAME told; exit 0' TERM; echo $NAME up $$; while :; do sleep 1000 & wait; done\n"
+POLITE = "trap 'echo $NAME told; exit 0' TERM; sleep 1000 & echo $NAME up $$; while :; do wait; done\n"
 
 
 def both(workshop, **more) -> None:

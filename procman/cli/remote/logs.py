@@ -9,6 +9,7 @@ from procman.cli.options import Given
 from procman.cli.remote.apps import Own
 from procman.cli.remote.connection import path
 from procman.cli.remote.target import Target, target
+from procman.control import requests
 from procman.errors import UsageError
 
 
@@ -34,7 +35,7 @@ def wanted(told: Given) -> dict[str, object]:
     if told.fields.get("process_type"):
         wish["type"] = told.fields["process_type"]
     match names(told):
-        case [] | ["all"]:
+        case [] | [requests.EVERY]:
             pass  # a type that is called so is -p all
         case [name] if not {"dyno", "type"} & set(wish):
             wish["dyno" if "." in name else "type"] = name
