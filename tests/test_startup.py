@@ -32,7 +32,7 @@ from procman.cli.main import main
 main()
 """
 DYNOS = 10
-ANONYMOUS_KIB = 11 * 1024  # of the supervisor and its helpers; what they share with other interpreters is not counted
+ANONYMOUS_KIB = 8 * 1024  # of the supervisor and its helpers; what they share with other interpreters is not counted
 
 
 def probe(workshop, moment: str):
