@@ -48,9 +48,7 @@ def test_nothing_wakes_an_idle_formation(workshop):
     """A hundred dynos, one that waits for its next try, somebody who follows the log, and an unread half line."""
     workshop.procfile("w: echo ready; exec sleep 1000\nbad: exit 1\npartial: printf half; exec sleep 1000\n")
     running = workshop.start("-m", "w=98", "--restart", "bad=heroku", "--name", "idle")
-    for _ in range(98):
-        running.wait_for(r"\| ready\n")
-    running.wait_for(r"Next try in 10 min")
+    running.wait_for_all(*(rf"w\.{number} +\| ready\n" for number in range(1, 99)), r"Next try in 10 min")
     path = str(workshop.directory / ".local/state/procman/apps/idle/control.sock")
     with Client(path) as follower, Client(path) as client:
         follower.socket.sendall(b'{"verb":"follow"}\n')
