@@ -133,8 +133,9 @@ def test_a_supervisor_without_descriptors_waits_quietly(workshop):
     """With none left for clients, it neither spins nor stops to look after dynos; with some again, it answers."""
     app = App(workshop, f"worker: {SLEEP}\n", "--restart", "always")
     pid = app.running.pid
-    used = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) + 1
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, 4096))
+    open_ones = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    free = min({*range(len(open_ones) + 1)} - open_ones)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, 4096))
     with Client(app.path, DEADLINE_S) as client:
         client.socket.sendall(b'{"verb":"ps"}\n')
         before = cpu_ticks(pid)

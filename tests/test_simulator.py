@@ -51,7 +51,7 @@ def test_a_schedule_is_the_same_each_time_it_is_drawn_and_played():
 
 
 def test_what_is_meant_to_happen_happens():
-    happened = sum((played(seed).kernel.faults for seed in range(300)), start=World(draw(0)).kernel.faults)
+    happened = sum((played(seed).kernel.faults for seed in range(400)), start=World(draw(0)).kernel.faults)
     rare = {"no pid left", "port in use", "replacement refused", "ports given back", "guard killed"}
     for what in ("program replaced", "supervisor killed", "pipe full", "uninterruptible", "pid used again"):
         assert happened[what] > 20, what
