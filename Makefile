@@ -15,7 +15,7 @@ test: $(STAMP) parts  ## Set everything up and pass the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 parts: $(HEROKU)  # What the tests run beside Python. From Debian if missing; the pinned heroku client from npm
-	@missing=; for part in node:nodejs npm:npm runsvdir:runit zsh:zsh fish:fish mandoc:mandoc man:man-db haproxy:haproxy openssl:openssl curl:curl systemd-analyze:systemd; do \
+	@missing=; for part in node:nodejs npm:npm runsvdir:runit zsh:zsh fish:fish busybox:busybox mandoc:mandoc man:man-db haproxy:haproxy openssl:openssl curl:curl systemd-analyze:systemd; do \
 	  command -v $${part%:*} >/dev/null || missing="$$missing $${part#*:}"; \
 	done; \
 	test -z "$$missing" || { apt-get update -qq && apt-get install --yes -qq $$missing; }
