@@ -133,3 +133,33 @@ def test_while_it_waits_it_is_no_interpreter_and_can_be_known_by_its_name():
         assert time.monotonic() < deadline
     assert "python" not in Path(f"/proc/{line.pid}/maps").read_text()
     line.release()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("told", "+1 1"), ("SHELLOPTS", "nounset"), ("SHELLOPTS", "noexec"), ("IFS", "x")]
+)
+def test_what_the_environment_says_to_shells_it_does_not_hear(sessions, shell, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert ends(sessions) == [-signal.SIGTERM, None, None]
+
+
+def test_a_shell_that_does_not_wait_is_done_without(sessions, monkeypatch):
+    monkeypatch.setattr(lifeline, "SHELL", "/bin/false")
+    line = Lifeline(TOKEN)
+    begin(line, sessions[0])
+    for _ in range(lifeline.SHELL_TRIES):
+        assert os.waitpid(line.pid, 0)[1] == 1 << 8
+        line.ended()
+    leave(line)
+    assert sessions[0].wait(DEADLINE_S) == -signal.SIGTERM
+
+
+def test_one_that_is_stopped_is_replaced_like_any_other(sessions):
+    line = Lifeline(TOKEN)
+    begin(line, sessions[0])
+    first = line.pid
+    os.kill(first, signal.SIGSTOP)
+    tell_much(line)
+    assert line.pid != first
+    leave(line)
+    assert sessions[0].wait(DEADLINE_S) == -signal.SIGTERM

@@ -139,9 +139,59 @@ def test_what_is_written_over_before_it_was_read_is_told_of_as_deleted(writer, d
     writer.flood(1)  # over the segment that it has open
     told = follower.read()
     assert messages(first) == writer.written[:2]
-    assert told.endswith(b"Missed segment 1 from byte %d on of the log: deleted unread\n" % (2 * LINE))
-    assert messages(read_all(follower)) == writer.written[4 * BATCH :]
+    assert told.endswith(b"Missed segment 1 from byte %d on and segment 2 of the log: deleted unread\n" % (2 * LINE))
+    assert messages(read_all(follower)) == writer.written[8 * BATCH :], "the second is written over next"
     follower.close()
+
+
+def test_also_where_it_has_been_deleted_since(writer, directory, monkeypatch):
+    monkeypatch.setattr(tail, "BLOCK", 2 * LINE)
+    writer.flood(12)
+    follower = follow_from(directory, Position(1, 0))
+    first = follower.read()
+    writer.flood(1)
+    for _ in range(13):  # no flood any more: segments are deleted as ever
+        writer.write(1)
+        writer.write(3)
+        writer.write(1)
+    assert 4 not in segments(directory)
+    told = follower.read()
+    assert messages(first) == writer.written[:2]
+    assert b"Missed segment 1 from byte %d on and segments" % (2 * LINE) in told
+    assert is_tail_of(messages(read_all(follower)), writer.written)
+    follower.close()
+
+
+@pytest.mark.parametrize("harm", [os.unlink, lambda path: os.truncate(path, 0)])
+def test_an_outsider_right_before_a_write_costs_no_later_line(writer, directory, monkeypatch, harm):
+    writer.flood(14)
+    real, path = os.pwritev, segment_path(directory, 4)
+
+    def late(fd, buffers, offset):
+        monkeypatch.setattr(os, "pwritev", real)
+        harm(path)
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "pwritev", late)
+    writer.flood(1)
+    assert writer.kept() == [*writer.written[4 * BATCH : 12 * BATCH], *writer.written[-BATCH:]]
+    writer.flood(20)
+    assert is_tail_of(writer.kept(), writer.written)
+
+
+def test_while_a_segment_could_not_be_cut_none_is_written_over(writer, directory, monkeypatch):
+    def refusing(*_words):
+        raise OSError(errno.EIO, "Input/output error")
+
+    writer.flood(14)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", refusing)
+        writer.write(1)
+        writer.flood(5)
+        assert end_in(directory, 4) == 2 * BATCH * LINE
+        assert is_tail_of(writer.kept(), writer.written)
+    writer.flood(30)
+    assert is_tail_of(writer.kept(), writer.written)
 
 
 def test_looking_back_ends_where_a_segment_has_become_another(writer, directory, monkeypatch):
@@ -285,9 +335,7 @@ def test_whatever_happens_meanwhile_lines_come_once_and_in_order(tmp_path_factor
                     writer.store.close()
                 writer.open_again()
             else:
-                # By an outsider. Not at once with a reader that hangs behind, or with a kill: nobody could tell then
-                # whether a file that has no name was written over.
-                read += messages(read_all(follower))
+                # By an outsider. Not at once with a kill: nobody cuts what has no name.
                 path = segment_path(directory, writer.store.place().segment)
                 told = True
                 if move == "delete" and os.path.exists(path):

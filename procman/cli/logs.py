@@ -77,16 +77,16 @@ def wanted(told: Given) -> Filter:
     return Filter(text(told, "dyno") or None, text(told, "process_type") or None, source or None, start, pattern)
 
 
-def writers(home: Home, told: Given) -> list[str]:
+def writers(home: Home, told: Given) -> Sequence[str]:
     """The dynos and types that are named, or nothing for all. Raises ProcmanError for what is nobody's name."""
     if not (words := names(told)):
-        return []
+        return ()
     from procman.cli.app import process_types
     from procman.cli.explain import rows_of
 
     types = {} if {"name", "socket"} & told.fields.keys() else process_types(told)
     if EVERY in words and EVERY not in types:
-        return []
+        return ()
     for word in words:
         process_type, _, number = word.partition(".")
         planned = process_type in types and (number.isdecimal() or word == process_type)

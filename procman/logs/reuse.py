@@ -4,7 +4,8 @@ A page that a file has already costs a fifth of a new one. But the file's size s
 stand lines of before. Where they begin says a file beside the segments, ``end``, and only while there is such a
 segment. What was written counts from the moment it says so: a kill in between leaves no half of it.
 
-For whoever reads, in this order: open a segment, look at ``end``, read, and see whether the segment still has its name.
+For whoever reads, in this order: open a segment, look at ``end``, read, and see whether the segment still begins as it
+did when it had its name.
 """
 
 import errno
@@ -56,26 +57,32 @@ RECORD_BYTES = len(record(0, 0))
 
 
 class Reuse:
-    """The writer's side: the oldest segment, under the next number. Raises OSError.
+    """The writer's side: the oldest segment, open as ``fd``, becomes the one at ``path``. Raises OSError.
 
-    ``fd`` is written to from its beginning, not appended to, and is the caller's.
+    ``fd`` is written to from its beginning, not appended to, and stays the caller's.
     """
 
-    def __init__(self, directory: str, oldest: str, path: str, number: int) -> None:
+    def __init__(self, directory: str, fd: int, oldest: str, path: str, number: int) -> None:
+        self._fd = fd
         self._number = number
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         self._end = os.open(end_path(directory), flags, 0o600)
         try:
             self._tell(0)  # before it has that number: who finds it under that shall know
             os.rename(oldest, path)
-            self.fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             self.close()
             raise
 
     def write(self, buffers: list[Buffer], length: int, size: int) -> bool:
         """Write this behind ``size`` bytes; False: nothing of it counts."""
-        if os.pwritev(self.fd, buffers, size) < length:
+        before = os.fstat(self._fd).st_size
+        if os.pwritev(self._fd, buffers, size) < length:
+            return False
+        after = os.fstat(self._fd)
+        if after.st_size < before:  # an outsider has truncated it: there is a hole before what we wrote
+            os.ftruncate(self._fd, 0)
+        if after.st_size < before or not after.st_nlink:
             return False
         self._tell(size + length)
         return True
@@ -96,10 +103,14 @@ def make_ordinary(directory: str, fd: int, size: int) -> None:
     os.unlink(end_path(directory))
 
 
-def fills_fast(oldest: str, newest: str) -> bool:
-    """Whether what lies between these two was written in a moment, and the oldest is there to be written over."""
-    try:
-        first, last = os.lstat(oldest), os.lstat(newest)
-    except OSError:
-        return False
-    return stat.S_ISREG(first.st_mode) and first.st_nlink == 1 and last.st_mtime - first.st_mtime < FLOOD_S
+def open_to_reuse(oldest: str, newest: int) -> int | None:
+    """The oldest segment, if what lies between it and the newest was written in a moment; and if it is only ours.
+
+    Raises OSError.
+    """
+    fd = os.open(oldest, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    first, last = os.fstat(fd), os.fstat(newest)
+    if stat.S_ISREG(first.st_mode) and first.st_nlink == 1 and last.st_mtime - first.st_mtime < FLOOD_S:
+        return fd
+    os.close(fd)
+    return None

@@ -5,8 +5,9 @@ import os
 import stat
 
 from procman.logs.reuse import end_in
-from procman.logs.store import segment_path, segments
+from procman.logs.store import segment_path
 
+HEAD = 64  # bytes: a time, who says it, and what
 LARGEST = 64 << 20  # bytes; no segment and no line of ours comes near, so what is larger is somebody's trap
 
 
@@ -21,6 +22,7 @@ class Segment:
         self._directory = directory
         self._number = number
         self._fd = fd
+        self._head = b""  # how it began when it was last seen under its number: what is written over begins anew
 
     def size(self) -> int:
         """Bytes that count."""
@@ -36,19 +38,19 @@ class Segment:
         """Up to ``size`` bytes; fewer at its end. Raises WrittenOver."""
         counted = end_in(self._directory, self._number)
         chunk = os.pread(self._fd, size if counted is None else max(min(size, counted - offset), 0), offset)
-        if self._is_another():
+        head = os.pread(self._fd, HEAD, 0)
+        if self._has_its_name():
+            self._head = head
+        elif not self._begins_so(head):  # else it was only deleted, or renamed or truncated by an outsider
             raise WrittenOver
         return chunk
 
-    def _is_another(self) -> bool:
-        """Whether it has a newer number. One that was only deleted, or renamed by an outsider, is what it was."""
-        if self._is_at(self._number):
-            return False
-        return any(self._is_at(number) for number in segments(self._directory) if number > self._number)
+    def _begins_so(self, head: bytes) -> bool:
+        return not head or (self._head != b"" and (head.startswith(self._head) or self._head.startswith(head)))
 
-    def _is_at(self, number: int) -> bool:
+    def _has_its_name(self) -> bool:
         try:
-            return os.path.samestat(os.lstat(segment_path(self._directory, number)), self.status())
+            return os.path.samestat(os.lstat(segment_path(self._directory, self._number)), self.status())
         except FileNotFoundError:
             return False
 

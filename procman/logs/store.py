@@ -1,4 +1,4 @@
-"""The log of one app on disk: numbered segments of lines in Heroku's format, appended to and never renamed.
+"""The log of one app on disk: numbered segments of lines in Heroku's format, appended to.
 
 ``append`` writes through: one ``writev`` a batch and no buffer of ours, so that what was appended is with the kernel
 when it returns, and a killed supervisor loses nothing (a power cut may: there is no fsync). Trouble with the disk
@@ -15,7 +15,7 @@ import os
 
 from procman.logs.formats import Buffer, Source, heroku_lines
 from procman.logs.open_segment import OpenSegment, open_to_append
-from procman.logs.reuse import FLOOD, Reuse, fills_fast, make_ordinary
+from procman.logs.reuse import FLOOD, Reuse, end_in, make_ordinary, open_to_reuse
 from procman.typed import NamedTuple
 
 SEGMENT_BYTES = 10 << 20
@@ -150,11 +150,18 @@ class LogStore:
             numbers = segments(self.directory)
             if len(numbers) < self._keep or numbers[-1] != last.number:
                 return
+            if any(end_in(self.directory, each) is not None for each in numbers):
+                return  # a segment could not be cut, and ``end`` tells of that one
             oldest = segment_path(self.directory, numbers[0])
-            if fills_fast(oldest, last.path):
-                reuse = Reuse(self.directory, oldest, path, number)
-                self._go_to(OpenSegment(reuse.fd, path, number, size=0))
-                self._reuse = reuse
+            fd = open_to_reuse(oldest, last.fd)
+            if fd is not None:
+                segment = OpenSegment(fd, path, number, size=0)
+                try:
+                    self._reuse = Reuse(self.directory, fd, oldest, path, number)
+                except OSError:
+                    segment.close()
+                    raise
+                self._go_to(segment)
         except OSError as error:
             self._note(error)
 

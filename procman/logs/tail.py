@@ -79,7 +79,7 @@ class Follower:
             try:
                 batch = self._batch(segment)
             except WrittenOver:
-                self.close()  # the rest of it is gone, as if it had been deleted
+                self._catch_up()
                 continue
             if batch:
                 return batch
@@ -114,6 +114,12 @@ class Follower:
                 return None
             self._missed = self._missed or Position(self._number, self._offset)
             self._go_to(later, 0)
+
+    def _catch_up(self) -> None:
+        """The rest of this segment is gone, as if deleted, and the next one goes in a moment: leave some out."""
+        later = [number for number in segments(self._directory) if number > self._number]
+        self._missed = self._missed or Position(self._number, self._offset)
+        self._go_to(later[len(later) // 2] if later else self._number, 0 if later else self._offset)
 
     def _go_to(self, number: int, offset: int) -> None:
         self.close()

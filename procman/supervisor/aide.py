@@ -4,11 +4,13 @@ The ``Lifeline`` ends what a killed supervisor leaves, the ``Holder`` keeps it f
 """
 
 import os
+import time
 
 from procman.lean import signal
 from procman.typed import Any, Mapping, Protocol, Sequence
 
 DONE = b"done\n"
+SHORT_S = 1.0
 
 
 class Guard(Protocol):
@@ -16,8 +18,8 @@ class Guard(Protocol):
 
     pid: int
 
-    def start(self) -> None:
-        """Begin, or begin again."""
+    def ended(self) -> None:
+        """It has gone, by itself or killed."""
 
     def hold(self, pipes: Sequence[str]) -> None:
         """A dyno is about to write into these log pipes."""
@@ -45,6 +47,8 @@ class Aide:
         self._told: dict[int, str] = {}  # by pid: the line that says that it began
         self.pid = 0
         self._pipe = -1
+        self._began = 0.0
+        self.short_lives = 0  # in a row
         if found:
             self.pid, self._pipe, self._told = found["pid"], found["pipe"], dict(found["told"])
 
@@ -65,6 +69,11 @@ class Aide:
         if not self.pid:
             self.start()
         return {"pid": self.pid, "pipe": self._pipe, "told": list(self._told.items())}
+
+    def ended(self) -> None:
+        """See ``Guard``: another takes its place."""
+        self.short_lives = self.short_lives + 1 if time.monotonic() - self._began < SHORT_S else 0
+        self.start()
 
     def start(self) -> None:
         """Fork it and tell it what it has to know: at first, or after somebody killed it.
@@ -91,7 +100,7 @@ class Aide:
                 self.live(reader)
             finally:
                 os._exit(0)
-        self.pid = pid
+        self.pid, self._began = pid, time.monotonic()
         os.close(reader)
         for line in self._told.values():
             self._tell(line)
@@ -123,27 +132,19 @@ class Aide:
         """All is done: let it end without a deed."""
         if not self.pid:
             return
-        pid, pipe, self.pid, self._pipe = self.pid, self._pipe, 0, -1
-        dismiss(pid, pipe)
+        self._tell(DONE.decode())
+        os.close(self._pipe)
+        pid, self.pid, self._pipe = self.pid, 0, -1
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            return
 
     def _tell(self, line: str) -> None:
         try:
             os.write(self._pipe, os.fsencode(line))
         except OSError:
             return  # it was killed; SIGCHLD brings the news and start() makes another
-
-
-def dismiss(pid: int, pipe: int) -> None:
-    """Tell one that all is done, and wait until it has gone."""
-    try:
-        os.write(pipe, DONE)
-    except OSError:
-        pass  # it was killed
-    os.close(pipe)
-    try:
-        os.waitpid(pid, 0)
-    except ChildProcessError:
-        return
 
 
 def leave_all_but(reader: int) -> None:

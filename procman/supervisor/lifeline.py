@@ -14,17 +14,19 @@ import sys
 import time
 
 from procman.lean import signal
-from procman.supervisor.aide import DONE, Aide, dismiss, leave_all_but
+from procman.supervisor.aide import DONE, Aide, leave_all_but
 from procman.supervisor.proctable import BLANK_S, Process, environs_in, read_process, signal_process, snapshot
 from procman.typed import Any, Callable, Iterable, Mapping, Sequence
 
 GRACE_S = 2.0  # from SIGTERM to SIGKILL: nobody is left who would say what is going on
+SHELL_TRIES = 3  # a shell that does not wait, whatever it has against that, is done without then
+HEEDED = ("BASH", "ENV", "SHELLOPTS")  # how variables begin by which a shell may become another
 WORDS = 1000  # more than it has to know; with them a lifeline is worn out, as a shell can add but not take away
 SHELL = "/bin/sh"
 TITLE = "procman lifeline/sh"  # for who looks at ``ps``; the last part is for shells that ask what they are called
 # Its arguments are a file that is needed, and a program that ends what it is told of, for which it makes room: another
 # process may not be to be had. Where either is there no more, it kills the groups itself; for that it needs nothing.
-SCRIPT = r"""IFS='
+SCRIPT = r"""told= IFS='
 '
 while read -r word; do
     [ "$word" != done ] || exit 0
@@ -58,13 +60,16 @@ class Lifeline(Aide):
         os.set_inheritable(3, True)
         token = os.fsdecode(self._token)
         python = (sys.executable, "-BIS", "-c", PROGRAM, PACKAGES, token)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(HEEDED)}
         try:
-            os.execv(SHELL, (TITLE, "-c", SCRIPT, "sh", HERE, *python))
-        except OSError:  # then as we are
-            with open(3) as pipe:
-                told = pipe.read().splitlines()
-            if told[-1:] != [DONE.decode().strip()]:
-                act(token, *told)
+            if self.short_lives < SHELL_TRIES:
+                os.execve(SHELL, (TITLE, "-c", SCRIPT, "sh", HERE, *python), environ)
+        except OSError:
+            pass
+        with open(3) as pipe:  # then as we are
+            told = pipe.read().splitlines()
+        if told[-1:] != [DONE.decode().strip()]:
+            act(token, *told)
 
     def start(self) -> None:
         """See ``Aide``."""
@@ -87,7 +92,9 @@ class Lifeline(Aide):
         self.pid, self._pipe = 0, -1
         self.start()
         if self.pid:
-            dismiss(*worn)
+            os.close(worn[1])
+            os.kill(worn[0], signal.SIGKILL)  # one that is stopped would not hear that all is done
+            os.waitpid(worn[0], 0)
         else:
             self.pid, self._pipe = worn
 

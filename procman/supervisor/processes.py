@@ -201,7 +201,7 @@ class LocalProcesses:
                 found.ended = True
             reap(pid)
             if pid == self.guard.pid:
-                self.guard.start()
+                self.guard.ended()
 
     def emptied(self, children: Iterable[Child]) -> list[Child]:
         """See ``Processes``."""
