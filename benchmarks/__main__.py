@@ -27,7 +27,7 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.bench import Bench
-from benchmarks.circumstances import circumstances
+from benchmarks.circumstances import circumstances, settle
 from benchmarks.peers import Manager, readers
 from benchmarks.rows import OURS, Row, warn
 from benchmarks.services import own_ways
@@ -61,13 +61,13 @@ class Measured(NamedTuple):
 def main() -> int:
     """Returns 1 if a measure failed, or, with ``--check``, if procman has lost ground."""
     given = arguments()
-    load = os.getloadavg()[0]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # every `with` ends what it started
     places = installation.found(given.bin.absolute()) if given.bin else installation.install()
     everybody = [*readers(places), *own_ways(places)]
     managers = taking_part(everybody, given.peers)
     bench = Bench(managers, str(places.procman / "python"), given.effort, [])
     names = given.measures or list(MEASURES)
+    load = os.getloadavg()[0] if given.short else settle()
     rows, failed = measured(bench, names)
     missing = [manager.name for manager in managers if not manager.present]
     run = report.Run(circumstances(managers, load), rows, bench.notes, failed, missing)

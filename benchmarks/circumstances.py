@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,8 @@ from benchmarks.peers import Manager
 
 COMMAND = "make bench"
 BUSY = 0.5  # of a load average, from which on a machine is not idle
+PATIENCE_S = 180.0  # with one that is not
+LOOK_S = 5.0  # the kernel's own step
 
 
 def circumstances(managers: Sequence[Manager], load: float) -> str:
@@ -20,6 +23,15 @@ def circumstances(managers: Sequence[Manager], load: float) -> str:
         f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}.\n"
         f"{business(load)}{priority()}\n\nVersions: {versions}."
     )
+
+
+def settle() -> float:
+    """Wait for what was done before, such as an installation; the load average then."""
+    os.sync()
+    deadline = time.monotonic() + PATIENCE_S
+    while (load := os.getloadavg()[0]) >= BUSY and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return load
 
 
 def business(load: float) -> str:
