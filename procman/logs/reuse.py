@@ -32,8 +32,8 @@ def record(number: int, size: int) -> bytes:
     return half + b"  " + half + b"\n"
 
 
-def end_in(directory: str, number: int) -> int | None:
-    """How many bytes of a segment count; None: all. Ask once it is open. Raises OSError."""
+def read_end(directory: str) -> tuple[int, int] | None:
+    """The segment that is written over, and how many bytes of it count; None: there is none such. Raises OSError."""
     try:
         fd = os.open(end_path(directory), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -47,10 +47,16 @@ def end_in(directory: str, number: int) -> int | None:
             first, _, second = os.pread(fd, RECORD_BYTES, 0).rstrip(b"\n").partition(b"  ")
             segment, _, size = first.partition(b" ")
             if first == second and segment.isdigit() and size.isdigit():
-                return int(size) if int(segment) == number else None
+                return int(segment), int(size)
     finally:
         os.close(fd)
     return None
+
+
+def end_in(directory: str, number: int) -> int | None:
+    """How many bytes of a segment count; None: all. Ask once it is open. Raises OSError."""
+    segment, size = read_end(directory) or (None, None)
+    return size if segment == number else None
 
 
 RECORD_BYTES = len(record(0, 0))
@@ -74,9 +80,8 @@ class Reuse:
             self.close()
             raise
 
-    def write(self, buffers: list[Buffer], length: int, size: int) -> bool:
-        """Write this behind ``size`` bytes; False: nothing of it counts."""
-        before = os.fstat(self._fd).st_size
+    def write(self, buffers: list[Buffer], length: int, size: int, before: int) -> bool:
+        """Write this behind ``size`` bytes of a file that had ``before``; False: nothing of it counts."""
         if os.pwritev(self._fd, buffers, size) < length:
             return False
         after = os.fstat(self._fd)

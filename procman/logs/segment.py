@@ -26,9 +26,7 @@ class Segment:
 
     def size(self) -> int:
         """Bytes that count."""
-        counted = end_in(self._directory, self._number)
-        size = self.status().st_size
-        return size if counted is None else min(size, counted)
+        return counted(self._directory, self._number, self.status().st_size)
 
     def status(self) -> os.stat_result:
         """Of the file."""
@@ -36,8 +34,8 @@ class Segment:
 
     def read(self, size: int, offset: int) -> bytes:
         """Up to ``size`` bytes; fewer at its end. Raises WrittenOver."""
-        counted = end_in(self._directory, self._number)
-        chunk = os.pread(self._fd, size if counted is None else max(min(size, counted - offset), 0), offset)
+        end = counted(self._directory, self._number, offset + size)
+        chunk = os.pread(self._fd, max(end - offset, 0), offset)
         head = os.pread(self._fd, HEAD, 0)
         if self._has_its_name():
             self._head = head
@@ -86,6 +84,10 @@ def open_segment(directory: str, number: int) -> Segment | None:
 
 def size_of(directory: str, number: int) -> int:
     """Bytes of a segment that count. Raises OSError."""
-    size = os.lstat(segment_path(directory, number)).st_size
-    counted = end_in(directory, number)
-    return size if counted is None else min(size, counted)
+    return counted(directory, number, os.lstat(segment_path(directory, number)).st_size)
+
+
+def counted(directory: str, number: int, size: int) -> int:
+    """Of the first ``size`` bytes of a segment those that count. Raises OSError."""
+    end = end_in(directory, number)
+    return size if end is None else min(size, end)

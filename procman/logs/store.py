@@ -15,7 +15,7 @@ import os
 
 from procman.logs.formats import Buffer, Source, heroku_lines
 from procman.logs.open_segment import OpenSegment, open_to_append
-from procman.logs.reuse import FLOOD, Reuse, end_in, make_ordinary, open_to_reuse
+from procman.logs.reuse import FLOOD, Reuse, make_ordinary, open_to_reuse, read_end
 from procman.typed import NamedTuple
 
 SEGMENT_BYTES = 10 << 20
@@ -131,7 +131,7 @@ class LogStore:
         try:
             seen = os.stat(segment.path)
             there = segment.is_at(seen) and seen.st_size >= segment.size
-            if there and reuse.write(buffers, length, segment.size):
+            if there and reuse.write(buffers, length, segment.size, seen.st_size):
                 segment.size += length
                 return True
         except OSError as error:
@@ -150,7 +150,8 @@ class LogStore:
             numbers = segments(self.directory)
             if len(numbers) < self._keep or numbers[-1] != last.number:
                 return
-            if any(end_in(self.directory, each) is not None for each in numbers):
+            told = read_end(self.directory)
+            if told and told[0] in numbers:
                 return  # a segment could not be cut, and ``end`` tells of that one
             oldest = segment_path(self.directory, numbers[0])
             fd = open_to_reuse(oldest, last.fd)

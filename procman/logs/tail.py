@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from procman.logs.formats import heroku_lines
 from procman.logs.line import EVERYTHING, Filter
-from procman.logs.segment import LARGEST, Segment, WrittenOver, open_segment, size_of
+from procman.logs.segment import LARGEST, Segment, WrittenOver, counted, open_segment
 from procman.logs.store import PROCMAN, Position, segment_path, segments
 
 BLOCK = 1 << 20  # bytes of one read
@@ -161,10 +161,10 @@ class Follower:
         for number in segments(self._directory):
             if number <= self._number:
                 try:
-                    inode = os.lstat(segment_path(self._directory, number)).st_ino
-                    seen[number] = (inode, size_of(self._directory, number))
+                    status = os.lstat(segment_path(self._directory, number))
                 except FileNotFoundError:
                     continue
+                seen[number] = (status.st_ino, counted(self._directory, number, status.st_size))
         return seen
 
     def _starts_over(self) -> bool:

@@ -10,7 +10,7 @@ from procman.lean import signal
 from procman.typed import Any, Mapping, Protocol, Sequence
 
 DONE = b"done\n"
-SHORT_S = 1.0
+SHORT_S = 1.0  # a life in which nobody can have waited for anything
 
 
 class Guard(Protocol):

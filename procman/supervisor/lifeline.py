@@ -67,9 +67,7 @@ class Lifeline(Aide):
         except OSError:
             pass
         with open(3) as pipe:  # then as we are
-            told = pipe.read().splitlines()
-        if told[-1:] != [DONE.decode().strip()]:
-            act(token, *told)
+            act(token, *pipe.read().splitlines())
 
     def start(self) -> None:
         """See ``Aide``."""
@@ -104,8 +102,9 @@ class Lifeline(Aide):
 
 
 def act(token: str, *told: str) -> None:
-    """Called by the shell, with each word as an argument: end what was begun and has not ended."""
-    end_all(sessions_in(told), os.fsencode(token))
+    """Called by the shell, with each word as an argument: end what was begun and has not ended, unless all is done."""
+    if told[-1:] != (DONE.decode().strip(),):
+        end_all(sessions_in(told), os.fsencode(token))
 
 
 def sessions_in(told: Iterable[str]) -> dict[int, int]:

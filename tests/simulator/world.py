@@ -329,9 +329,7 @@ class World:
     def _let_end(self, aide: Proc) -> None:
         """What a lifeline does when its pipe closes."""
         self.kernel.ours = aide.pid
-        told = b"".join(aide.hears.received).decode().splitlines()
-        if told[-1:] != ["done"]:
-            lifeline.act(f"{token_of(self.me)}/", *told)
+        lifeline.act(f"{token_of(self.me)}/", *b"".join(aide.hears.received).decode().splitlines())
         self.kernel.end(aide, 0)
 
     def told(self, words: str) -> None:
