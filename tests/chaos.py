@@ -11,12 +11,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 from procman.control.client import Client
 from procman.supervisor.home import apps_dir, homes
 from tests.formations import socket_of
 from tests.harness import DEADLINE_S, Workshop
+from tests.proc import environment
 
 PROCFILE = "web: exec python3 -u $CHILDREN/lives.py\nworker: exec python3 -u $CHILDREN/lives.py\n"
 LINE = re.compile(r"life (\S+) (\d+) (x*) end")
@@ -162,7 +162,7 @@ class Chaos:
         """Living processes by the token in their environment, as the kernel tells."""
         found: dict[str, list[int]] = {}
         for pid in self.shop.processes():
-            if dyno := dyno_of(pid):
+            if dyno := environment(pid).get("DYNO"):
                 found.setdefault(dyno, []).append(pid)
         return found
 
@@ -224,16 +224,6 @@ class Chaos:
             for output in select.select(outputs, [], [], left)[0]:
                 if not os.read(output.fileno(), 1 << 16):
                     outputs.remove(output)
-
-
-def dyno_of(pid: int) -> str:
-    """Whose process it is; empty for a process that is no dyno's."""
-    try:
-        environ = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return ""
-    found = re.search(rb"(?:^|\0)DYNO=([^\0]*)", environ)
-    return found[1].decode() if found else ""
 
 
 def send(pid: int, signum: int) -> None:

@@ -73,13 +73,6 @@ def gone(pid: int) -> bool:
         os.close(handle)
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except OSError:
-        return False
-
-
 def fetch(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=DEADLINE_S) as answer:
         return answer.read().decode()

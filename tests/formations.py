@@ -2,7 +2,6 @@
 
 import signal
 import socket
-from pathlib import Path
 
 from procman.control.client import Client
 from procman.control.sockets import near
@@ -26,13 +25,6 @@ def rows(workshop: Workshop) -> dict[str, dict]:
 
 def states(workshop: Workshop) -> dict[str, str]:
     return {name: row["state"] for name, row in rows(workshop).items()}
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except OSError:
-        return False
 
 
 def begin(workshop: Workshop, procfile: str, *args: str, dynos: int = 2, **options) -> Running:

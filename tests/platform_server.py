@@ -13,6 +13,7 @@ import httpx
 from procman.supervisor import cgroups
 from tests.api_cases import tarball
 from tests.harness import DEADLINE_S, MARK, Running, Workshop, app_ports, free_port
+from tests.proc import environment
 
 WAIT = "echo ready; exec sleep 1000"
 WEB = 'exec "$PY" -u -m http.server --bind 127.0.0.1 "$PORT"'
@@ -176,14 +177,6 @@ def poll(look, words=lambda: ""):
             return found
         select.select([], [], [], 0.02)
     raise AssertionError(f"it never came true {words()}")
-
-
-def environment(pid: int) -> dict[str, str]:
-    try:
-        raw = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return {}
-    return dict(part.split("=", 1) for part in os.fsdecode(raw).split("\0") if "=" in part)
 
 
 def leads(pid: int) -> bool:

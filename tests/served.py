@@ -1,7 +1,6 @@
 """A served app with a supervisor of its own, as a server has it, told by its plan and its control socket."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -143,8 +142,3 @@ def read_all(client: Client) -> bytes:
     while chunk := client.socket.recv(1 << 16):
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def environment_of(pid: int) -> dict[str, str]:
-    raw = Path(f"/proc/{pid}/environ").read_bytes()
-    return dict(part.split("=", 1) for part in os.fsdecode(raw).split("\0") if "=" in part)

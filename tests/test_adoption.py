@@ -13,6 +13,7 @@ import urllib.request
 import pytest
 
 from tests.harness import DEADLINE_S
+from tests.proc import is_alive
 from tests.served import WAIT, Served, by_name, kind
 
 WEB = "exec $PY -u -m http.server --bind 127.0.0.1 $PORT"
@@ -258,14 +259,6 @@ def test_detached_one_off_dynos_go_on_and_attached_ones_end(served):
     assert served.call("stop", dynos=["run.1"])["ok"]
     assert served.lines("run.1")[-1] == "State changed from up to complete"
     assert served.end(running) == 0
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(") ")[2][:1] not in "ZX"
-    except OSError:
-        return False
 
 
 def wait_for_file(path) -> None:

@@ -4,11 +4,11 @@ import os
 import random
 import select
 import threading
-from pathlib import Path
 
 from procman.control.client import Client
 from tests.formations import SLEEP, App
 from tests.harness import DEADLINE_S
+from tests.proc import environment
 
 
 def test_concurrent_commands_on_one_dyno_are_each_answered_truly(workshop):
@@ -53,7 +53,7 @@ def test_concurrent_commands_on_one_dyno_are_each_answered_truly(workshop):
 
 def instances(workshop) -> list[int]:
     """Processes of worker.1, by their environment."""
-    return [pid for pid in workshop.processes() if b"DYNO=worker.1\0" in Path(f"/proc/{pid}/environ").read_bytes()]
+    return [pid for pid in workshop.processes() if environment(pid).get("DYNO") == "worker.1"]
 
 
 def test_concurrent_scaling_ends_at_the_last_wish(workshop):

@@ -9,12 +9,12 @@ import random
 import select
 import signal
 import sqlite3
-from pathlib import Path
 
 import pytest
 
 from tests.deploy_site import SERVE, DeploySite, Visitor, page, write
-from tests.platform_server import environment, poll
+from tests.platform_server import poll
+from tests.proc import command, environment, parent
 
 ROUNDS = int(os.environ.get("PROCMAN_KILLS", "7"))
 SEED = int(os.environ.get("PROCMAN_SEED", "1"))
@@ -56,20 +56,18 @@ def find(site, victim: str, push: Push) -> int | None:
         return site.server.running.pid
     if victim == "client":
         return push.process.pid
-    data = os.fsencode(site.server.data)
+    data = str(site.server.data)
     builders = []
     for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc")))):
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if victim == "git" and b"receive-pack" in words and data in words:
-                return pid
-            socket = environment(pid).get("PROCMAN_SOCKET", "") if b"procman.gitpush.hook" in words else ""
-            if victim == "hook" and socket.startswith(str(site.server.data)):
-                return pid
-            if b"procman.builds" in words and data in words:
-                builders.append(pid)
-    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]) for pid in builders}
-    chosen = [pid for pid in builders if (parents[pid] in builders) == (victim == "compiler")]
+        words = command(pid)
+        if victim == "git" and "receive-pack" in words and data in words:
+            return pid
+        socket = environment(pid).get("PROCMAN_SOCKET", "") if "procman.gitpush.hook" in words else ""
+        if victim == "hook" and socket.startswith(data):
+            return pid
+        if "procman.builds" in words and data in words:
+            builders.append(pid)
+    chosen = [pid for pid in builders if (parent(pid) in builders) == (victim == "compiler")]
     return chosen[0] if chosen and victim in ("keeper", "compiler") else None
 
 

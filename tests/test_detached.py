@@ -11,8 +11,9 @@ import sys
 import pytest
 
 from procman.control.client import Client
-from tests.formations import POLITE, TWO, is_alive, pids, socket_of, states
+from tests.formations import POLITE, TWO, pids, socket_of, states
 from tests.harness import Workshop
+from tests.proc import is_alive
 
 
 def detached_pid(workshop: Workshop) -> int:

@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.soak import soak
 from procman.control.client import Client
-from procman.supervisor.proctable import command_of
 from tests.harness import DEADLINE_S
+from tests.proc import children, command
 
 LONG_S = 300.0  # what is only to be done after so long wakes nobody meanwhile
 # How the kernel calls what a thread may wait in, by number: the place and the unit of the timeout among its arguments,
@@ -31,7 +31,10 @@ def patience(pid: int) -> float:
 
 def patience_of(task: Path) -> float:
     """The same of a thread."""
-    number, *arguments = (task / "syscall").read_text().split()
+    try:
+        number, *arguments = (task / "syscall").read_text().split()
+    except OSError:  # it ends
+        return 0.0
     if number == "running" or int(number) not in CALLS:
         return 0.0
     timeout = CALLS[int(number)]
@@ -54,8 +57,7 @@ def test_nothing_wakes_an_idle_formation(workshop):
         follower.socket.sendall(b'{"verb":"follow"}\n')
         assert follower.socket.recv(4096)
         assert len(client.call("ps")["dynos"]) == 100
-        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-        (lifeline,) = (int(pid) for pid in children if "lifeline" in command_of(int(pid)))
+        (lifeline,) = (pid for pid in children(running.pid) if "lifeline" in command(pid))
         deadline = time.monotonic() + DEADLINE_S
         while min(patience(running.pid), patience(lifeline)) < LONG_S:  # until the last of it has been said
             assert time.monotonic() < deadline, "it never comes to rest"

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from tests.forever import STEADY, alive, script
+from tests.forever import STEADY, script
+from tests.proc import is_alive
 
 
 def test_start_tells_what_it_started(forever, workshop):
@@ -53,8 +54,8 @@ def test_one_is_found_by_every_name_it_has(forever, workshop):
         row = {**forever.list()[-1], "path": str(workshop.directory / "app.sh")}
         stopped = forever("stop", str(row[name]))
         assert stopped.stdout == "Stopped app.sh (uid one)\n", name
-        assert not alive(row["pid"])
-        assert not alive(row["forever"])
+        assert not is_alive(row["pid"])
+        assert not is_alive(row["forever"])
     missing = forever("stop", "nothing")
     assert missing.returncode == 1
     assert "there are other" in missing.stderr

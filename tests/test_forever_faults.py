@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.forever import STEADY, alive, gone, node, script
+from tests.forever import STEADY, gone, node, script
+from tests.proc import is_alive
 
 OBEYING = """
 import os, signal
@@ -99,7 +100,7 @@ def test_3_a_spinning_process_is_stopped(forever, workshop, action):
     (row,) = forever.list()
     stopped = forever(*action)
     assert (stopped.returncode, stopped.stdout) == (0, "Stopped app.sh (uid spin)\n")
-    assert not alive(row["forever"])
+    assert not is_alive(row["forever"])
     assert workshop.processes() == []
     assert forever.list() == []
 

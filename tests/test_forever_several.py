@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from tests.forever import STEADY, alive, script
+from tests.forever import STEADY, script
+from tests.proc import is_alive
 
 POLITE = "trap 'echo $NAME told; exit 0' TERM; sleep 1000 & echo $NAME up $$; while :; do wait; done\n"
 
@@ -44,7 +45,7 @@ def test_one_can_be_stopped_alone_and_the_rest_goes_on(forever, workshop):
     both(workshop)
     running, pids = begin(forever)
     assert forever("stop", "one").returncode == 0
-    assert (alive(pids["one"]), alive(pids["two"])) == (False, True)
+    assert (is_alive(pids["one"]), is_alive(pids["two"])) == (False, True)
     assert forever("stop", "two").returncode == 0
     assert running.finish() == 0
 

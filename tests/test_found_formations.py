@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from tests.formations import TWO, begin, is_alive, pids, rows, socket_of
+from tests.formations import TWO, begin, pids, rows, socket_of
+from tests.proc import is_alive
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """Real git pushes through the real transport and hook; behind them somebody who says what the platform would."""
 
 import base64
+import contextlib
 import fcntl
 import gzip
 import os
 import signal
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +15,7 @@ from procman.errors import ProcmanError
 from procman.gitpush import transport
 from procman.gitpush.updates import Update, decide
 from tests.git_server import KEY, Clone, GitServer
+from tests.proc import children, command
 
 ZERO, ONE, TWO = "0" * 40, "1" * 40, "2" * 40
 
@@ -38,14 +39,10 @@ def server(shared, tmp_path):
     return shared
 
 
-def pid_of(*words: bytes) -> int:
+def pid_of(*words: str) -> int:
     """The process whose command line has all the words."""
     for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            line = Path(f"/proc/{name}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if all(word in line for word in words):
+        if all(word in command(int(name)) for word in words):
             return int(name)
     raise AssertionError(f"nothing runs with {words}")
 
@@ -212,10 +209,10 @@ def test_a_killed_push_gives_the_lock_back(server, clone, tmp_path):
     server.gate.clear()
     push = clone.popen("push", server.url(), "main")
     assert server.begun.acquire(timeout=60)
-    git = pid_of(b"receive-pack", bytes(server.repository))
-    hook = Path(f"/proc/{git}/task/{git}/children").read_text().split()
-    for pid in (git, *map(int, hook)):
-        os.kill(pid, signal.SIGKILL)
+    git = pid_of("receive-pack", str(server.repository))
+    for pid in (git, *children(git)):
+        with contextlib.suppress(ProcessLookupError):  # the hook may have seen git end
+            os.kill(pid, signal.SIGKILL)
     text, _ = push.communicate(timeout=60)
     assert push.returncode
     assert "git was killed on the server: push again" in text

@@ -14,6 +14,7 @@ from procman.supervisor.adoption import find
 from procman.supervisor.home import Home, homes
 from procman.supervisor.ledger import Ledger, encode, process_of, write
 from tests.harness import DEADLINE_S, Workshop
+from tests.proc import environment
 from tests.served import Served, by_name
 from tests.test_outliving import TWO, detach, end, kill, log, pids, rows
 
@@ -134,7 +135,7 @@ def test_after_a_reboot_nothing_is_adopted_and_nobody_signalled(workshop, strang
 def test_a_start_that_comes_to_nothing_forgets_no_dynos(workshop):
     workshop.procfile(TWO)
     kill(detach(workshop))
-    left = {pid for pid in workshop.processes() if b"DYNO=" in Path(f"/proc/{pid}/environ").read_bytes()}
+    left = {pid for pid in workshop.processes() if "DYNO" in environment(pid)}
     workshop.procfile(TWO + "more: echo $PORT; exec sleep 1000\n")
     with socket.create_server(("127.0.0.1", int(workshop.env["PORT"]) + 200)):
         refused = workshop.call("start", "--detach")

@@ -7,7 +7,8 @@ import select
 import pytest
 
 from tests.harness import DEADLINE_S
-from tests.served import Served, all_gone, environment_of, kind, read_all
+from tests.proc import environment
+from tests.served import Served, all_gone, kind, read_all
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_its_environment_is_the_plans_and_its_own(served):
     served.plan(1, env={"FOO": "config", "BAR": "config"})
     client, pid = attach(served, "echo on; read x", env={"TERM": "xterm", "BAR": "mine", "COLUMNS": "80"})
     read_until(client, b"on")
-    env = environment_of(pid)
+    env = environment(pid)
     found = [env[name] for name in ("DYNO", "FOO", "BAR", "TERM", "COLUMNS")]
     assert found == ["run.1", "config", "mine", "xterm", "80"]
     assert env["HOME"] == env["PWD"] == str(served.slug)
@@ -215,7 +216,7 @@ def test_it_may_be_made_of_another_plan(served):
     served.plan(2, name="plan-2.json", directory=str(other), env={"FOO": "two"})
     client, pid = attach(served, "pwd; read x", plan="plan-2.json")
     read_until(client, str(other).encode())
-    assert environment_of(pid)["FOO"] == "two"
+    assert environment(pid)["FOO"] == "two"
     assert served.rows()["run.1", 2]["release"] == 2
     client.socket.sendall(b"\n")
     read_all(client)

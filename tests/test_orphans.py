@@ -11,6 +11,7 @@ import pytest
 
 from procman.supervisor.proctable import command_of
 from tests.harness import DEADLINE_S
+from tests.proc import is_alive
 
 FAMILY = "a: exec python $CHILDREN/family.py\n"
 KINDS = {"same-session", "own-session", "daemon", "orphan", "bare-daemon"}
@@ -20,14 +21,6 @@ def members(running) -> dict[str, int]:
     """Kind to pid, as the family printed them."""
     running.wait_for("family ready")
     return {kind: int(pid) for kind, pid in re.findall(r"\| ([a-z-]+) (\d+)\n", running.text())}
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(") ")[2][0] not in "ZX"
-    except OSError:
-        return False
 
 
 def test_a_stop_ends_every_kind_of_descendant(workshop):

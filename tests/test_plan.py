@@ -1,6 +1,7 @@
 """The text form of a plan: what goes out comes in, and what is wrong is named."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -79,9 +80,8 @@ WEB = json.loads(encode(PLAN))["types"]["web"]
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(text, why):
-    with pytest.raises(ValueError, match="") as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
         decode(text)
-    assert str(caught.value) == why
 
 
 def test_a_bad_value_is_never_told():

@@ -6,7 +6,8 @@ import re
 import signal
 import time
 
-from tests.formations import SLEEP, TWO, begin, is_alive, rows, socket_of
+from tests.formations import SLEEP, TWO, begin, rows, socket_of
+from tests.proc import is_alive
 
 
 def test_ps_shows_every_dyno_in_a_table(workshop):

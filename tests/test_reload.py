@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from procman.control.client import Client
-from tests.formations import SLEEP, TWO, begin, is_alive, listening, pids, rows, socket_of, states
+from tests.formations import SLEEP, TWO, begin, listening, pids, rows, socket_of, states
+from tests.proc import is_alive
 
 
 def test_reload_changes_what_changed_and_nothing_else(workshop):

@@ -3,7 +3,8 @@
 import re
 import signal
 
-from tests.formations import POLITE, SLEEP, TWO, begin, is_alive, rows, states
+from tests.formations import POLITE, SLEEP, TWO, begin, rows, states
+from tests.proc import is_alive
 
 
 def test_restart_replaces_all_or_those_named(workshop):

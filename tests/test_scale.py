@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from tests.formations import SLEEP, TWO, begin, is_alive, rows, states
+from tests.formations import SLEEP, TWO, begin, rows, states
+from tests.proc import is_alive
 
 
 def test_scale_sets_adds_and_takes_away(workshop):

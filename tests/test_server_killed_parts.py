@@ -2,12 +2,12 @@
 goes on, the next push is good, and nothing is left lying about.
 """
 
+import contextlib
 import os
 import re
 import signal
 import struct
 import threading
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +16,7 @@ from procman.gitpush.transport import KILLED
 from tests.deploy_site import DeploySite, Gate, Visitor, page, write
 from tests.harness import DEADLINE_S
 from tests.platform_server import poll
+from tests.proc import children, command
 from tests.test_deploy_killed import Push, check, find
 
 ZEROS, SOME = "0" * 40, "1" * 40
@@ -58,20 +59,9 @@ def working(site) -> list[str]:
     return [line for line in map(command, site.server.processes()) if re.search(r"^git |procman\.builds|gitpush", line)]
 
 
-def command(pid: int) -> str:
-    """A process's command line; nothing of one that has gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""
-
-
 def child_of(parent: int, word: str) -> int | None:
     """The pid of a process with that word in its command line, whose parent this is."""
-    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        if word in command(int(pid)):
-            return int(pid)
-    return None
+    return next((pid for pid in children(parent) if word in command(pid)), None)
 
 
 def words(site) -> tuple[str, str]:
@@ -174,7 +164,8 @@ def test_haproxy_is_killed(site, clone):
     push.read_to("Building on")
     with Visitor(site, "page") as visitor:
         for pid in routers(site):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a worker ends with its master
+                os.kill(pid, signal.SIGKILL)
         text = push.end()
         assert push.process.returncode == 0, text
         poll(lambda: visitor.answers[-1] == (200, f"{new} -"))

@@ -9,6 +9,7 @@ from procman.supervisor.slug_copy import make_folder
 from procman.supervisor.starter import Place, dyno_env, launch
 from procman.supervisor.terminal import open_pty
 from tests.isolated import DEADLINE_S, MOUNT, Dyno, Ground, make_ground, wait_until  # noqa: F401 - a fixture
+from tests.proc import children, name
 
 
 class Seat(Dyno):
@@ -70,11 +71,7 @@ def test_a_shell_at_a_terminal_has_job_control_and_its_status_is_the_dynos(groun
 
 def foreground(seat: Seat) -> str:
     """The program that has the terminal."""
-    try:
-        with open(f"/proc/{os.tcgetpgrp(seat.said)}/comm") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+    return name(os.tcgetpgrp(seat.said))
 
 
 def test_ctrl_c_at_a_program_that_catches_it_leaves_the_dyno_alone(ground: Ground):
@@ -105,12 +102,7 @@ def test_ctrl_c_at_a_program_that_does_not_catch_it_ends_the_dyno_with_130(groun
 
 def below(seat: Seat) -> list[str]:
     """Programs that the dyno's shell has started."""
-    names = []
-    with open(f"/proc/{seat.pid}/task/{seat.pid}/children") as file:
-        for pid in file.read().split():
-            with open(f"/proc/{pid}/comm") as comm:
-                names.append(comm.read().strip())
-    return names
+    return [name(pid) for pid in children(seat.pid)]
 
 
 def hang_up(seat: Seat) -> None:

@@ -14,7 +14,8 @@ from procman.core.model import DynoName
 from procman.supervisor.child import Child
 from procman.supervisor.one_offs import GONE, HANGUP_S, R16, OneOffs, Session
 from tests.harness import DEADLINE_S
-from tests.served import Served, environment_of, kind, read_all
+from tests.proc import environment
+from tests.served import Served, kind, read_all
 from tests.test_one_offs import attach, read_until
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +69,7 @@ def test_a_dyno_finds_what_heroku_gives_it_and_nothing_of_ours(served):
     running = served.start()
     served.call("apply")
     row = served.rows()["web.1", 1]
-    env = environment_of(row["pid"])
+    env = environment(row["pid"])
     assert (env["FOO"], env["HOME"], env["PORT"], env["DYNO"]) == ("bar", str(served.slug), str(row["port"]), "web.1")
     assert {"PATH": env["PATH"], "LANG": env["LANG"]} == {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
     assert not {"PYTHONPATH", "XDG_STATE_HOME"} & env.keys()
