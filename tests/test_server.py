@@ -75,6 +75,14 @@ def test_ports_and_words_that_cannot_be_are_refused(server):
         assert "Traceback" not in done.stderr
 
 
+def test_a_data_directory_whose_socket_nobody_could_call_is_refused(workshop):
+    far = workshop.directory / ("deep" * 30)
+    done = workshop.call("server", "--data", str(far), "--port", str(free_port()), "--no-router")
+    assert done.returncode == 1
+    assert "the path is too long for a socket\n" in done.stderr
+    assert "a shorter --data DIR" in done.stderr
+
+
 def test_ports_of_apps_begin_where_it_was_said(workshop):
     server = PlatformServer(workshop, "--first-port", str(free_port()))
     try:

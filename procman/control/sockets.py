@@ -1,7 +1,7 @@
-"""Unix sockets: the one at which clients knock, names for long paths, and who is at their other end.
+"""Unix sockets: those at which clients knock, names for long paths, and who is at their other end.
 
-It is there before a start's first dyno, so by ``_socket``, the half of ``socket`` that talks to the kernel. The other
-half costs 2 ms, and is for who serves.
+The control socket is there before a start's first dyno, so by ``_socket``, the half of ``socket`` that talks to the
+kernel. The other half costs 2 ms, and is for who serves.
 """
 
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BACKLOG = 128  # clients that knock at the same instant, or before anybody serves
 
 
-def bind(path: str) -> int:
+def bind(path: str, whose: str = "control") -> int:
     """A descriptor that listens at ``path``, 0600, in place of a stale one. Raises ProcmanError.
 
     The caller holds the lock that makes the path ours. It has that name only when it listens: who finds it is heard.
@@ -37,17 +37,17 @@ def bind(path: str) -> int:
         if listener:
             listener.close()
             remove(unheard)
-        raise ProcmanError(f"cannot open the control socket {path}: {error.strerror or error}") from None
+        raise ProcmanError(f"cannot open the {whose} socket {path}: {error.strerror or error}") from None
     finally:
         os.umask(mask)
     return listener.detach()
 
 
-def listen(path: str) -> "socket.socket":
+def listen(path: str, whose: str = "control") -> "socket.socket":
     """The same, as who serves has it."""
     import socket  # noqa: PLC0415
 
-    return socket.socket(fileno=bind(path))
+    return socket.socket(fileno=bind(path, whose))
 
 
 def remove(path: str) -> None:

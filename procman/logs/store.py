@@ -142,29 +142,35 @@ class LogStore:
     def _begin_reuse(self) -> None:
         """The next segment is the oldest one, where all are as good as deleted."""
         last = self._segment
-        if last is None or last.fd is None or self._keep < 2:
+        if last is None or last.fd is None:
             return
-        number = last.number + 1
-        path = segment_path(self.directory, number)
         try:
-            numbers = segments(self.directory)
-            if len(numbers) < self._keep or numbers[-1] != last.number:
-                return
-            told = read_end(self.directory)
-            if told and told[0] in numbers:
-                return  # a segment could not be cut, and ``end`` tells of that one
-            oldest = segment_path(self.directory, numbers[0])
-            fd = open_to_reuse(oldest, last.fd)
-            if fd is not None:
-                segment = OpenSegment(fd, path, number, size=0)
-                try:
-                    self._reuse = Reuse(self.directory, fd, oldest, path, number)
-                except OSError:
-                    segment.close()
-                    raise
-                self._go_to(segment)
+            oldest = self._spare(last.number)
+            if oldest and (fd := open_to_reuse(oldest, last.fd)) is not None:
+                self._take_over(fd, oldest, last.number + 1)
         except OSError as error:
             self._note(error)
+
+    def _spare(self, newest: int) -> str | None:
+        """The segment that would be deleted next. None: all are needed, or are not as we left them. Raises OSError."""
+        numbers = segments(self.directory)
+        if self._keep < 2 or len(numbers) < self._keep or numbers[-1] != newest:
+            return None
+        told = read_end(self.directory)
+        if told and told[0] in numbers:
+            return None  # a segment could not be cut, and ``end`` tells of that one
+        return segment_path(self.directory, numbers[0])
+
+    def _take_over(self, fd: int, oldest: str, number: int) -> None:
+        """Go on in what was the oldest segment, open as ``fd``. Raises OSError."""
+        path = segment_path(self.directory, number)
+        segment = OpenSegment(fd, path, number, size=0)
+        try:
+            self._reuse = Reuse(self.directory, fd, oldest, path, number)
+        except OSError:
+            segment.close()
+            raise
+        self._go_to(segment)
 
     def _end_reuse(self) -> None:
         """From now on it is a segment like any other."""

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from procman.api.serving import config, uncounted
+from procman.control.sockets import listen
 from procman.errors import ProcmanError
 from procman.server.descriptors import places
 from procman.server.door import Door
@@ -22,6 +23,7 @@ from procman.server.door import Door
 S = TypeVar("S", bound=socket.socket)
 FINISH_S = 3  # for requests on their way, when the server ends
 BACKLOG = 512
+PATH_BYTES = 107  # of a Unix socket, for those who connect: sun_path of unix(7) without its NUL
 AT_ONCE = 16  # connections taken in a turn of the loop; and tries, a second, while there are no descriptors for them
 GOING = {"id": "service_unavailable", "message": "The server is being restarted. Try again in a moment."}
 
@@ -60,19 +62,9 @@ def bind(host: str, port: int, kind: Callable[[int, int, int], S]) -> S:
 
 def bind_unix(path: str) -> socket.socket:
     """The Unix socket, 0600, in place of a stale one: whoever holds the server's lock may."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        if os.path.lexists(path):
-            os.unlink(path)
-        sock.bind(path)
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise ProcmanError(f"cannot listen on {path}: {error.strerror or error}", "a shorter --data DIR") from None
-    finally:
-        os.umask(mask)
-    return sock
+    if len(os.fsencode(path)) > PATH_BYTES:
+        raise ProcmanError(f"cannot listen on {path}: the path is too long for a socket", "a shorter --data DIR")
+    return listen(path, "server's")
 
 
 class Front:
