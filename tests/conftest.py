@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,10 @@ _count = itertools.count()
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=120, stateful_step_count=40)
 settings.register_profile("deep", deadline=None, max_examples=2000, stateful_step_count=80)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup; all that a test starts would ignore it as well
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_addoption(parser):
