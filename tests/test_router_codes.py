@@ -9,7 +9,7 @@ import pytest
 
 from procman.router import Server
 from tests.harness import free_port
-from tests.router_harness import HASTY, NAMES, PROGRAMS, Town, run, site, values
+from tests.router_harness import CALM, NAMES, PROGRAMS, SOON, Town, run, site, values
 
 KEYS = ["at", "method", "path", "host", "request_id", "fwd", "dyno"]
 KEYS += ["connect", "service", "status", "bytes", "protocol"]
@@ -58,7 +58,7 @@ STATES = [
 
 def test_an_app_without_dynos_says_why(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy) as town:
+        async with Town(tmp_path, haproxy, timeouts=CALM._replace(boot=SOON)) as town:
             for code, state, level, description, status in STATES:
                 await town.router.apply([site(state=state)])
                 answer = await town.get()
@@ -86,16 +86,17 @@ def test_maintenance_goes_before_everything_else(tmp_path, haproxy):
 
 
 MISBEHAVIOURS = [
-    ("/hang", "H12", "Request timeout", 503, "0"),
-    ("/drop", "H13", "Connection closed without response", 503, "0"),
-    ("/stall", "H15", "Idle connection", 200, None),
-    ("/junk", "H17", "Poorly formatted HTTP response", 503, "0"),
-    ("/part", "H18", "Server Request Interrupted", 200, ""),
+    ("/hang", "H12", "Request timeout", 503, "0", "first_byte"),
+    ("/drop", "H13", "Connection closed without response", 503, "0", None),
+    ("/stall", "H15", "Idle connection", 200, None, "idle"),
+    ("/junk", "H17", "Poorly formatted HTTP response", 503, "0", "first_byte"),
+    ("/part", "H18", "Server Request Interrupted", 200, "", None),
 ]
 
 
-def test_a_dyno_that_misbehaves_is_named(tmp_path, haproxy):
-    async def one(town, path, code, description, status, size):
+@pytest.mark.parametrize(("path", "code", "description", "status", "size", "short"), MISBEHAVIOURS)
+def test_a_dyno_that_misbehaves_is_named(tmp_path, haproxy, path, code, description, status, size, short):
+    async def one(town, code, description):
         client = await town.client()
         await client.send(f"GET {path} HTTP/1.1\r\nHost: demo.localhost\r\n\r\n".encode())
         seen, headers = await client.head()
@@ -113,10 +114,10 @@ def test_a_dyno_that_misbehaves_is_named(tmp_path, haproxy):
         assert found.get("sock") == ("backend" if code == "H18" else None)
 
     async def scenario():
-        async with Town(tmp_path, haproxy) as town:
+        timeouts = CALM._replace(**{short: SOON}) if short else CALM
+        async with Town(tmp_path, haproxy, timeouts=timeouts) as town:
             await town.router.apply([site(await town.server())])
-            for row in MISBEHAVIOURS:
-                await one(town, *row)
+            await one(town, code, description)
 
     run(scenario())
 
@@ -124,7 +125,8 @@ def test_a_dyno_that_misbehaves_is_named(tmp_path, haproxy):
 @pytest.mark.parametrize(("path", "code"), [("/drop", "H13"), ("/hang", "H12")])
 def test_a_dyno_that_does_not_answer_is_named_on_a_connection_that_was_kept_too(tmp_path, haproxy, path, code):
     async def scenario():
-        async with Town(tmp_path, haproxy) as town:
+        first_byte = 2 if path == "/hang" else CALM.first_byte  # time for the first answer, which comes
+        async with Town(tmp_path, haproxy, timeouts=CALM._replace(first_byte=first_byte)) as town:
             url = "https://pages.example.com/a?b=c&d"
             await town.router.apply([site(await town.server(), error_page_url=url)])
             client = await town.client()
@@ -140,12 +142,12 @@ def test_a_dyno_that_does_not_answer_is_named_on_a_connection_that_was_kept_too(
 
 def test_a_small_body_does_not_change_the_time_to_the_first_byte(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy) as town:
+        async with Town(tmp_path, haproxy, timeouts=CALM._replace(first_byte=SOON)) as town:
             await town.router.apply([site(await town.server())])
             answer = await town.get("/hang", method="POST", body=b"x" * 10)
             assert answer.status == 503
             found = check(await town.line("/hang"), "H12", "error", "Request timeout", "503")
-            assert int(found["service"][:-2]) >= HASTY.first_byte * 1000 - 1
+            assert int(found["service"][:-2]) >= SOON * 1000 - 1
 
     run(scenario())
 
@@ -186,7 +188,7 @@ def test_a_port_that_does_not_answer_is_a_timeout(tmp_path, haproxy):
         full.listen(0)
         waiting = [socket.socket() for _ in range(3)]
         try:
-            async with Town(tmp_path, haproxy) as town:
+            async with Town(tmp_path, haproxy, timeouts=CALM._replace(connect=SOON)) as town:
                 await town.router.apply([site(Server("web.1", 1, full.getsockname()[1]))])
                 await town.looked_at()
                 for one in waiting:  # fills the backlog: what comes now is not even refused
@@ -215,7 +217,7 @@ def test_a_refused_connection_is_named_and_the_next_request_waits_for_the_dyno(t
             mute.bind(("127.0.0.1", free_port()))
             mute.listen()
             server = Server("web.1", 1, mute.getsockname()[1])
-            async with Town(tmp_path, haproxy, timeouts=HASTY._replace(connect=1.5)) as town:
+            async with Town(tmp_path, haproxy, timeouts=CALM._replace(connect=1.5, boot=2)) as town:
                 await town.router.apply([site(server)])
                 await town.looked_at()
                 mute.shutdown(socket.SHUT_RDWR)  # still bound: nobody else gets the port
@@ -232,7 +234,7 @@ def test_a_refused_connection_is_named_and_the_next_request_waits_for_the_dyno(t
 
 def test_a_client_that_leaves_is_a_warning(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=HASTY._replace(first_byte=20, idle=20)) as town:
+        async with Town(tmp_path, haproxy) as town:
             await town.router.apply([site(await town.server())])
             client = await town.client()
             await client.send(b"GET /hold?a HTTP/1.1\r\nHost: demo.localhost\r\n\r\n")
@@ -246,7 +248,7 @@ def test_a_client_that_leaves_is_a_warning(tmp_path, haproxy):
 
 def test_a_client_that_stops_in_the_middle_of_its_body_is_given_up(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy) as town:
+        async with Town(tmp_path, haproxy, timeouts=CALM._replace(first_byte=SOON, idle=2 * SOON)) as town:
             await town.router.apply([site(await town.server())])
             client = await town.client()
             await client.send(b"POST /upload HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 10\r\n\r\nabc")
@@ -255,7 +257,7 @@ def test_a_client_that_stops_in_the_middle_of_its_body_is_given_up(tmp_path, hap
                 found = check(line, "H12", "error", "Request timeout", "503")
             else:
                 found = check(line, "H28", "warning", "Client Connection Idle", "499")
-            assert HASTY.idle * 1000 - 1 <= int(found["service"][:-2]) < HASTY.idle * 2000
+            assert 2 * SOON * 1000 - 1 <= int(found["service"][:-2]) < CALM.idle * 1000
             assert found["dyno"] == "web.1"
 
     run(scenario())

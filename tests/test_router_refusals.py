@@ -12,7 +12,7 @@ from procman.errors import ProcmanError
 from procman.router import Certificate, Router, Server, Settings, Site, Timeouts
 from procman.router.binary import check_binary, find_binary
 from procman.router.sites import check_sites, is_host, page_url
-from tests.router_harness import NAMES, PROGRAMS, Town, run, site
+from tests.router_harness import CALM, NAMES, PROGRAMS, SOON, Town, run, site
 
 CRLF = "\r\n"
 HOST = "Host: demo.localhost"
@@ -92,7 +92,7 @@ def test_a_request_cannot_be_smuggled_behind_another(tmp_path, haproxy):
 
 def test_a_head_that_trickles_is_given_up(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy) as town:
+        async with Town(tmp_path, haproxy, timeouts=CALM._replace(head=SOON)) as town:
             await town.router.apply([site(await town.server())])
             client = await town.client()
             await client.send(b"GET / HTTP/1.1\r\n")

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from procman.router import Server
-from tests.router_harness import APP, HASTY, NAMES, PROGRAMS, Town, run, site, values
+from tests.router_harness import APP, CALM, NAMES, PROGRAMS, SOON, Client, Town, run, site, values
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -176,19 +176,25 @@ def test_a_response_is_passed_on_as_it_comes(tmp_path, haproxy):
     run(scenario())
 
 
+async def upgraded(town: Town) -> Client:
+    """A client that has a WebSocket."""
+    client = await town.client()
+    key = base64.b64encode(os.urandom(16))
+    await client.send(
+        b"GET /ws HTTP/1.1\r\nHost: demo.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n"
+    )
+    status, headers = await client.head()
+    accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest()).decode()
+    assert (status, headers["upgrade"], headers["sec-websocket-accept"]) == (101, "websocket", accept)
+    return client
+
+
 def test_a_websocket_is_a_tunnel(tmp_path, haproxy):
     async def scenario():
         async with Town(tmp_path, haproxy) as town:
             await town.router.apply([site(await town.server())])
-            client = await town.client()
-            key = base64.b64encode(os.urandom(16))
-            await client.send(
-                b"GET /ws HTTP/1.1\r\nHost: demo.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n"
-            )
-            status, headers = await client.head()
-            accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest()).decode()
-            assert (status, headers["upgrade"], headers["sec-websocket-accept"]) == (101, "websocket", accept)
+            client = await upgraded(town)
             for text in (b"hello", b"again"):
                 await client.send(frame(0x81, text))
                 assert await client.reader.readexactly(2 + len(text)) == bytes([0x81, len(text)]) + text
@@ -198,13 +204,15 @@ def test_a_websocket_is_a_tunnel(tmp_path, haproxy):
             found = values(await town.line("/ws"))
             assert (found["at"], found["status"], found["dyno"]) == ("info", "101", "web.1")
 
-            idle = await town.client()
-            await idle.send(
-                b"GET /ws HTTP/1.1\r\nHost: demo.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n"
-            )
-            await idle.head()
-            assert await idle.reader.read() == b""
+    run(scenario())
+
+
+def test_a_websocket_that_says_nothing_is_closed(tmp_path, haproxy):
+    async def scenario():
+        async with Town(tmp_path, haproxy, timeouts=CALM._replace(idle=SOON)) as town:
+            await town.router.apply([site(await town.server())])
+            client = await upgraded(town)
+            assert await client.reader.read() == b""
             assert values(await town.line("/ws"))["code"] == "H15"
 
     run(scenario())
@@ -239,7 +247,7 @@ def test_dynos_are_chosen_at_random_and_one_that_refuses_is_passed_over(tmp_path
 
 def test_requests_wait_for_a_dyno_that_starts(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=HASTY._replace(boot=20, idle=20)) as town:
+        async with Town(tmp_path, haproxy) as town:
             await town.router.apply([site(state="starting")])
             clients = [await town.client() for _ in range(20)]
             for client in clients:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.router_harness import NAMES, PROGRAMS, Town, run, site, values
+from tests.router_harness import CALM, NAMES, PROGRAMS, Town, run, site, values
 
 HOST = "Host: demo.localhost"
 CHUNKED = "Transfer-Encoding: chunked"
@@ -122,7 +122,7 @@ def test_request_ids_of_which_there_are_several_are_all_replaced_by_one(tmp_path
 
 def test_many_slow_heads_cost_nobody_else_a_request(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy) as town:
+        async with Town(tmp_path, haproxy, timeouts=CALM._replace(head=2)) as town:
             await town.router.apply([site(await town.server())])
             slow = [await town.client() for _ in range(200)]
             for client in slow:

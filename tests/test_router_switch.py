@@ -8,9 +8,7 @@ import pytest
 from procman.errors import ProcmanError
 from procman.router import Server
 from procman.router.runtime_socket import NotAnswering
-from tests.router_harness import APP, HASTY, NAMES, PROGRAMS, Answer, Client, Town, end, run, site
-
-CALM = HASTY._replace(first_byte=20, idle=20, boot=20, keep_alive=20)
+from tests.router_harness import APP, NAMES, PROGRAMS, Answer, Client, Town, end, run, site
 
 
 @pytest.fixture(params=PROGRAMS, ids=NAMES)
@@ -65,7 +63,7 @@ class Load:
 
 def test_a_switch_is_one_step_and_what_runs_ends_on_the_old_dyno(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=CALM) as town:
+        async with Town(tmp_path, haproxy) as town:
             old = [await town.server(f"web.{n}", 1) for n in (1, 2)]
             await town.router.apply([site(*old)])
             held = await town.client()
@@ -94,7 +92,7 @@ def test_a_switch_is_one_step_and_what_runs_ends_on_the_old_dyno(tmp_path, hapro
 
 def test_under_load_dynos_are_switched_scaled_and_killed_without_a_failure(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=CALM) as town:
+        async with Town(tmp_path, haproxy) as town:
             await town.router.apply([site(await town.server("web.0", 1))])
             load = Load(town)
             await load.until("web.0")
@@ -120,7 +118,7 @@ def test_under_load_dynos_are_switched_scaled_and_killed_without_a_failure(tmp_p
 
 def test_reloads_under_load_lose_nothing(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=CALM, slots=1) as town:
+        async with Town(tmp_path, haproxy, slots=1) as town:
             sites = [site(await town.server())]
             await town.router.apply(sites)
             load = Load(town)
@@ -145,7 +143,7 @@ def test_reloads_under_load_lose_nothing(tmp_path, haproxy):
 
 def test_the_next_router_takes_the_running_haproxy_over(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=CALM) as town:
+        async with Town(tmp_path, haproxy) as town:
             await town.router.apply([site(await town.server("web.1", 1))])
             before = await town.router._socket.processes()
             load = Load(town)
@@ -169,7 +167,7 @@ def test_the_next_router_takes_the_running_haproxy_over(tmp_path, haproxy):
 
 def test_a_killed_haproxy_is_back_at_once_with_all_that_it_was_told(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=CALM) as town:
+        async with Town(tmp_path, haproxy) as town:
             for victim in ("master", "worker"):
                 await town.router.apply([site(await town.server("web.1", 1), hosts=(f"{victim}.localhost",))])
                 before = await town.router._socket.processes()
@@ -200,7 +198,7 @@ async def attempt(town: Town, host: str) -> Answer | None:
 
 def test_servers_that_left_are_forgotten_when_their_last_request_has_ended(tmp_path, haproxy):
     async def scenario():
-        async with Town(tmp_path, haproxy, timeouts=CALM) as town:
+        async with Town(tmp_path, haproxy) as town:
             servers = [await town.server(f"web.{n}", 1) for n in (1, 2)]
             await town.router.apply([site(*servers)])
             holds = await town.client(servers[0].port)
