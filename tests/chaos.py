@@ -116,7 +116,8 @@ class Chaos:
 
     def upgrade_by_signal(self) -> None:
         """Whenever it comes to that."""
-        send(self.supervisor(), signal.SIGUSR2)
+        if pid := self.supervisor():
+            send(pid, signal.SIGUSR2)
 
     def scale(self) -> None:
         """What is wanted changes."""

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.forever import Forever
 from tests.harness import LAST_S, Workshop, free_port
@@ -15,8 +15,10 @@ from tests.harness import LAST_S, Workshop, free_port
 _count = itertools.count()
 
 # `ci` tries the same examples every time; `HYPOTHESIS_PROFILE=deep` looks for new ones.
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=120, stateful_step_count=40)
-settings.register_profile("deep", deadline=None, max_examples=2000, stateful_step_count=80)
+# How long examples take says more of the machine than of us.
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", calm, derandomize=True, max_examples=120, stateful_step_count=40)
+settings.register_profile("deep", calm, max_examples=2000, stateful_step_count=80)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

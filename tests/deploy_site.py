@@ -15,8 +15,8 @@ import httpx
 
 from tests.builds_harness import write_tree
 from tests.git_server import Clone
-from tests.harness import DEADLINE_S, Workshop, free_port
-from tests.platform_server import PlatformServer, poll
+from tests.harness import DEADLINE_S, Workshop, free_port, poll
+from tests.platform_server import PlatformServer
 
 SAMPLE = Path(__file__).parent.parent / "sample_app"
 PYTHON = shlex.quote(sys.executable)

@@ -5,7 +5,7 @@ import socket
 
 from procman.control.client import Client
 from procman.control.sockets import near
-from tests.harness import DEADLINE_S, Running, Workshop
+from tests.harness import DEADLINE_S, Running, Workshop, poll
 
 POLITE = "exec python $CHILDREN/polite.py"
 SLEEP = "echo ready $$; exec sleep 1000"
@@ -21,6 +21,12 @@ def rows(workshop: Workshop) -> dict[str, dict]:
     """What `ps` says, by dyno."""
     with Client(socket_of(workshop)) as client:
         return {row["dyno"]: row for row in client.call("ps")["dynos"]}
+
+
+def stored(workshop: Workshop) -> None:
+    """Log and ledger are on the disk. Once that takes nothing for a moment, no answer waits for it any more."""
+    with Client(socket_of(workshop)) as client:
+        poll(lambda: not client.call("ps")["log"]["waiting"])
 
 
 def states(workshop: Workshop) -> dict[str, str]:

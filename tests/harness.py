@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.proc import is_alive, read_settled
+
 DEADLINE_S = 60.0  # a test that waits longer has failed; none waits for time to pass
 LAST_S = 5.0  # in which what a test has ended may be on its way out
 MARK = "PROCMAN_TEST"
@@ -179,12 +181,7 @@ class Workshop:
         for name in os.listdir("/proc"):
             if not name.isdigit() or int(name) == os.getpid():
                 continue
-            try:
-                environ = Path(f"/proc/{name}/environ").read_bytes()
-                state = Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2][:1]
-            except OSError:
-                continue
-            if self.mark in environ.split(b"\0") and state not in "ZX":
+            if self.mark in read_settled(int(name), "environ").split(b"\0") and is_alive(int(name)):
                 found.append(int(name))
         return found
 
@@ -211,6 +208,16 @@ class Workshop:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+
+
+def poll(look, words=lambda: ""):
+    """What ``look`` finds; asked again and again, where nobody tells."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        select.select([], [], [], 0.02)
+    raise AssertionError(f"it never came true {words()}")
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import signal
 import sys
 import time
@@ -12,8 +11,8 @@ import httpx
 
 from procman.supervisor import cgroups
 from tests.api_cases import tarball
-from tests.harness import DEADLINE_S, MARK, Running, Workshop, app_ports, free_port
-from tests.proc import environment
+from tests.harness import DEADLINE_S, MARK, Running, Workshop, app_ports, free_port, poll
+from tests.proc import command, environment, is_alive
 
 WAIT = "echo ready; exec sleep 1000"
 WEB = 'exec "$PY" -u -m http.server --bind 127.0.0.1 "$PORT"'
@@ -137,13 +136,10 @@ class PlatformServer:
 
     def processes(self) -> list[int]:
         """All that lives of this server: by a word of its command line, which names the data directory."""
-        word, found = os.fsencode(self.data), []
+        word, found = str(self.data), []
         for name in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                line = Path(f"/proc/{name}/cmdline").read_bytes()
-                state = Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2][:1]
-                if int(name) != os.getpid() and word in line and state not in "ZX":
-                    found.append(int(name))
+            if int(name) != os.getpid() and word in command(int(name)) and is_alive(int(name)):
+                found.append(int(name))
         return found
 
     def end_router(self) -> None:
@@ -167,16 +163,6 @@ class PlatformServer:
         for home in (self.data / "apps").glob("*"):
             groups = {name: f"{cgroups.ROOT}/{name}/{cgroups.OURS}/{home.name}" for name in cgroups.CONTROLLERS}
             cgroups.withdraw(groups)
-
-
-def poll(look, words=lambda: ""):
-    """What ``look`` finds; asked again and again, as nobody tells over HTTP."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        select.select([], [], [], 0.02)
-    raise AssertionError(f"it never came true {words()}")
 
 
 def leads(pid: int) -> bool:

@@ -1,18 +1,23 @@
 """What the kernel tells of a process at this moment. Any of them may end between two looks: that is never an error."""
 
 import os
+import time
 from pathlib import Path
+
+from procman.supervisor.proctable import is_becoming
+
+BECOMING_S = 5.0  # that a process may be in the middle of ``exec``; far less on any machine
 
 
 def environment(pid: int) -> dict[str, str]:
     """What it was started with; nothing of one that has gone."""
-    parts = os.fsdecode(read(pid, "environ")).split("\0")
+    parts = os.fsdecode(read_settled(pid, "environ")).split("\0")
     return dict(part.split("=", 1) for part in parts if "=" in part)
 
 
 def command(pid: int) -> str:
     """Its command line, a space between the words; nothing of one that has gone."""
-    return os.fsdecode(read(pid, "cmdline")).replace("\0", " ")
+    return os.fsdecode(read_settled(pid, "cmdline")).replace("\0", " ")
 
 
 def name(pid: int) -> str:
@@ -39,6 +44,14 @@ def children(pid: int) -> list[int]:
 def stat(pid: int) -> list[str]:
     """The fields of its ``stat`` from the third, the state, on; none of one that has gone."""
     return os.fsdecode(read(pid, "stat")).rpartition(") ")[2].split()
+
+
+def read_settled(pid: int, name: str) -> bytes:
+    """The same of the program that it becomes, if it is becoming another just now: then it seems to have none."""
+    deadline = time.monotonic() + BECOMING_S
+    while not (found := read(pid, name)) and is_becoming(pid) and time.monotonic() < deadline:
+        os.sched_yield()
+    return found
 
 
 def read(pid: int, name: str) -> bytes:

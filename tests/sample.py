@@ -1,7 +1,6 @@
 """The sample app, seen from its tests."""
 
 import re
-import socket
 import sys
 from pathlib import Path
 
@@ -16,7 +15,3 @@ def entries(procfile: Path) -> dict[str, str]:
     return dict(re.findall(r"^([\w-]+): (.+)$", procfile.read_text(), re.MULTILINE))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

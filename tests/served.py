@@ -1,17 +1,18 @@
 """A served app with a supervisor of its own, as a server has it, told by its plan and its control socket."""
 
+import contextlib
 import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from procman.control.client import Client
+from procman.control.client import Client, NotRunning
 from procman.control.protocol import encode as encode_request
 from procman.core.plan import Plan, TypePlan
 from procman.core.sizes import SIZES
 from procman.formats.plan import encode
-from tests.harness import DEADLINE_S, MARK, Running, Workshop, free_port
+from tests.harness import DEADLINE_S, MARK, Running, Workshop, free_port, poll
 
 BASIC = SIZES["Basic"]
 APP = "app-1"
@@ -85,6 +86,7 @@ class Served:
         answer = self.call("apply")
         if switch and answer["ok"]:
             assert self.call("switch", generation=generation) == {"ok": True}
+        self.stored()
         return answer
 
     def states(self) -> Iterator[dict]:
@@ -101,9 +103,16 @@ class Served:
     def rows(self) -> dict[tuple[str, int], dict]:
         """All that is told of each dyno, but for since when: that is worked out anew by each process."""
         rows = by_name(next(self.states()))
+        self.stored()
         return {name: {key: value for key, value in row.items() if key != "since"} for name, row in rows.items()}
 
+    def stored(self) -> None:
+        """Log and ledger are on the disk. Once that takes nothing for a moment, no answer waits for it any more."""
+        with contextlib.suppress(NotRunning):
+            poll(lambda: not self.call("ps").get("log", {}).get("waiting"))
+
     def log(self) -> str:
+        self.stored()
         return "".join(path.read_text() for path in sorted((self.home / "log").glob("log.*")))
 
     def lines(self, dyno: str, source: str = "heroku") -> list[str]:

@@ -194,7 +194,7 @@ def test_a_copied_home_takes_nothing_over_and_ends_nothing(workshop, tmp_path):
     running = app.start()
     pid = app.rows()["worker.1", 1]["pid"]
     copy = app.home.parent / "app-2"
-    shutil.copytree(app.home, copy, ignore=shutil.ignore_patterns("*.sock", "*.out"))
+    shutil.copytree(app.home, copy, ignore=shutil.ignore_patterns("*.sock", "*.out", "*.new"))
     other = workshop.procman("supervise", str(copy))
     other.wait_for("^ready$")
     assert app.rows()["worker.1", 1]["pid"] == pid

@@ -63,7 +63,7 @@ def test_a_generation_that_was_ending_goes_on_to_end(served):
     running = served.start()
     rows = by_name(served.wait_until(all_gone(2)))
     assert {name: row["pid"] for name, row in rows.items()} == {("worker.1", 1): kept}
-    assert "Took over worker.1 and worker.1" in served.log()
+    served.wait_for_log("Took over worker.1 and worker.1")
     assert served.end(running) == 0
 
 

@@ -153,8 +153,8 @@ def test_dynos_that_come_and_go_are_told_of(tmp_path):
 def test_level_sync_is_tried_again_and_level_notify_is_not(tmp_path):
     async def scenario(platform, client):
         await make_app(platform, client)
-        async with listening(platform, 500, 500, 500, 200) as (url, _):
-            for level in ("sync", "notify"):
+        async with listening(platform, 500, 500, 200) as (patient, _), receiving(500) as (brief, _):
+            for level, url in (("sync", patient), ("notify", brief)):
                 wish = {"url": url, "level": level, "include": ["api:app"]}
                 assert (await client.post("/apps/demo/webhooks", json=wish)).status_code == 201
             await client.patch("/apps/demo", json={"maintenance": True})

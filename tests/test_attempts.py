@@ -129,6 +129,7 @@ def test_a_caller_that_guesses_is_told_when_to_come_back_and_others_log_in(tmp_p
 
 def test_the_login_page_and_the_change_of_a_password_count_too(tmp_path):
     async def scenario(platform, client):
+        platform.host.attempts = Attempts(Clock())
         asked = (await client.post("/auth", json={})).json()
         fields, _ = await fields_of(client, asked["browser_url"])
         await client.patch("/account", json={"new_password": "correct horse"})

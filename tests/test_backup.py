@@ -15,7 +15,8 @@ from procman.errors import ProcmanError
 from procman.platform.layout import Layout
 from procman.server.backup import back_up, restore
 from procman.store.database import Database
-from tests.platform_server import WEB, PlatformServer, poll
+from tests.harness import DEADLINE_S, poll
+from tests.platform_server import WEB, PlatformServer
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def serve_elsewhere(workshop, data) -> PlatformServer:
 
 def page(server: PlatformServer, app: str) -> str:
     (port,) = [env["PORT"] for env in server.roots() if env.get("APP") == app]
-    return httpx.get(f"http://127.0.0.1:{port}/index.html", trust_env=False).text
+    return httpx.get(f"http://127.0.0.1:{port}/index.html", trust_env=False, timeout=DEADLINE_S).text
 
 
 def test_a_server_goes_on_elsewhere_from_a_backup_taken_while_it_ran(workshop, tmp_path):

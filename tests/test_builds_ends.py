@@ -165,9 +165,9 @@ def test_a_slug_over_the_limit_is_refused_with_its_size(site):
 
 def test_a_build_that_takes_too_long_is_ended_with_all_that_it_began(site, pulse):
     pack = site.pack("slow", compile=DAEMON + "trap '' TERM; echo begun; sleep 1000")
-    built = site.finished(APP, pack, limits=Limits(seconds=1.5), cache=pulse.cache)
+    built = site.finished(APP, pack, limits=Limits(seconds=3), cache=pulse.cache)
     assert "begun\n" in built.output
-    assert built.output.endswith(" !     Build timed out: it took longer than 1.5 seconds.\n\n !     Push failed\n")
+    assert built.output.endswith(" !     Build timed out: it took longer than 3 seconds.\n\n !     Push failed\n")
     assert (built.status, built.result.reason) == (1, "timeout")
     assert pulse.has_stopped()
     assert built.nothing_left
@@ -224,9 +224,9 @@ def test_a_killed_keeper_takes_the_build_with_it_and_leaves_no_result(site, puls
 
 def test_a_build_that_stops_its_compiler_is_ended_all_the_same(site, pulse):
     lines = DAEMON + "kill -STOP $PPID; echo begun; sleep 1000"
-    built = site.finished(APP, site.pack("stopping", compile=lines), limits=Limits(seconds=1), cache=pulse.cache)
+    built = site.finished(APP, site.pack("stopping", compile=lines), limits=Limits(seconds=3), cache=pulse.cache)
     assert built.result.reason == "timeout"
-    assert " !     Build timed out: it took longer than 1 seconds.\n" in built.output
+    assert " !     Build timed out: it took longer than 3 seconds.\n" in built.output
     assert pulse.has_stopped()
     assert built.nothing_left
 

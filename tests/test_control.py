@@ -1,5 +1,6 @@
 """A real supervisor behind its socket: garbage, idle crowds, followers, and a home that is ours alone."""
 
+import contextlib
 import os
 import resource
 import select
@@ -12,7 +13,7 @@ import pytest
 
 from procman.control.client import Client
 from tests.formations import SLEEP, App, knock
-from tests.harness import DEADLINE_S
+from tests.harness import DEADLINE_S, poll
 
 MALFORMED = [
     {"verb": "nothing"},
@@ -129,11 +130,27 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def lasting(pid: int) -> dict[int, str]:
+    """Descriptors of a process and what they are, but for one with which it looks at another just now."""
+    links = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            links[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return {fd: link for fd, link in links.items() if not link.startswith("/proc")}
+
+
+def sockets(links: dict[int, str]) -> int:
+    """How many of them are sockets: one, where nobody is connected."""
+    return sum(link.startswith("socket:") for link in links.values())
+
+
 def test_a_supervisor_without_descriptors_waits_quietly(workshop):
     """With none left for clients, it neither spins nor stops to look after dynos; with some again, it answers."""
     app = App(workshop, f"worker: {SLEEP}\n", "--restart", "always")
     pid = app.running.pid
-    open_ones = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert app.rows()  # what is imported late is there
+    links = poll(lambda: found if sockets(found := lasting(pid)) == 1 else None)  # who asked before has gone
+    open_ones = {*links}
     free = min({*range(len(open_ones) + 1)} - open_ones)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, 4096))
     with Client(app.path, DEADLINE_S) as client:

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from tests.deploy_site import PYTHON, SERVE, DeploySite, Gate, Hook, page, write
-from tests.harness import free_port
-from tests.platform_server import poll
+from tests.harness import DEADLINE_S, free_port, poll
 from tests.test_buildpacks_python import MANAGE, wheel
 
 SECRET = "swordfish-and-chips"
@@ -146,7 +145,7 @@ def test_a_tarball_at_an_address_is_built_as_a_push_is(site):
             info = tarfile.TarInfo(f"demo-main/{name}")
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text.encode()))
-    assert httpx.put(source["put_url"], content=packed.getvalue(), trust_env=False).is_success
+    assert httpx.put(source["put_url"], content=packed.getvalue(), trust_env=False, timeout=DEADLINE_S).is_success
     blob = {"url": source["get_url"], "version": "v1.2"}
     build = site.server.call("POST", "/apps/posted/builds", {"source_blob": blob})
     output = httpx.get(build["output_stream_url"], timeout=60, trust_env=False).text
@@ -222,7 +221,7 @@ def test_config_vars_reach_a_build_as_files_only_and_are_masked_where_it_prints_
     text = site.push(clone)
     assert "file [MASKED] variable none" in text
     [build] = site.server.call("GET", "/apps/secretive/builds")
-    stored = httpx.get(build["output_stream_url"], trust_env=False).text
+    stored = httpx.get(build["output_stream_url"], trust_env=False, timeout=DEADLINE_S).text
     assert "file [MASKED] variable none" in stored
     for output in (text, stored):
         assert SECRET not in output

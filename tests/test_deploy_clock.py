@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from tests.deploy_site import SERVE, DeploySite, page, write
-from tests.harness import free_port
-from tests.platform_server import poll
+from tests.harness import free_port, poll
 
 ALONE = {"app.json": json.dumps({"formation": {"clock": {"quantity": 0, "overlap": False}}})}
 STOPS = "echo winding up; echo spring broken; sleep 0.3; exit 6"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy_site import SERVE, DeploySite, page, write
-from tests.platform_server import poll
+from tests.harness import poll
 from tests.test_deploy_killed import Push, check, settled
 
 SIZE_MB = 96  # a build is not even begun with less than 50 MB

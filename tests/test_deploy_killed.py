@@ -13,7 +13,7 @@ import sqlite3
 import pytest
 
 from tests.deploy_site import SERVE, DeploySite, Visitor, page, write
-from tests.platform_server import poll
+from tests.harness import poll
 from tests.proc import command, environment, parent
 
 ROUNDS = int(os.environ.get("PROCMAN_KILLS", "7"))
@@ -98,7 +98,7 @@ def check(site, words: tuple[str, str]) -> str:
     current = site.current("page")
     dynos = poll(lambda: [env for env in [site.server.roots()] if len(env) == 1], lambda: str(site.server.roots()))[0]
     assert (dynos[0]["DYNO"], dynos[0]["HEROKU_RELEASE_VERSION"]) == ("web.1", f"v{current}")
-    assert [row["release"]["version"] for row in site.server.dynos("page").values()] == [current]
+    poll(lambda: [row["release"]["version"] for row in site.server.dynos("page").values()] == [current])
     word = site.visit("page").text.split()[0]
     assert word in words
     rows = sqlite3.connect(f"file:{site.server.data}/procman.db?mode=ro", uri=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy_site import DeploySite, write
-from tests.platform_server import poll
+from tests.harness import poll
 
 APP_JS = """
 const http = require("http");

@@ -8,6 +8,7 @@ import pytest
 
 from tests.deploy_site import SAMPLE, SERVE, DeploySite, Gate, page, write
 from tests.git_server import Clone
+from tests.harness import DEADLINE_S
 
 BINDS = """
 import os, socket, time
@@ -58,7 +59,7 @@ def test_the_sample_app_is_built_released_and_served_as_on_heroku(site):
     assert (old["status"], new["status"], new["release"]["id"]) == (
         "succeeded", "succeeded", site.server.call("GET", "/apps/sample/releases/4")["id"],
     )
-    stored = httpx.get(new["output_stream_url"], trust_env=False).text
+    stored = httpx.get(new["output_stream_url"], trust_env=False, timeout=DEADLINE_S).text
     assert "-----> Python app detected" in stored and "Verifying deploy... done." in stored
 
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from procman.control.client import Client
-from tests.formations import POLITE, TWO, pids, socket_of, states
+from tests.formations import POLITE, TWO, pids, socket_of, states, stored
 from tests.harness import Workshop
 from tests.proc import is_alive
 
@@ -111,6 +111,7 @@ def test_a_killed_detached_supervisor_can_be_started_again(workshop):
     workshop.procfile(TWO)
     assert workshop.call("start", "--detach").returncode == 0
     before, pid = pids(workshop), detached_pid(workshop)
+    stored(workshop)
     handle = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
     os.close(handle)

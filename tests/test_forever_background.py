@@ -1,10 +1,10 @@
 """`procman forever start` and the actions on what runs."""
 
 import re
-from pathlib import Path
 
 from tests.forever import STEADY, script
-from tests.proc import is_alive
+from tests.harness import poll
+from tests.proc import command, is_alive
 
 
 def test_start_tells_what_it_started(forever, workshop):
@@ -17,8 +17,7 @@ def test_start_tells_what_it_started(forever, workshop):
         f"log {forever.home('shop')}/log\n"
     )
     assert row["running"]
-    command = Path(f"/proc/{row['pid']}/cmdline").read_text()
-    assert command.startswith("sleep")
+    poll(lambda: command(row["pid"]).startswith("sleep"))
 
 
 def test_start_fails_when_it_does_not_come_up_and_goes_on_trying(forever, workshop):

@@ -154,8 +154,8 @@ def test_a_life_longer_than_min_uptime_is_followed_at_once(forever, workshop):
 
 def test_a_shorter_one_after_the_pause(forever, workshop):
     script(workshop, "echo up; exit 1\n")
-    running = forever.run("--minUptime", "60000", "--spinSleepTime", "300", "app.sh")
     began = time.monotonic()
+    running = forever.run("--minUptime", "60000", "--spinSleepTime", "300", "app.sh")
     for _ in range(3):
         running.wait_for("^up$")
     assert time.monotonic() - began > 0.55

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.formations import TWO, begin, pids, rows, socket_of
+from tests.harness import free_port
 from tests.proc import is_alive
 
 
@@ -44,7 +45,7 @@ def test_hints_name_the_formation_as_it_was_named(workshop):
 
 def test_formations_are_found_by_name_socket_and_directory(workshop):
     workshop.procfile(TWO)
-    one, two = workshop.start("--name", "one"), workshop.start("--name", "two", "-p", "45000")
+    one, two = workshop.start("--name", "one"), workshop.start("--name", "two", "-p", str(free_port()))
     for running in (one, two):
         running.wait_for("ready")
     apps = workshop.directory / ".local/state/procman/apps"

@@ -263,9 +263,9 @@ def test_other_checks_are_in_force_after_a_reload(workshop):
     settings(workshop, CHECKED)
     assert workshop.call("reload").returncode == 0
     running.wait_for("asked for /health")
+    running.wait_for("State changed from starting to up")
     settings(workshop, "")
     assert workshop.call("reload").returncode == 0
-    running.wait_for("State changed from starting to up")
     running.wait_for("State changed from starting to up")
     assert rows(workshop)["web.1"]["restarts"] == 2
     assert running.finish(signal.SIGTERM) == 143

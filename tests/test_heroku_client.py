@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.api_cases import certificate, tarball
+from tests.harness import DEADLINE_S
 from tests.heroku_client import FOLDER, PROGRAM, Client, served
 
 SESSIONS = sorted((FOLDER / "sessions").glob("*.txt"))
@@ -29,7 +30,8 @@ def played(tmp_path_factory):
     """Every session, played anew: {name: text}."""
     directory = tmp_path_factory.mktemp("client")
     with served("-m", "tests.fake_server", str(directory / "data")) as server:
-        api = httpx.Client(base_url=server["url"], headers={"Authorization": f"Bearer {server['key']}"})
+        key = {"Authorization": f"Bearer {server['key']}"}
+        api = httpx.Client(base_url=server["url"], headers=key, timeout=DEADLINE_S, trust_env=False)
         assert api.post("/users", json={"email": "ann@example.com"}).status_code == 201
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             jobs = {path.stem: pool.submit(play, path, directory, server, api) for path in SESSIONS}

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from tests.api_cases import tarball
-from tests.harness import DEADLINE_S, Workshop, free_port
+from tests.harness import DEADLINE_S, Workshop, free_port, poll
 from tests.heroku_client import Client
-from tests.platform_server import WAIT, WEB, PlatformServer, poll
+from tests.platform_server import WAIT, WEB, PlatformServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a real server, and a second of CPU a command
 PASSWORD = "correct horse"
@@ -228,7 +228,8 @@ def test_open_shows_the_apps_page_in_the_browser_of_the_user(server):
         url = urllib.parse.urlsplit(shown.readline().strip())
     assert (said.status, said.out) == (0, f"Opening {url.geturl()}...")
     assert url.geturl() == server.call("GET", "/apps/demo")["web_url"] + "hello"
-    page = httpx.get(f"http://127.0.0.1:{url.port}{url.path}", headers={"Host": url.netloc}, trust_env=False)
+    address = f"http://127.0.0.1:{url.port}{url.path}"
+    page = httpx.get(address, headers={"Host": url.netloc}, trust_env=False, timeout=DEADLINE_S)
     assert (page.status_code, page.content) == (200, b"#!/bin/sh\necho hello $1\n")
 
 

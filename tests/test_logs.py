@@ -82,8 +82,7 @@ def test_explain_of_a_type_when_nobody_runs_tells_of_the_last_formation_by_numbe
 def test_explain_keeps_what_was_said_about_errors(workshop):
     workshop.procfile("a: trap '' TERM; echo ready; while :; do sleep 1000; done\nb: no-such-command-here\n")
     running = workshop.start("-t", "0.1", "--restart", "b=never")
-    running.wait_for("command not found")
-    running.wait_for("Not restarted")
+    running.wait_for_all(r"a\.1 +\| ready", "command not found", "Not restarted")
     workshop.call("restart", "a")
     told = workshop.call("explain", "a.1").stdout
     assert "Error R12 (Exit timeout)" in told
@@ -107,7 +106,7 @@ def test_watch_restarts_only_the_type_concerned(workshop):
     (workshop.directory / "jobs").mkdir()
     workshop.procfile("web: echo life; exec sleep 1000\nworker: echo life; exec sleep 1000\n")
     running = workshop.start("--watch", "worker=jobs/*.py")
-    running.wait_for("Watching for changes")
+    running.wait_for_all("Watching for changes", r"web\.1 +\| life", r"worker\.1 +\| life")
     (workshop.directory / "jobs" / "x.py").write_text("1")
     running.wait_for(r"jobs/x\.py changed: restarting worker\.1")
     running.wait_for(r"worker\.1 .*\| life")

@@ -214,7 +214,7 @@ def test_shared_pages_are_counted_once_when_it_matters():
     rss = resident(me)
     share, swap = exact_share(me) or (0, 0)
     assert 0 < share <= rss * 1.05 and swap >= 0
-    assert sampled([me], rss * 10).rss == resident(me)
+    assert sampled([me], rss * 10).rss == pytest.approx(resident(me), rel=0.05)
     assert sampled([me], 1).rss == pytest.approx(share, rel=0.2)
     assert sampled([], 1).rss == 0
 
@@ -223,4 +223,4 @@ def test_a_process_that_has_gone_counts_nothing():
     pid = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(pid, 0)
     assert (resident(pid), exact_share(pid), runnable_tasks(pid)) == (0, None, 0)
-    assert runnable_tasks(os.getpid()) == 1
+    assert runnable_tasks(os.getpid()) >= 1  # a thread of the test's runner may just have news

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 
+from tests.formations import stored
 from tests.harness import DEADLINE_S
 
 TWO = "web: exec python3 -u -m http.server --bind 127.0.0.1 $PORT\nworker: echo ready; exec sleep 1000\n"
@@ -14,6 +15,7 @@ def detach(shop, *args: str) -> int:
     """Start it; the supervisor's pid."""
     done = shop.call("start", "--detach", *args)
     assert done.returncode == 0, done.stderr
+    stored(shop)
     return supervisor_of(shop)
 
 

@@ -98,14 +98,14 @@ def test_a_reader_that_pauses_loses_nothing_and_blocks_no_stop(workshop):
     count = 100_000  # over 9 MB: more than all buffers on the way
     workshop.procfile(f"a: {WRITE} count {count} a; echo all written; exec sleep 1000\nb: echo b $$; exec sleep 1000\n")
     running = workshop.start("--restart", "always")
-    b = int(running.wait_for(r"b (\d+)")[1])
+    b = int(running.wait_for(r"b (\d+)\n")[1])
     running.wait_for("a 00")
     # Not reading: procman must stop reading too, but still hear of deaths, and its memory stays small.
     handle = os.pidfd_open(b)
     os.kill(b, signal.SIGKILL)
     select.select([handle], [], [], 30)
     os.close(handle)
-    running.wait_for(r"b (\d+)")
+    running.wait_for(r"b (\d+)\n")
     running.wait_for("all written")
     assert running.finish(signal.SIGTERM) == 143
     assert running.lines("a.1")[:count] == [f"a {n:07d} {'.' * 80}" for n in range(count)]

@@ -9,7 +9,7 @@ import pytest
 from procman.errors import ProcmanError
 from procman.runtimes.base import RolloutFailed
 from tests.ground import APP, log_of, names_of, player
-from tests.harness import DEADLINE_S
+from tests.harness import DEADLINE_S, poll
 from tests.platform_server import WEB
 from tests.served import kind
 
@@ -49,6 +49,7 @@ def test_a_release_that_does_not_come_up_leaves_everything_as_it_was(play):
         assert failed.value.lines == ("one", "two")
         assert "exited with status 3" in failed.value.why
         assert ground.runtime.dynos(APP) == [old]
+        poll(lambda: "exited with status 3" in log_of(ground))  # written: what waits for the disk dies with it
         os.kill(ground.runtime.supervisor(APP), signal.SIGKILL)
         await ground.until_up("worker.1")
         await ground.release(3)

@@ -9,7 +9,7 @@ import pytest
 from procman.errors import ProcmanError
 from procman.runtimes.base import OneOff
 from tests.ground import APP, log_of, player, read_all
-from tests.harness import DEADLINE_S
+from tests.harness import DEADLINE_S, poll
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_one_off_dynos_run_attached_and_detached_and_tell_how_they_ended(play):
         assert await runtime.wait_one_off(APP, "run.1") == 4
         await runtime.start_one_off(APP, OneOff("run.2", 'echo "$GREETING"; exit 5', plan, {"GREETING": "hello"}))
         assert await runtime.wait_one_off(APP, "run.2") == 5
-        assert "app[run.2]: hello" in log_of(ground)
+        poll(lambda: "app[run.2]: hello" in log_of(ground))
         await runtime.start_one_off(APP, OneOff("run.3", "exec sleep 1000", plan))
         await runtime.stop(APP, "run.3")
         assert await runtime.wait_one_off(APP, "run.3") == 143

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sample import SAMPLE, WAIT_S, entries, free_port
+from tests.harness import free_port
+from tests.sample import SAMPLE, WAIT_S, entries
 
 
 @pytest.fixture
@@ -112,13 +113,13 @@ def test_release_that_cannot_says_why(start, store):
 
 
 def test_worker_finishes_its_job_when_told_to_stop(start, store):
-    store.enqueue("button", 0.3)
-    store.enqueue("button", 0.3)
+    store.enqueue("button", 2)
+    store.enqueue("button", 2)
     worker = start("worker")
     worker.line("job 1 .* started")
     worker.process.send_signal(signal.SIGTERM)
     worker.process.send_signal(signal.SIGTERM)
-    assert worker.end() == (0, "job 1 (button) done in 0.3 s\nstopped after 1 job(s)\n")
+    assert worker.end() == (0, "job 1 (button) done in 2 s\nstopped after 1 job(s)\n")
     assert [job.state for job in store.latest_jobs()] == ["waiting", "done"]
 
 

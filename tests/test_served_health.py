@@ -35,6 +35,7 @@ def test_a_release_is_ready_when_its_dynos_are_healthy_and_one_that_turns_sick_i
     running = served.start()
     assert served.call("apply")["ready"]
     assert served.call("switch", generation=1) == {"ok": True}
+    served.wait_for_log("asked for /health")
     assert served.lines("web.1", "app")[:2] == ["begun", "asked for /health"]
     with open(inside(served, "web.1", "health"), "w") as file:
         file.write("500")
@@ -48,10 +49,10 @@ def test_a_release_whose_dynos_are_never_healthy_fails_and_says_what_was_found(s
     running = served.start()
     served.call("apply")
     served.call("switch", generation=1)
-    checks = Checks(Probe(command="exit 7"), within=0.3)
+    checks = Checks(Probe(command="exit 7"), within=3.0)
     answer = served.apply(2, types={"worker": kind(checks=checks)})
     assert not answer["ok"]
-    assert "it did not pass its health check within 0.3 seconds (R10): `exit 7` ended with status 7" in answer["error"]
+    assert "it did not pass its health check within 3 seconds (R10): `exit 7` ended with status 7" in answer["error"]
     assert served.end(running) == 0
 
 

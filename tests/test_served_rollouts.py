@@ -104,11 +104,11 @@ def test_what_may_not_overlap_never_does_and_comes_back_after_a_failure(served):
     served.wait_for_log("mine")
     assert served.apply(2, types=types)["ready"]
     assert [row["generation"] for row in served.rows().values()] == [2]
-    answer = served.apply(3, types={**types, "worker": kind("sleep 0.3; exit 4")}, steady_s=0.6)
+    answer = served.apply(3, types={**types, "worker": kind("sleep 0.3; exit 4")}, steady_s=9.0)
     assert answer["error"] == "worker.1 did not come up: exited with status 4"
     assert [row["generation"] for row in served.rows().values()] == [2]
     broken = {"clock": kind("exit 5", overlap=False)}
-    assert served.apply(4, types=broken, watch_s=1.0)["error"] == "clock.1 did not come up: exited with status 5"
+    assert served.apply(4, types=broken, watch_s=9.0)["error"] == "clock.1 did not come up: exited with status 5"
     rows = served.rows()
     assert [(row["generation"], row["run"]) for row in rows.values()] == [(2, 2)]
     assert "exited with status 9" not in served.log()
@@ -137,8 +137,8 @@ def test_a_boot_timeout_fails_a_rollout(served):
     served.plan(1)
     running = served.start()
     served.call("apply")
-    answer = served.apply(2, types={"web": kind()}, boot_timeout=0.2)
-    assert answer["error"] == "web.1 did not come up: it did not bind $PORT within 0.2 seconds (R10)"
+    answer = served.apply(2, types={"web": kind()}, boot_timeout=2.0)
+    assert answer["error"] == "web.1 did not come up: it did not bind $PORT within 2 seconds (R10)"
     assert answer["lines"] == ["ready"]
     assert served.end(running) == 0
 
@@ -147,7 +147,7 @@ def test_a_second_apply_joins_the_first_and_a_hang_up_ends_nothing(served):
     served.plan(1)
     running = served.start()
     served.call("apply")
-    served.plan(2, types={"worker": kind(), "clock": kind()}, steady_s=0.5)
+    served.plan(2, types={"worker": kind(), "clock": kind()}, steady_s=3.0)
     hung_up = served.begin("apply")
     served.wait_until(lambda message: ("worker.1", 2) in by_name(message))
     joined = [served.begin("apply"), served.begin("apply")]

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from tests.deploy_site import DeploySite
-from tests.harness import DEADLINE_S
-from tests.platform_server import WAIT, poll
+from tests.harness import DEADLINE_S, poll
+from tests.platform_server import WAIT
 from tests.server_faults import Words, limit
 from tests.test_server_survival import LISTEN
 

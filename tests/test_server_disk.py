@@ -12,8 +12,7 @@ from procman.control.client import Client
 from procman.errors import ProcmanError
 from tests.api_cases import tarball
 from tests.deploy_site import DeploySite
-from tests.harness import DEADLINE_S
-from tests.platform_server import poll
+from tests.harness import DEADLINE_S, poll
 from tests.server_faults import Filled, Stunted, Words, small_disk
 from tests.test_server_survival import LISTEN
 

@@ -7,8 +7,8 @@ import textwrap
 
 import pytest
 
-from tests.harness import DEADLINE_S, free_port
-from tests.platform_server import PlatformServer, poll
+from tests.harness import DEADLINE_S, free_port, poll
+from tests.platform_server import PlatformServer
 from tests.receivers import HttpReceiver, make_certificate, unframe
 from tests.test_server_codes import ODD, get
 

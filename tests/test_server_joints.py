@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from tests.harness import DEADLINE_S
-from tests.platform_server import WAIT, PlatformServer, poll
+from tests.harness import DEADLINE_S, poll
+from tests.platform_server import WAIT, PlatformServer
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import pytest
 
 from procman.gitpush.transport import KILLED
 from tests.deploy_site import DeploySite, Gate, Visitor, page, write
-from tests.harness import DEADLINE_S
-from tests.platform_server import poll
+from tests.harness import DEADLINE_S, poll
 from tests.proc import children, command
 from tests.test_deploy_killed import Push, check, find
 

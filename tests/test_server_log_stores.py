@@ -11,8 +11,7 @@ import pytest
 
 from tests.deploy_site import DeploySite
 from tests.hanging_disk import HangingDisk
-from tests.harness import DEADLINE_S
-from tests.platform_server import poll
+from tests.harness import DEADLINE_S, poll
 from tests.server_faults import Words
 from tests.test_server_survival import LISTEN
 

@@ -11,7 +11,8 @@ import pytest
 
 from procman.supervisor import cgroups
 from tests.deploy_site import DeploySite
-from tests.platform_server import WAIT, poll
+from tests.harness import poll
+from tests.platform_server import WAIT
 from tests.test_server_survival import LISTEN
 
 

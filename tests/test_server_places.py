@@ -13,8 +13,8 @@ import pytest
 from procman.platform.logins import Logins
 from procman.server.descriptors import Places, places_of
 from procman.server.door import Door
-from tests.harness import DEADLINE_S
-from tests.platform_server import PlatformServer, poll
+from tests.harness import DEADLINE_S, poll
+from tests.platform_server import PlatformServer
 from tests.server_faults import Words
 from tests.test_rendezvous import Dyno, play, tls  # noqa: F401 - fixtures
 from tests.test_server_crowds import Crowd

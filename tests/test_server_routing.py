@@ -18,8 +18,8 @@ from procman.runtimes.base import DynoState
 from procman.server.routing import RouterTraffic
 from procman.store import tables
 from procman.store.database import Database
-from tests.harness import DEADLINE_S, free_port
-from tests.platform_server import WAIT, PlatformServer, poll
+from tests.harness import DEADLINE_S, free_port, poll
+from tests.platform_server import WAIT, PlatformServer
 from tests.server_fakes import FakeLog
 from tests.test_server_survival import LISTEN
 

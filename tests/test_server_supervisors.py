@@ -11,8 +11,7 @@ import pytest
 import procman
 from procman.control.client import Client
 from tests.deploy_site import SERVE, DeploySite, Visitor, page
-from tests.harness import DEADLINE_S
-from tests.platform_server import poll
+from tests.harness import DEADLINE_S, poll
 from tests.server_faults import Words
 
 LINES = 30_000

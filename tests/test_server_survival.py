@@ -9,7 +9,8 @@ import threading
 import httpx
 import pytest
 
-from tests.platform_server import WAIT, PlatformServer, poll
+from tests.harness import poll
+from tests.platform_server import WAIT, PlatformServer
 
 ANSWER = """
 import os, socket

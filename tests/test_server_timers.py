@@ -9,8 +9,8 @@ import socket
 import pytest
 
 from procman.router.binary import find_binary
-from tests.harness import DEADLINE_S, free_port
-from tests.platform_server import PlatformServer, poll
+from tests.harness import DEADLINE_S, free_port, poll
+from tests.platform_server import PlatformServer
 from tests.router_harness import looked_at
 from tests.test_server_codes import ODD, get, logged
 
@@ -103,7 +103,7 @@ def test_a_client_that_stops_in_its_body_and_a_tunnel_that_falls_silent_are_ende
 def test_an_app_that_does_not_come_up_is_waited_for_and_named(server):
     server.call("PATCH", "/apps/demo/features/preboot", {"enabled": False})  # else nothing of it would be routed to
     server.deploy("demo", {"web": "echo on my way; exec sleep 1000"})
-    assert get(server, "/boot").status_code == 503
+    poll(lambda: get(server, "/boot").status_code == 503)  # until the router has heard of it
     found = check(server, "/boot", "H20", "App boot timeout")
     assert (found["dyno"], found["connect"], found["service"], found["bytes"]) == ("", None, None, "")
 

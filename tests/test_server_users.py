@@ -9,7 +9,8 @@ import pytest
 
 import procman
 from procman.server.place import FIRST_UID, first_uid
-from tests.platform_server import PlatformServer, poll
+from tests.harness import poll
+from tests.platform_server import PlatformServer
 from tests.test_server_survival import LISTEN
 
 ROOT = Path(procman.__file__).parent.parent

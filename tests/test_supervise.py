@@ -13,7 +13,7 @@ import pytest
 from procman.core.model import DynoName
 from procman.supervisor.child import Child
 from procman.supervisor.one_offs import GONE, HANGUP_S, R16, OneOffs, Session
-from tests.harness import DEADLINE_S
+from tests.harness import DEADLINE_S, poll
 from tests.proc import environment
 from tests.served import Served, kind, read_all
 from tests.test_one_offs import attach, read_until
@@ -88,7 +88,9 @@ def test_the_files_of_a_home_are_its_users_alone(served):
     for path in [*served.home.glob("*"), *served.home.glob("p*/*"), *served.home.glob("log/*")]:
         if path.is_file() or path.is_fifo():
             assert path.stat().st_mode & 0o077 == 0 or path.name == "plan.json", path
-    assert "hunter2" not in (served.home / "ledger.json").read_text()
+    ledger = served.home / "ledger.json"
+    poll(ledger.exists)
+    assert "hunter2" not in ledger.read_text()
     assert "hunter2" not in served.log()
     assert "hunter2" not in Path(f"/proc/{running.pid}/cmdline").read_text()
     assert served.end(running) == 0

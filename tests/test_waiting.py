@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 
@@ -39,7 +40,8 @@ def test_a_time_limit_ends_the_waiting_and_nothing_else(workshop):
     running = begin(workshop, f"web: {DEAF}\nworker: {SLEEP}\n", dynos=1)
     late = workshop.call("restart", "--wait-timeout", "200ms")
     assert (late.returncode, late.stdout) == (1, "")
-    assert "web.1 is not up after 0.2s, nor worker.1; it goes on" in late.stderr
+    # On a machine that stands still for a while, worker.1 has been there for its second when the time is over.
+    assert re.search(r"web\.1 is not up after 0\.2s(, nor worker\.1)?; it goes on", late.stderr)
     assert "procman explain web.1" in late.stderr
     assert workshop.call("restart", "worker", "--wait-timeout", "1m").stdout == "Restarted worker.1\n"
     for words in (["scale", "web=2"], ["start", "web"]):

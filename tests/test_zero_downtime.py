@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.zero_downtime import Scene, failures, is_excused, read, tabulate
-from tests.platform_server import poll
+from tests.harness import poll
 
 
 @pytest.fixture

@@ -39,10 +39,10 @@ def main() -> None:
         waiting: list[socket.socket] = []
         if mood == [b"/refuse"]:
             listener.close()
-        client.sendall(ANSWER if head else b"")
-        client.close()
         if mood == [b"/deaf"]:
             waiting = fill()
+        client.sendall(ANSWER if head else b"")
+        client.close()
         if mood in ([b"/deaf"], [b"/refuse"]):
             print("sulks", flush=True)
             signal.sigwait({signal.SIGUSR1})
