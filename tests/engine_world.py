@@ -48,6 +48,7 @@ class World(RuleBasedStateMachine):
         self.newest = 0
         self.one_offs: set[DynoName] = set()  # that were admitted, once
         self.held: set[DynoName] = set()  # of the wish, and stopped by hand
+        self.cleared: set[str] = set()  # process types that were scaled to none
         self.rows: dict[DynoName, tuple[int, float]] = {}  # crashes in a row, and the wait after the latest
         self.pids = iter(range(100, 1_000_000))
         self._cells = counted_cells()

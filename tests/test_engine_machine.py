@@ -105,6 +105,8 @@ class EngineMachine(World):
 
     def change_formation(self, wish, generation, succeeds=False):
         if not (self.engine.closing or self.engine.quit):
+            had = {kind for kind, quantity in self.wishes.get(generation, {}).items() if quantity}
+            self.cleared = {kind for kind in self.cleared | had if not wish.get(kind)}
             kept = {other: wish for other, wish in self.wishes.items() if not succeeds or other >= generation}
             self.wishes = {**kept, generation: wish}
             self.held &= self.wanted()
@@ -284,7 +286,7 @@ class EngineMachine(World):
                 assert dyno.state is State.UP or dyno.is_final()
             exit_with_none = self.engine.exit_with == "none"
             all_final = bool(dynos) and all(dyno.is_final() for dyno in dynos.values())
-            assert bool(self.engine.quit) == (all_final and not self.held and not exit_with_none)
+            assert bool(self.engine.quit) == (all_final and not self.held and not self.cleared and not exit_with_none)
 
     def let_the_kernel_answer(self) -> bool:
         for name, life in list(self.lives.items()):

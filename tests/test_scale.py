@@ -30,6 +30,17 @@ def test_scale_sets_adds_and_takes_away(workshop):
     running.finish(signal.SIGTERM)
 
 
+def test_a_formation_that_is_scaled_to_nothing_goes_on_whatever_has_completed(workshop):
+    running = begin(workshop, f"job: exit 0\nb: {SLEEP}\n", "--restart", "on-failure", dynos=0)
+    running.wait_for_all("job.1 .*State changed from .* to complete", r"b\.1 .*\| ready")
+    assert workshop.call("scale", "b=0").stdout == "Formation: job=1 b=0\n"
+    assert states(workshop) == {"job.1": "complete"}
+    assert workshop.call("scale", "b=1", "job=0").returncode == 0
+    assert workshop.call("scale", "b=0").returncode == 0
+    assert states(workshop) == {}
+    running.finish(signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
     ("word", "status", "why"),
     [

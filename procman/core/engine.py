@@ -46,6 +46,7 @@ class Engine:
         self.exit_with = exit_with
         self.formations: dict[int, dict[str, int]] = {}  # by generation
         self.held: set[DynoName] = set()  # of the formation, but stopped by hand
+        self.cleared: set[str] = set()  # process types that were scaled to none
         self.dynos: dict[DynoName, Dyno] = {}
         self.closing: ShutdownRequested | None = None
         self.failures: dict[DynoName, tuple[int, str]] = {}  # by dyno, the earliest to fail first
@@ -174,6 +175,8 @@ class Engine:
         """What a generation shall be from now on, after what older ones shall be no more."""
         if self.closing:
             return []
+        had = {kind for kind, quantity in self.formations.get(event.generation, {}).items() if quantity}
+        self.cleared = {kind for kind in self.cleared | had if not event.formation.get(kind)}
         effects: list[Effect] = []
         older = sorted(each for each in self.formations if each < event.generation)
         for generation in older if event.succeeds else ():
@@ -259,7 +262,10 @@ class Engine:
         return [Say(None, f"Still waiting for {names}, up to {max(left, 0):.0f} s; Ctrl-C kills at once")]
 
     def _finish(self) -> list[Effect]:
-        """Forget dynos that are down and not of a formation; quit when nothing runs and nothing will."""
+        """Forget dynos that are down and not of a formation; quit when nothing runs and nothing will.
+
+        What was stopped or scaled to none by hand may be wanted again: then it is the same hand that ends it all.
+        """
         ended = [
             name
             for name, dyno in self.dynos.items()
@@ -274,6 +280,6 @@ class Engine:
             return []
         if self.closing:
             self.quit = Quit(self.closing.status, self.closing.why)
-        elif self.dynos and not self.held and self.exit_with != "none":
+        elif self.dynos and not self.held and not self.cleared and self.exit_with != "none":
             self.quit = Quit(*next(iter(self.failures.values()), (0, "every dyno has completed")))
         return [self.quit] if self.quit else []

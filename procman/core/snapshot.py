@@ -18,6 +18,7 @@ def dump(engine: Engine) -> dict[str, Any]:
         "ordered": engine.ordered,
         "formations": list(engine.formations.items()),
         "held": sorted(engine.held),
+        "cleared": sorted(engine.cleared),
         "dynos": [dump_dyno(dyno) for dyno in engine.dynos.values()],
         "closing": engine.closing,
         "failures": list(engine.failures.items()),
@@ -37,6 +38,7 @@ def load(engine: Engine, found: Mapping[str, Any]) -> None:
     engine.formations = {number: dict(formation) for number, formation in found["formations"]}
     engine.ordered = found.get("ordered", False)
     engine.held = {DynoName(*name) for name in found["held"]}
+    engine.cleared = set(found.get("cleared", ()))
     engine.dynos = {}
     for row in found["dynos"]:
         dyno = load_dyno(engine, row)
