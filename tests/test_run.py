@@ -35,6 +35,17 @@ def test_run_passes_everything_through(workshop, argv, status, stdout):
         assert {"GREETING=hello", "PYTHONUNBUFFERED=1", port} <= set(done.stdout.splitlines())
 
 
+def test_text_is_utf8_whatever_the_locale_says(workshop):
+    workshop.procfile("greet: echo héllo 中 $GREETING; exit 3\n")
+    (workshop.directory / ".env").write_text("GREETING=é\n")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as a locale of one byte a character
+    done = workshop.call("run", "greet", env=plain, encoding="utf-8")
+    assert (done.stdout, done.stderr, done.returncode) == ("héllo 中 é\n", "", 3)
+    running = workshop.start("--restart", "never", env=plain)
+    running.wait_for("greet.1 +\\| héllo 中 é\n")
+    assert running.finish() == 3
+
+
 def test_a_missing_command_is_named(workshop):
     done = workshop.call("run", "no-such-command", "x")
     assert done.returncode == 127

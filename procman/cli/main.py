@@ -12,12 +12,19 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # Until a verb installs its own handlers, Ctrl-C ends the program at once and without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        begin_in_utf8()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         fill_in()
     status = dispatch(sys.argv[1:])
     if sys.argv[1:2] == ["start"]:
         leave(status)
     sys.exit(status)
+
+
+def begin_in_utf8() -> None:
+    """Procfiles, env files and logs are UTF-8 whatever the locale says, and a dyno gets their bytes as they are."""
+    os.execv(sys.executable, [sys.orig_argv[0], "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def leave(status: int) -> None:
