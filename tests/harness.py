@@ -210,13 +210,13 @@ class Workshop:
                 continue
 
 
-def poll(look, words=lambda: ""):
-    """What ``look`` finds; asked again and again, where nobody tells."""
+def poll(look, words=lambda: "", every: float = 0.02):
+    """What ``look`` finds; asked again and again, where nobody tells. ``every``: seconds."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         if found := look():
             return found
-        select.select([], [], [], 0.02)
+        select.select([], [], [], every)
     raise AssertionError(f"it never came true {words()}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from procman.export import delivery
 from procman.export.delivery import deliver
 from procman.export.rendering import Rendered
 from tests.exported import make_shop, tree  # noqa: F401 - a fixture
+from tests.harness import poll
 
 FORMATS = ["compose", "kubernetes", "launchd", "runit", "supervisord", "systemd", "upstart"]
 
@@ -231,3 +233,18 @@ def test_a_link_is_somebody_else_s(tmp_path):
 def test_nothing_of_it_is_imported_by_start():
     asked = "import sys, procman.cli.start, procman.cli.group; print([m for m in sys.modules if 'export' in m])"
     assert subprocess.check_output([sys.executable, "-c", asked], text=True) == "[]\n"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_one_that_is_interrupted_leaves_nothing_of_what_it_had_written(shop, signum):
+    statuses = []
+    while 128 + signum not in statuses:  # unless it was done before that
+        assert len(statuses) < 20, statuses
+        out = shop.directory / f"units{len(statuses)}"
+        running = shop.procman("export", "systemd", str(out), "-c", "web=400")
+        poll(lambda out=out: out.is_dir(), every=0.0)
+        os.kill(running.pid, signum)
+        statuses.append(running.finish())
+        left = os.listdir(out) if out.exists() else []
+        assert not [name for name in left if name.startswith(".procman-")]
+    assert set(statuses) <= {0, 128 + signum}

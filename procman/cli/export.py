@@ -3,8 +3,9 @@
 import math
 import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from procman.cli.environment import callers, dyno_env, shell
 from procman.cli.listing import emit
@@ -24,6 +25,11 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?"
 
 
+def give_up(signum: int, _frame: object) -> NoReturn:
+    """Leave in order: what was written beside its place, and may hold secrets, is taken away on the way out."""
+    raise SystemExit(128 + signum)
+
+
 def export(told: Given, _own: Mapping[str, bool]) -> int:
     """Write the files, and say which."""
     if len(told.arguments) != 2:
@@ -41,6 +47,9 @@ def export(told: Given, _own: Mapping[str, bool]) -> int:
     processes = processes_of(local, settings, in_image)
     context = context_of(told, local.app.root, in_image)
     folder = os.path.abspath(os.path.expanduser(location))
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, give_up)
     done = deliver(folder, f"{context['app']}.{name}", render(name, template_dir(told), processes, context))
     lines = [f"Wrote {os.path.join(location, path)}" for path in done.written]
     lines += [f"Removed {os.path.join(location, path)}: no longer in the formation" for path in done.removed]
