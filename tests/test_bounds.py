@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from procman.core.model import DynoName
-from procman.supervisor.bounds import Bounds, Confinement
+from procman.supervisor.bounds import Bounds, Confinement, place_of
 from procman.supervisor.child import Command
+from procman.supervisor.home import Home
 from tests.formations import pids as pids_now
 from tests.harness import DEADLINE_S
 from tests.test_outliving import detach, end, kill, log, supervisor_of
@@ -52,9 +53,11 @@ def pids(shop) -> dict[str, int]:
     return pids_now(shop)
 
 
-def groups(name: str) -> list[Path]:
-    """Control groups of the formation of that name that are left."""
-    return [*GROUPS.glob(f"procman/{name}-*"), *GROUPS.glob(f"*/procman/{name}-*")]
+def groups(shop) -> list[Path]:
+    """Control groups of its formation that are left: other formations of that name may have some."""
+    (path,) = shop.directory.glob(".local/state/procman/apps/*")
+    place = place_of(Home(str(path.parent), path.name))
+    return [*GROUPS.glob(f"procman/{place}"), *GROUPS.glob(f"*/procman/{place}")]
 
 
 def limits_of(pid: int) -> dict[str, tuple[str, str]]:
@@ -87,13 +90,13 @@ def test_where_there_are_control_groups_the_kernel_holds_the_quota_and_none_is_l
     running.wait_for("ready 20")
     pid = pids(workshop)["worker.1"]
     assert limits_of(pid)["Max open files"] == ("99", "99")
-    assert ("/worker.1." in Path(f"/proc/{pid}/cgroup").read_text()) == bool(groups("grouped"))
+    assert ("/worker.1." in Path(f"/proc/{pid}/cgroup").read_text()) == bool(groups(workshop))
     os.kill(pid, signal.SIGUSR1)
     running.wait_for("Error R15")
     running.wait_for("ready 20")
     assert running.finish(signal.SIGTERM) == 143
     assert "Process exited with status 137" in running.system("worker.1")
-    assert groups("grouped") == []
+    assert groups(workshop) == []
 
 
 def test_a_quota_goes_on_when_the_supervisor_is_killed_and_when_it_becomes_another_program(workshop):
@@ -116,7 +119,7 @@ def test_a_quota_goes_on_when_the_supervisor_is_killed_and_when_it_becomes_anoth
     detach(workshop)
     assert pids(workshop) != kept, "without the quota it is another dyno"
     end(workshop)
-    assert groups(workshop.directory.name) == []
+    assert groups(workshop) == []
 
 
 def test_limits_are_in_force_for_their_type_before_the_program_runs(workshop):
