@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from procman.control.client import Client
 from tests.formations import POLITE, TWO, pids, socket_of, states, stored
-from tests.harness import Workshop
+from tests.harness import DEADLINE_S, Workshop
 from tests.proc import is_alive
 
 
@@ -119,3 +120,33 @@ def test_a_killed_detached_supervisor_can_be_started_again(workshop):
     assert pids(workshop) == before, "its dynos went on, and the next supervisor goes on with them"
     assert states(workshop)["worker.1"] == "up"
     end(workshop, detached_pid(workshop))
+
+
+@pytest.mark.parametrize("value", ["0", "5x", "-1"])
+def test_a_time_limit_that_cannot_be_starts_nothing(workshop, value):
+    workshop.procfile(TWO)
+    refused = workshop.call("start", "--detach", f"--wait-timeout={value}")
+    assert (refused.returncode, f"cannot use --wait-timeout {value}: " in refused.stderr) == (2, True)
+    assert workshop.processes() == []
+
+
+def test_who_waits_hears_of_the_crash_that_ends_it_all(workshop):
+    workshop.procfile("web: read line <gate; exit 2\n")
+    os.mkfifo(workshop.directory / "gate")
+    assert workshop.call("start", "--detach", "--restart", "never").returncode == 0
+    with Client(socket_of(workshop), DEADLINE_S) as client:
+        client.socket.sendall(b'{"verb":"wait","wait":true}\n')
+        assert states(workshop) == {"web.1": "starting"}  # and the other request came before this one
+        (workshop.directory / "gate").write_text("\n")
+        answer = json.loads(client.socket.recv(4096))
+    assert (answer["ok"], answer["error"]) == (False, "web.1 did not stay up: exited with status 2")
+    assert workshop.wait_until_gone() == []
+
+
+def test_who_asks_when_it_is_over_is_told_that(workshop):
+    workshop.procfile("web: exit 2\n")
+    for words in ([], ["--json"]):
+        done = workshop.call("start", "--detach", "--wait", "--restart", "never", *words)
+        assert done.returncode == 1
+        assert re.search(r"web\.1 did not stay up: exited with status 2\n|has ended already\n  hint: p", done.stderr)
+        assert workshop.wait_until_gone() == []

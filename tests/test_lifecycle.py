@@ -99,6 +99,15 @@ def test_a_second_ctrl_c_kills_at_once(workshop):
     assert "Stopping remaining processes with SIGKILL" in running.system("a.1")
 
 
+def test_a_signal_that_means_nothing_to_it_ends_nothing(workshop):
+    workshop.procfile("a: echo ready; exec sleep 1000\n")
+    running = workshop.start()
+    running.wait_for("ready")
+    running.signal(signal.SIGUSR1)
+    running.wait_for("SIGUSR1 received, and left at that; to a dyno: procman kill --signal USR1 DYNO\n")
+    assert running.finish(signal.SIGTERM) == 143
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])  # of SIGINT the echo is over in a tenth of a second
 def test_the_same_stop_from_several_sides_hurries_nobody(workshop, signum):
     """Whoever stops a chain of processes signals each link, and some pass it on: docker, npm, a shell, procman."""

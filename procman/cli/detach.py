@@ -29,12 +29,19 @@ def tell_detached(home: Home, given: Given) -> int:
     """Say that the formation runs, once that or, if it was asked for, once its dynos are up."""
     from procman.cli.listing import emit, emit_json
     from procman.cli.request import ask_at, waiting
+    from procman.cli.target import NO_SUPERVISOR
+    from procman.control.client import ENDED
 
     wish, as_json = waiting(given), bool(given.fields.get("json"))
     if not as_json:
         emit(f"{home.name} runs; its socket is {home.socket}")
     facts = {"name": home.name, "socket": home.socket, "pid": int(home.facts().get("pid", 0))}
-    answer = ask_at(home, "wait", **wish) if wish["wait"] else {"ok": True}
+    try:
+        answer = ask_at(home, "wait", **wish) if wish["wait"] else {"ok": True}
+    except ProcmanError as error:
+        if error.exit_code == NO_SUPERVISOR or error.what == ENDED:  # its dynos were quicker than our question
+            raise ProcmanError(f"{home.name} has ended already", f"procman logs --name {home.name}") from None
+        raise
     if as_json:
         emit_json({**answer, **facts})
     return 0

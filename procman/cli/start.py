@@ -49,6 +49,10 @@ def start(given: Given) -> int:
     app = LocalApp(resolve(given, environ), environ, lambda: resolve(given, environ))
     settings = app.settings
     home = Home(apps_dir(environ), settings.name or default_name(app.app.root, settings.procfile))
+    if settings.detach:
+        from procman.cli.request import waiting
+
+        waiting(given)  # what cannot be meant is refused before anything is started
     guard_descriptors()
     if settings.watch:
         from procman.supervisor.watch import check_installed

@@ -10,6 +10,7 @@ from procman.control.sockets import credentials, near
 from procman.typed import Iterator
 
 CHUNK = 1 << 16
+ENDED = "the supervisor ended before it answered"
 
 
 class NotRunning(ConnectionError):
@@ -71,7 +72,7 @@ class Client:
         for answer in self.ask(verb, **arguments):
             if "ok" in answer:
                 return answer
-        return refusal("the supervisor ended before it answered")
+        return refusal(ENDED)
 
     def shut_down(self, now: bool = False) -> Message:
         """Ask for the end of everything. Returns when the supervisor's process has gone, or with its refusal."""

@@ -50,7 +50,7 @@ class Outcomes:
         """Whether every dyno has come to its run, or a later one that was asked for: spawned, or up."""
         engine = self._supervisor.engine
         if engine.closing:
-            return refusal("the formation was shut down meanwhile")
+            return refusal(f"the formation was shut down meanwhile: {engine.closing.why}")
         pending: list[Dyno] = []
         for name, run in targets.items():
             dyno = engine.dynos.get(name)

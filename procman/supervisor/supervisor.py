@@ -135,6 +135,7 @@ class Supervisor:
         """
         stops = [s for s in STOP_SIGNALS if s != signal.SIGHUP or signal.getsignal(s) is not signal.SIG_IGN]
         self.loop.on_signals(stops, self._stop)
+        self.loop.on_signals([signal.SIGUSR1], self._decline)
         self.loop.on_signals([signal.SIGCHLD], lambda _: self._reap())
         if self._window:
             self.loop.on_signals([signal.SIGWINCH], lambda _: self._resize())
@@ -160,6 +161,8 @@ class Supervisor:
                 action()
             self._pump.flush()  # what these said
             self.loop.turn()
+        for action in self.after_turn:
+            action()  # who waits for an answer has one before all is closed
         return self._close(self._quit)
 
     def post(self, event: Event) -> None:
@@ -316,6 +319,11 @@ class Supervisor:
             self.shut_down(128 + signum, f"{signal_name(signum)} received")
         elif not is_echo(signum, self.loop.now() - self._closing_at):
             self.hurry()
+
+    def _decline(self, signum: int) -> None:
+        """It would end us, and foreman passes it on to all: who means a dyno says so."""
+        name = signal_name(signum)
+        self.output.say(None, f"{name} received, and left at that; to a dyno: procman kill --signal {name[3:]} DYNO")
 
     def _reader_gone(self) -> None:
         self.shut_down(128 + signal.SIGPIPE, "the reader of the output has gone")
