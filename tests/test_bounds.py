@@ -122,6 +122,27 @@ def test_a_quota_goes_on_when_the_supervisor_is_killed_and_when_it_becomes_anoth
     assert groups(workshop) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs control groups: root may make some")
+def test_a_kill_by_hand_is_no_want_of_memory_whatever_was_killed_for_it_elsewhere(workshop):
+    grow(workshop, 20, 100)
+    running = workshop.start("--memory", "40M", "-m", "worker=2", "--restart", "never")
+    running.wait_for_all(r"worker\.1 +\| ready 20", r"worker\.2 +\| ready 20")
+    if not groups(workshop):
+        pytest.skip("no control groups can be made here")
+    first, second = (pids(workshop)[name] for name in ("worker.1", "worker.2"))
+    running.signal(signal.SIGSTOP)  # so that both kills are seen at once, the one by hand first
+    handles = [os.pidfd_open(pid) for pid in (first, second)]
+    os.kill(first, signal.SIGKILL)
+    os.kill(second, signal.SIGUSR1)
+    for handle in handles:
+        assert select.select([handle], [], [], DEADLINE_S)[0]
+        os.close(handle)
+    running.signal(signal.SIGCONT)
+    assert running.finish(None) == 137
+    assert "Process was killed by SIGKILL" in running.system("worker.1")
+    assert "Process was killed by SIGKILL (out of memory)" in running.system("worker.2")
+
+
 def test_limits_are_in_force_for_their_type_before_the_program_runs(workshop):
     workshop.procfile(
         "web: exec sh -c 'echo ready $(ulimit -n) $(ulimit -c); exec sleep 1000'\n"

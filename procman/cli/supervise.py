@@ -181,7 +181,7 @@ def look_after(quarters: Quarters, supervisor: Supervisor, processes: LocalProce
         supervisor.loop, supervisor.output.say, lambda child: processes.kill([child]), processes.members
     )
     quarters.watch(memory)
-    processes.grouped = quarters.members
+    processes.group_of = quarters.group_of
     supervisor.on_birth.append(quarters.move_in)
     supervisor.on_death.append(quarters.die)
     supervisor.on_emptied.append(quarters.move_out)

@@ -59,7 +59,7 @@ class Confinement:
     def join(self, supervisor: Supervisor, processes: LocalProcesses) -> None:
         """Whose dynos they are."""
         self._supervisor, self._processes = supervisor, processes
-        processes.grouped = self._members
+        processes.group_of = self._group_of
         supervisor.on_birth.append(self._begin)
         supervisor.on_death.append(self._end)
         supervisor.on_emptied.append(self._forget)
@@ -124,9 +124,8 @@ class Confinement:
             self._memory = MemoryWatch(supervisor.loop, supervisor.output.say, lambda child: kill([child]), members)
         return self._memory
 
-    def _members(self, child: Child) -> list[int]:
-        group = self._groups.get((child.dyno, child.run))
-        return group.members() if group else []
+    def _group_of(self, child: Child) -> "Group | None":
+        return self._groups.get((child.dyno, child.run))
 
     def _end(self, child: Child) -> None:
         if self._memory:

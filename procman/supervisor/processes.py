@@ -18,7 +18,10 @@ from procman.supervisor.proctable import (
     snapshot,
 )
 from procman.supervisor.reaping import become_subreaper, next_exit, reap
-from procman.typed import Any, Callable, Iterable, Iterator, Mapping, Protocol, Sequence
+from procman.typed import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Protocol, Sequence
+
+if TYPE_CHECKING:  # for dynos that have groups, whoever makes them imports it
+    from procman.supervisor.cgroups import Group
 
 RECHECK_S = 0.1
 INIT = 1  # where orphans went before we were a subreaper, or go where we are none
@@ -89,7 +92,7 @@ class LocalProcesses:
         self._window = window
         self._alive: dict[int, Child] = {}  # by pid of the root
         self.aides: set[int] = set()  # pids of helpers that are no dyno's
-        self.grouped: Callable[[Child], Iterable[int]] = lambda child: ()  # pids in a dyno's control group
+        self.group_of: "Callable[[Child], Group | None]" = lambda child: None  # a dyno's control group
         self._pipes = pipes
         self.guard: Guard = make_holder(guard) if pipes else Lifeline(f"{token}/".encode(), guard)
         self._heirlooms: list[Child] = []  # inherited, and not empty yet
@@ -186,7 +189,8 @@ class LocalProcesses:
             if not child.inherited.has_ended():
                 continue
             child.status = child.inherited.status
-            yield child, UNSEEN if child.status is None else self._exit_of(os.waitstatus_to_exitcode(child.status))
+            status = child.status
+            yield child, UNSEEN if status is None else self._exit_of(child, os.waitstatus_to_exitcode(status))
             child.ended = True
             child.inherited.close()
         while True:
@@ -197,7 +201,7 @@ class LocalProcesses:
             if found and not found.ended:
                 # Not reaped while it is handled: its pid and group cannot be anybody else's yet.
                 found.status = code << 8 if code >= 0 else -code
-                yield found, self._exit_of(code)
+                yield found, self._exit_of(found, code)
                 found.ended = True
             reap(pid)
             if pid == self.guard.pid:
@@ -278,7 +282,8 @@ class LocalProcesses:
 
         if not table.rows:
             return self._group_as_member(child)
-        return members(child, table, self._alive, self.grouped(child))
+        group = self.group_of(child)
+        return members(child, table, self._alive, group.members() if group else ())
 
     def _group_as_member(self, child: Child) -> list[Process]:
         """Without /proc: the process group, if anything is in it, stands for all members."""
@@ -288,18 +293,21 @@ class LocalProcesses:
             return []
         return [Process(child.pid, 0, child.pid, child.pid, 0, "S")]
 
-    def _exit_of(self, code: int) -> Exit:
+    def _exit_of(self, child: Child, code: int) -> Exit:
         """``code``: the exit code, or the negative number of the signal that ended it."""
         if code >= 0:
             status, signum = code, code - 128
             name = signal_name(signum) if 0 < signum < signal.NSIG else ""
-            oom = ", out of memory" if signum == signal.SIGKILL and self._was_oom() else ""
+            oom = ", out of memory" if signum == signal.SIGKILL and self._was_oom(child) else ""
             return Exit(status, reason=f"{name}{oom}")
-        reason = "out of memory" if -code == signal.SIGKILL and self._was_oom() else ""
+        reason = "out of memory" if -code == signal.SIGKILL and self._was_oom(child) else ""
         return Exit(128 - code, signal_name(-code), reason)
 
-    def _was_oom(self) -> bool:
-        return self._oom is not None and self._oom.has_killed()
+    def _was_oom(self, child: Child) -> bool:
+        """By its own group's count, where it has one; else by that of the host, where it may have been another."""
+        somewhere = self._oom is not None and self._oom.has_killed()
+        group = self.group_of(child)
+        return group.kills() > 0 if group else somewhere
 
 
 def make_process(command: Command, mark: str, actions: Sequence[Action]) -> int:

@@ -86,10 +86,9 @@ class Quarters:
             limits, identity = self._limits[life]
             self._memory.add(child, limits, self._groups.get(life), identity)
 
-    def members(self, child: Child) -> list[int]:
-        """Pids of all in its control group, also of those that hide from every other look."""
-        group = self._groups.get((child.dyno, child.run))
-        return group.members() if group else []
+    def group_of(self, child: Child) -> Group | None:
+        """Its control group, which knows also those that hide from every other look."""
+        return self._groups.get((child.dyno, child.run))
 
     def die(self, child: Child) -> None:
         """Its root has ended."""
