@@ -162,7 +162,7 @@ class PlatformServer:
             running.close()
         for home in (self.data / "apps").glob("*"):
             groups = {name: f"{cgroups.ROOT}/{name}/{cgroups.OURS}/{home.name}" for name in cgroups.CONTROLLERS}
-            cgroups.withdraw(groups)
+            poll(lambda groups=groups: cgroups.withdraw(groups))  # who was killed leaves its group a moment later
 
 
 def leads(pid: int) -> bool:
