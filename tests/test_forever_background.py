@@ -92,6 +92,25 @@ def test_logs(forever, workshop):
     assert "shop" not in forever("logs").stdout
 
 
+def test_a_scripts_log_is_that_of_the_one_that_runs_or_else_ran_last(forever, workshop):
+    script(workshop, "echo I am $1; " + STEADY)
+    for uid in ("x", "a"):
+        assert forever.begin("--uid", uid, "app.sh", uid).returncode == 0
+        assert forever("stop", uid).returncode == 0
+    assert "I am a\n" in forever("logs", "app.sh").stdout
+    assert forever.begin("--uid", "b", "app.sh", "b").returncode == 0
+    assert "I am b\n" in forever("logs", "app.sh").stdout
+    assert forever.begin("--uid", "c", "app.sh", "c").returncode == 0
+    several = forever("logs", "app.sh")
+    assert (several.returncode, several.stdout) == (1, "")
+    assert several.stderr == (
+        "procman: cannot show the log of app.sh: several run, b, c\n  hint: procman forever logs c\n"
+    )
+    two = forever("logs", "b", "c")
+    assert (two.returncode, two.stdout) == (2, "")
+    assert two.stderr.startswith("procman: cannot show the log of c too: one at a time\n")
+
+
 def test_a_formation_like_any_other(forever, workshop):
     script(workshop, STEADY)
     forever.begin("--uid", "shop", "app.sh")

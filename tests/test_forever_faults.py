@@ -199,7 +199,7 @@ def test_7_cleanlogs_deletes_the_logs_of_the_dead_says_so_and_spares_all_others(
     (other / "log.000001").write_text("theirs\n")
     cleaned = forever("cleanlogs")
     path = forever.home("dead") / "log/log.000001"
-    assert cleaned.stdout.startswith(f"Deleted {path}\n1 log files deleted, ")
+    assert cleaned.stdout.startswith(f"Deleted {path}\n1 log file deleted, ")
     assert not path.exists()
     assert "words" in (forever.home("living") / "log/log.000001").read_text()
     assert "words" in (workshop.directory / "dead.log").read_text()

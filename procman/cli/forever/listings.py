@@ -2,11 +2,11 @@
 
 import os
 
-from procman.cli.forever.flags import Asked, named
+from procman.cli.forever.flags import Asked
 from procman.cli.forever.orders import NOTHING
 from procman.cli.forever.roll import Entry, entries, find, running, status
 from procman.cli.listing import columns, emit, emit_json
-from procman.errors import ProcmanError
+from procman.errors import ProcmanError, UsageError
 from procman.supervisor.home import AlreadyRunning
 
 
@@ -71,9 +71,10 @@ def logs(asked: Asked, where: str) -> int:
         rows = [(f"[{entry.facts['index']}]", entry.uid, str(entry.facts["logfile"] or "-")) for entry in alive]
         emit("\n".join(columns([("", "UID", "LOGFILE"), *rows], indent="")) if rows else NOTHING)
         return 0
-    words = named(asked)
-    known = entries(where)
-    entry = find(words[0], running(where) if words[0].isdecimal() else known)[-1]
+    word, *more = asked.words
+    if more:
+        raise UsageError(f"cannot show the log of {more[0]} too: one at a time", f"procman forever logs {more[0]}")
+    entry = speaker(find(word, running(where) if word.isdecimal() else entries(where)))
     if not os.path.isdir(entry.home.log):
         raise ProcmanError(
             f"cannot show the log of {entry.label()}: it runs in the foreground and writes to its own stdout"
@@ -86,6 +87,27 @@ def logs(asked: Asked, where: str) -> int:
     if asked.fields.get("fifo") and entry.home.is_running():
         return follow(entry.home, "", follow_from(entry.home.log, place), EVERYTHING, False)
     return 0
+
+
+def speaker(found: list[Entry]) -> Entry:
+    """The one of these whose log is meant: it runs, or was the last to write. Raises ProcmanError if several run."""
+    alive = [entry for entry in found if entry.home.is_running()]
+    if len(alive) > 1:
+        uids = [entry.uid for entry in alive]
+        raise ProcmanError(
+            f"cannot show the log of {alive[0].facts['script']}: several run, {', '.join(uids)}",
+            f"procman forever logs {uids[-1]}",
+        )
+    return alive[0] if alive else max(found, key=last_written)
+
+
+def last_written(entry: Entry) -> float:
+    """When its log was, in seconds since 1970; 0 without one."""
+    try:
+        with os.scandir(entry.home.log) as files:
+            return max((file.stat().st_mtime for file in files), default=0.0)
+    except OSError:
+        return 0.0
 
 
 def clean_logs(asked: Asked, where: str) -> int:
@@ -108,5 +130,6 @@ def clean_logs(asked: Asked, where: str) -> int:
             os.rmdir(entry.home.log)
         finally:
             entry.home.leave()
-    emit(f"{count} log files deleted, {size} bytes" if count else "No logs of ended processes")
+    files = "log file" if count == 1 else "log files"
+    emit(f"{count} {files} deleted, {size} bytes" if count else "No logs of ended processes")
     return 0
