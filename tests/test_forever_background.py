@@ -71,6 +71,8 @@ def test_restart_and_restartall(forever, workshop):
     middle = {row["uid"]: row for row in forever.list()}
     assert middle["a"]["pid"] != before["a"]["pid"]
     assert middle["b"]["pid"] == before["b"]["pid"]
+    assert forever("restartall", "a").returncode == forever("stopall", "a").returncode == 2
+    assert forever.list()[0]["pid"] == middle["a"]["pid"]
     assert forever("restartall").returncode == 0
     after = {row["uid"]: row for row in forever.list()}
     assert {after[uid]["pid"] for uid in "ab"}.isdisjoint({middle[uid]["pid"] for uid in "ab"})

@@ -21,6 +21,10 @@ from tests.forever import STEADY, script
         (["stop"], "cannot stop: who is meant?"),
         (["start"], "no script is named"),
         (["stopbypid", "shop"], "a process id is wanted"),
+        (["stopall", "a"], "cannot stopall a: stopall takes no names\n  hint: procman forever stop a\n"),
+        (["restartall", "a"], "cannot restartall a: restartall takes no names\n  hint: procman forever restart a\n"),
+        (["list", "a"], "cannot list a: list takes no names\n  hint: procman forever logs a\n"),
+        (["cleanlogs", "a"], "cannot cleanlogs a: cleanlogs takes no names\n  hint: procman forever cleanlogs\n"),
     ],
 )
 def test_misuse_is_refused_with_a_hint(forever, workshop, words, said):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from procman.cli.forever.flags import ACTIONS, GONE, RUN, Asked, help_text, read
+from procman.cli.forever.flags import ACTIONS, GONE, RUN, Asked, check_wordless, help_text, read
 from procman.cli.forever.program import Program, program
 from procman.cli.forever.roll import apps, enrol, status
 from procman.cli.listing import emit
@@ -25,6 +25,7 @@ def forever(argv: list[str]) -> int:
         raise ProcmanError(f"cannot use {asked.action}: {GONE[asked.action]}")
     if asked.action in (RUN, "start"):
         return (start if asked.action else foreground)(asked)
+    check_wordless(asked)
     from procman.cli.forever import listings, orders
 
     others = {

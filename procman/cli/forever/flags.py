@@ -22,6 +22,7 @@ ACTIONS = {
     "stopbypid": "As stop, for a PID.",
     "help": "Explain all this.",
 }
+WORDLESS = {"stopall": "stop", "restartall": "restart", "list": "logs", "cleanlogs": ""}  # and what takes words instead
 GONE = {
     "config": "there is nothing to configure",
     "set": "there is nothing to configure",
@@ -125,6 +126,14 @@ def named(asked: Asked) -> list[str]:
     if not asked.words:
         raise UsageError(f"cannot {asked.action}: who is meant?", f"procman forever {asked.action} UID; {HINT}")
     return asked.words
+
+
+def check_wordless(asked: Asked) -> None:
+    """Raises UsageError for a word behind an action that is for all: whoever writes one means that one alone."""
+    if asked.words and asked.action in WORDLESS:
+        word, instead = asked.words[0], WORDLESS[asked.action]
+        hint = f"procman forever {instead} {word}" if instead else f"procman forever {asked.action}"
+        raise UsageError(f"cannot {asked.action} {word}: {asked.action} takes no names", hint)
 
 
 def help_text() -> str:
