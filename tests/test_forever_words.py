@@ -12,6 +12,9 @@ from tests.forever import STEADY, script
         (["--minuptime", "5", "app.sh"], "cannot use --minuptime: forever has no such flag\n  hint: --minUptime?"),
         (["-m", "none", "app.sh"], "cannot use -m none"),
         (["-m", "0", "app.sh"], "cannot use -m 0"),
+        (["-m", "9" * 5000, "app.sh"], "a number of runs is wanted"),
+        (["-c", 'sh "', "app.sh"], "cannot use -c 'sh \"': quote never closed\n  hint: -c 'node --inspect'\n"),
+        (["-c", "sh \\", "app.sh"], "cannot use -c 'sh \\': it ends with a backslash"),
         (["--minUptime", "1s", "app.sh"], "cannot use --minUptime 1s: milliseconds are wanted"),
         (["--killSignal", "SIGNOT", "app.sh"], "cannot use --killSignal SIGNOT: no such signal"),
         (["--uid", "a/b", "app.sh"], "cannot use --uid 'a/b'"),
@@ -98,10 +101,38 @@ def test_a_json_file(forever, workshop):
         ('{"uid": "a"}', "x.json: an object without 'script'"),
         ('{"script": "a"\n "uid": "b"}', "x.json:2: not JSON"),
         ("[]", "x.json: an object, or an array of objects, is wanted"),
+        ("[" * 100_000, "cannot read x.json: brackets within brackets, too many"),
+        ('{"script": "app.sh",\n "max": "none"}', "x.json:2: 'max' none: a number of runs is wanted, 1 or more\n"),
+        ('[{"script": "app.sh", "max": 2},\n {"script": "app.sh",\n "max": "none"}]', "x.json:3: 'max' none: a number"),
+        ('{"script": "app.sh",\n "command": "sh \\""}', "x.json:2: 'command' 'sh \"': quote never closed\n"),
+        ('{"script": "app.sh",\n "killTTL": "1s"}', "x.json:2: 'killTTL' 1s: milliseconds are wanted\n"),
+        ('{"script": "app.sh",\n "env": {"A=B": "x"}}', "x.json:2: no variable can be called 'A=B'\n"),
+        ('{"script": "app.sh",\n "env": {"": "x"}}', "x.json:2: no variable can be called ''\n"),
+        ('{"script": "app.sh",\n "env": {"N": null}}', "x.json:2: a text is wanted for 'N' of 'env'\n"),
+        ('{"script": "app.sh",\n "env": {"N": "\\u0000"}}', "x.json:2: \"\\u0000\" cannot stand in 'N' of 'env'\n"),
+        ('{"script": "app.sh",\n "args": ["\\ud800"]}', "x.json:2: \"\\ud800\" cannot stand in 'args'\n"),
+        ('{"script": "app.sh",\n "args": [null]}', "x.json:2: a text is wanted for 'args'\n"),
     ],
 )
 def test_a_mistake_in_a_json_file_is_shown_with_its_line(forever, workshop, text, said):
+    script(workshop, STEADY)
     (workshop.directory / "x.json").write_text(text)
     answer = forever("start", "x.json")
     assert answer.returncode == 1
     assert said in answer.stderr
+    assert forever.list() == []
+
+
+def test_values_of_a_json_file_arrive_as_they_stand_there(forever, workshop):
+    script(workshop, 'echo "$A $B $C" "$@"\n')
+    (workshop.directory / "x.json").write_text(
+        '{"script": "app.sh", "max": 1, "env": {"A": true, "B": 5, "C": 1.50}, "args": [false, 8000, "x"]}'
+    )
+    assert forever("x.json").stdout == "true 5 1.5 false 8000 x\n"
+
+
+def test_the_command_line_is_to_blame_for_its_own_values(forever, workshop):
+    script(workshop, STEADY)
+    (workshop.directory / "x.json").write_text('{"script": "app.sh", "max": 2}')
+    answer = forever("-m", "none", "x.json")
+    assert (answer.returncode, answer.stderr.partition(":")[2].partition(":")[0]) == (2, " cannot use -m none")

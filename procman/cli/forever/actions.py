@@ -3,11 +3,15 @@
 import os
 import sys
 
-from procman.cli.forever.flags import ACTIONS, GONE, RUN, Asked, check_wordless, help_text, read
-from procman.cli.forever.program import Program, program
+from procman.cli.forever.flags import ACTIONS, GONE, RUN, TABLE, Asked, check_wordless, help_text, read
+from procman.cli.forever.program import Program, Unusable, program
 from procman.cli.forever.roll import apps, enrol, status
 from procman.cli.listing import emit
 from procman.errors import ProcmanError, UsageError
+from procman.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from procman.cli.forever import configuration
 
 
 def forever(argv: list[str]) -> int:
@@ -55,11 +59,19 @@ def programs(asked: Asked) -> list[Program]:
         return [program(asked.fields, asked.words, asked.literal)]
     from procman.cli.forever import configuration
 
-    found = configuration.read(asked.words[0])
-    return [
-        program({**entry.fields, **asked.fields}, [entry.script, *entry.args, *asked.words[1:]], env=entry.env)
-        for entry in found
-    ]
+    return [listed(entry, asked) for entry in configuration.read(asked.words[0])]
+
+
+def listed(entry: "configuration.Entry", asked: Asked) -> Program:
+    """One of a JSON file's. Raises ProcmanError, with the line of a value that cannot be used."""
+    words = [entry.script, *entry.args, *asked.words[1:]]
+    try:
+        return program({**entry.fields, **asked.fields}, words, env=entry.env)
+    except Unusable as error:
+        field = TABLE[error.flag][0].name
+        if field in asked.fields:
+            raise
+        raise ProcmanError(f"cannot use {entry.places[field]} {error.value}: {error.reason}") from None
 
 
 def refuse_word(asked: Asked) -> None:

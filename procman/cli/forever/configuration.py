@@ -1,8 +1,9 @@
 """forever's JSON file: one object or an array of them, comments allowed; keys that mean nothing are refused."""
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ KINDS: dict[type | tuple[type, ...], str] = {
     list: "a list of texts",
     dict: "an object of texts",
 }
+SCALAR = (str, int, float)
 KEYS: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "script": ("script", str),
     "args": ("args", list),
@@ -48,12 +50,16 @@ LEXEME = r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/'
 
 
 class Entry(NamedTuple):
-    """One program of the file: fields as the flags have them, and what only the file can say."""
+    """One program of the file: fields as the flags have them, and what only the file can say.
+
+    ``places``: where each field stands, ``x.json:3: 'max'``.
+    """
 
     fields: dict[str, Value]
     script: str
     args: list[str]
     env: dict[str, str]
+    places: dict[str, str]
 
 
 def read(path: str) -> list[Entry]:
@@ -66,13 +72,15 @@ def read(path: str) -> list[Entry]:
         raise ProcmanError(f"cannot read {path}: {reason}") from None
     try:
         content = json.loads(without_comments(text))
+    except RecursionError:
+        raise ProcmanError(f"cannot read {path}: brackets within brackets, too many") from None
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         raise ProcmanError(f"cannot read {path}:{line}: not JSON: {getattr(error, 'msg', error)}") from None
     items = content if isinstance(content, list) else [content]
     if not items or not all(isinstance(item, dict) for item in items):
         raise ProcmanError(f"cannot read {path}: an object, or an array of objects, is wanted")
-    return [entry(item, path, text) for item in items]
+    return [entry(item, path, text, items[:number]) for number, item in enumerate(items)]
 
 
 def without_comments(text: str) -> str:
@@ -85,32 +93,63 @@ def without_comments(text: str) -> str:
     return re.sub(LEXEME, blank, text, flags=re.DOTALL)
 
 
-def entry(item: Mapping[str, Any], path: str, text: str) -> Entry:
-    """One object, checked."""
+def entry(item: Mapping[str, Any], path: str, text: str, before: Sequence[Mapping[str, Any]]) -> Entry:
+    """One object, checked. ``before``: those that stand above it in the file."""
     fields: dict[str, Any] = {}
+    places = {}
     for key, value in item.items():
-        place = f"{path}:{line_of(key, text)}"
+        place = f"{path}:{line_of(key, text, sum(key in other for other in before))}"
         if key not in KEYS:
             near = get_close_matches(key, KEYS, 1)
             raise ProcmanError(
                 f"cannot use {place}: no such key as '{key}'", f"{near[0]}?" if near else f"one of {', '.join(KEYS)}"
             )
         field, kind = KEYS[key]
-        if kind is list and isinstance(value, str):
-            value = value.split() if key == "args" else [value]  # noqa: PLW2901
-        wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
-        if wrong or (isinstance(value, list) and not all(isinstance(part, (str, int, float)) for part in value)):
-            raise ProcmanError(f"cannot use {place}: {KINDS[kind]} is wanted for '{key}'")
-        fields[field] = f"{value:g}" if isinstance(value, float) else str(value) if type(value) is int else value
+        fields[field] = converted(value, key, kind, place)
+        places[field] = f"{place}: '{key}'"
     script = fields.pop("script", None)
     if not script:
         raise ProcmanError(f"cannot use {path}: an object without 'script'")
-    args = [str(part) for part in fields.pop("args", ())]
-    env = {str(name): str(value) for name, value in fields.pop("env", {}).items()}
-    return Entry(fields, script, args, env)
+    return Entry(fields, script, fields.pop("args", []), fields.pop("env", {}), places)
 
 
-def line_of(key: str, text: str) -> int:
-    """The line on which a key first stands."""
-    found = re.search(rf"{re.escape(json.dumps(key))}\s*:", without_comments(text))
-    return text.count("\n", 0, found.start()) + 1 if found else 1
+def converted(value: Any, key: str, kind: type | tuple[type, ...], place: str) -> Any:
+    """A value as the flag would have it, its parts as texts. Raises ProcmanError for what is or holds no such thing."""
+    if kind is list and isinstance(value, str):
+        value = value.split() if key == "args" else [value]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ProcmanError(f"cannot use {place}: {KINDS[kind]} is wanted for '{key}'")
+    if isinstance(value, dict):
+        return {variable(name, place): as_text(part, f"'{name}' of '{key}'", place) for name, part in value.items()}
+    if isinstance(value, list):
+        return [as_text(part, f"'{key}'", place) for part in value]
+    if isinstance(value, bool):
+        return value
+    return f"{value:g}" if isinstance(value, float) else as_text(value, f"'{key}'", place)
+
+
+def variable(name: str, place: str) -> str:
+    """The same. Raises ProcmanError if no variable can be called so."""
+    if not name or "=" in name:
+        raise ProcmanError(f"cannot use {place}: no variable can be called '{name}'")
+    return as_text(name, "a name of 'env'", place)
+
+
+def as_text(value: Any, what: str, place: str) -> str:
+    """A text as it is; a number, true or false as JSON has them. Raises ProcmanError for what no program can get."""
+    if not isinstance(value, SCALAR):
+        raise ProcmanError(f"cannot use {place}: a text is wanted for {what}")
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        odd = "\0" if b"\0" in os.fsencode(text) else ""
+    except UnicodeEncodeError as error:
+        odd = text[error.start]
+    if odd:
+        raise ProcmanError(f"cannot use {place}: {json.dumps(odd)} cannot stand in {what}")
+    return text
+
+
+def line_of(key: str, text: str, skipped: int) -> int:
+    """The line on which a key stands, after so many of the same name."""
+    found = list(re.finditer(rf"{re.escape(json.dumps(key))}\s*:", without_comments(text)))[skipped:]
+    return text.count("\n", 0, found[0].start()) + 1 if found else 1

@@ -13,7 +13,18 @@ from procman.formats import signal_name
 
 INTERPRETERS = {".js": ("node",), ".mjs": ("node",), ".cjs": ("node",), ".py": ("python", "python3")}
 MIN_UPTIME_MS = 1000  # forever
+MOST_DIGITS = 12
 IGNORE_FILE = ".foreverignore"
+
+
+class Unusable(UsageError):
+    """A flag's value that cannot be used; in parts, for where it stands in a file instead."""
+
+    def __init__(self, flag: str, value: str, reason: str, example: str) -> None:
+        super().__init__(f"cannot use {flag} {value}: {reason}", f"{flag} {example}")
+        self.flag = flag
+        self.value = value
+        self.reason = reason
 
 
 class Program(NamedTuple):
@@ -92,19 +103,17 @@ def program(
 
 
 def checked_uid(uid: str) -> str:
-    """The same, or none. Raises UsageError for one that could be no file's name, or a number in a list."""
+    """The same, or none. Raises Unusable for one that could be no file's name, or a number in a list."""
     plain = all(letter.isalnum() or letter in "-_." for letter in uid)
     if uid and (uid.isdecimal() or not plain or uid[0] in "-."):
-        raise UsageError(
-            f"cannot use --uid '{uid}': letters, digits, - _ and . are wanted, and not digits alone", "--uid shop"
-        )
+        raise Unusable("--uid", f"'{uid}'", "letters, digits, - _ and . are wanted, and not digits alone", "shop")
     return uid
 
 
 def profile(most: str, min_uptime: str, spin_sleep: str, kill_ttl: str, kill_signal: str) -> Profile:
-    """What the program is held to."""
-    if most and not (most.isascii() and most.isdecimal() and int(most)):
-        raise UsageError(f"cannot use -m {most}: a number of runs is wanted, 1 or more", "procman forever -m 5 app.js")
+    """What the program is held to. Raises Unusable."""
+    if most and not (is_number(most) and int(most)):
+        raise Unusable("-m", most, "a number of runs is wanted, 1 or more", "5")
     grace = milliseconds("--killTTL", kill_ttl, int(DEV.grace * 1000))
     policy = RestartPolicy(
         f"-m {most}" if most else "forever",
@@ -120,9 +129,14 @@ def profile(most: str, min_uptime: str, spin_sleep: str, kill_ttl: str, kill_sig
 
 def milliseconds(flag: str, given: str, default: int) -> float:
     """Seconds. ``0`` is a number as any other."""
-    if given and not (given.isascii() and given.isdecimal()):
-        raise UsageError(f"cannot use {flag} {given}: milliseconds are wanted", f"{flag} {default or 1000}")
+    if given and not is_number(given):
+        raise Unusable(flag, given, "milliseconds are wanted", str(default or 1000))
     return int(given or default) / 1000
+
+
+def is_number(text: str) -> bool:
+    """Whether it is digits, and not so many that nothing can reckon with them."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def signal_named(word: str) -> str:
@@ -130,7 +144,7 @@ def signal_named(word: str) -> str:
     try:
         return signal_name.parse(word)
     except ValueError:
-        raise UsageError(f"cannot use --killSignal {word}: no such signal", "--killSignal SIGINT") from None
+        raise Unusable("--killSignal", word, "no such signal", "SIGINT") from None
 
 
 def literal_words(words: Sequence[str]) -> tuple[str, ...]:
@@ -145,14 +159,23 @@ def script_words(command: str, words: Sequence[str], source_dir: str, cwd: str) 
     if not os.path.exists(path):
         raise ProcmanError(f"cannot run {words[0]}: no such file in {source_dir}", "procman forever --help")
     if command:
-        from shlex import split
-
-        by: Sequence[str] = split(command)
+        by = command_words(command)
         require(by[0] if by else command)
     else:
         by = interpreter(path)
     name = words[0] if source_dir == cwd else path
     return (*by, name if by or "/" in name else f"./{name}", *words[1:])
+
+
+def command_words(command: str) -> Sequence[str]:
+    """What ``-c`` says, as a shell would split it. Raises Unusable."""
+    from shlex import split
+
+    try:
+        return split(command)
+    except ValueError as error:
+        reason = "it ends with a backslash" if "escape" in str(error) else "quote never closed"
+        raise Unusable("-c", f"'{command}'", reason, "'node --inspect'") from None
 
 
 def interpreter(path: str) -> Sequence[str]:
