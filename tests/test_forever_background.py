@@ -134,6 +134,20 @@ def test_state_elsewhere(forever, workshop):
     assert forever("stopall", "-p", "place").returncode == 0
 
 
+def test_state_elsewhere_by_a_json_file(forever, workshop):
+    script(workshop, STEADY)
+    text = '{"script": "app.sh", "uid": "shop", "path": "place", "logFile": "x.log"}'
+    (workshop.directory / "x.json").write_text(text)
+    assert forever.begin("x.json").returncode == 0
+    assert forever.list() == []
+    assert "shop" in forever("list", "-p", "place").stdout
+    assert (workshop.directory / "place/x.log").exists()
+    assert forever("stopall", "-p", "place").returncode == 0
+    assert forever.begin("-p", "other", "x.json").returncode == 0
+    assert "shop" in forever("list", "-p", "other").stdout
+    assert forever("stopall", "-p", "other").returncode == 0
+
+
 def test_a_home_that_cannot_be_written_keeps_nothing_from_running(forever, workshop):
     script(workshop, "echo life\n")
     answer = forever("-m", "1", "app.sh", env={"XDG_STATE_HOME": "/dev/null/state"})

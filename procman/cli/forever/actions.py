@@ -42,13 +42,13 @@ def forever(argv: list[str]) -> int:
         "logs": listings.logs,
         "cleanlogs": listings.clean_logs,
     }
-    return others[asked.action](asked, directory(asked))
-
-
-def directory(asked: Asked) -> str:
-    """Where this user's programs are listed."""
     path = asked.fields.get("path")
-    return apps(path if isinstance(path, str) else "", os.environ)
+    return others[asked.action](asked, directory(path if isinstance(path, str) else ""))
+
+
+def directory(path: str) -> str:
+    """Where this user's programs are listed. ``path``: that of ``-p``, or empty."""
+    return apps(path, os.environ)
 
 
 def programs(asked: Asked) -> list[Program]:
@@ -88,21 +88,21 @@ def foreground(asked: Asked) -> int:
     for one in wanted:
         check(one)
     if len(wanted) == 1:
-        return keep_here(wanted[0], directory(asked))
+        return keep_here(wanted[0])
     from functools import partial
 
     from procman.cli.forever.several import together
 
-    return together([partial(keep_here, one, directory(asked), os.getpid()) for one in wanted])
+    return together([partial(keep_here, one, os.getpid()) for one in wanted])
 
 
-def keep_here(wanted: Program, where: str, parent: int = 0) -> int:
+def keep_here(wanted: Program, parent: int = 0) -> int:
     """Keep one alive in this process, and no longer than its ``parent`` lives, if that is said."""
     from procman.cli.forever.keep import keep
     from procman.supervisor.sweep import sweep
 
     try:
-        entry, last = enrol(wanted, where, foreground=True)
+        entry, last = enrol(wanted, directory(wanted.path), foreground=True)
     except OSError:  # a container's read-only home: it runs all the same, and is on no list
         import tempfile
 
@@ -130,7 +130,7 @@ def start(asked: Asked) -> int:
     status = 0
     for one in wanted:
         try:
-            status |= launch_one(one, directory(asked))
+            status |= launch_one(one)
         except ProcmanError as error:
             if len(wanted) == 1:
                 raise
@@ -139,13 +139,13 @@ def start(asked: Asked) -> int:
     return status
 
 
-def launch_one(wanted: Program, where: str) -> int:
+def launch_one(wanted: Program) -> int:
     """Start one and say how that went."""
     from procman.cli.detach import launch
     from procman.cli.forever.keep import UP, keep
     from procman.supervisor.sweep import sweep
 
-    entry, last = enrol(wanted, where, foreground=False)
+    entry, last = enrol(wanted, directory(wanted.path), foreground=False)
     words = launch(entry.home, lambda say: keep(wanted, entry.home, sweep(last), say))
     if words == UP:
         pid, child = entry.home.facts().get("pid", "-"), status(entry).get("pid") or "-"

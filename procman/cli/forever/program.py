@@ -31,7 +31,7 @@ class Program(NamedTuple):
     """``words``: what is executed, in ``cwd``, with ``env`` on top of ours. ``min_uptime``: seconds.
 
     ``script``: as it was named, and as `list` shows it behind ``command``. ``source``: what makes it the same program
-    as another one. ``uid`` empty: none was asked for.
+    as another one. ``uid`` empty: none was asked for. ``path``: below it its state is kept; empty: where all is.
     """
 
     words: tuple[str, ...]
@@ -52,6 +52,7 @@ class Program(NamedTuple):
     pid_file: str
     watched: str | None
     unwatched: tuple[str, ...]
+    path: str
 
     def default_uid(self) -> str:
         """By the script: the same one has the same, today and tomorrow."""
@@ -99,6 +100,7 @@ def program(
         pid_file=text("pid_file") and os.path.abspath(text("pid_file")),
         watched=watched,
         unwatched=(*(ignored if isinstance(ignored, list) else ()), *(foreverignore(watched) if watched else ())),
+        path=text("path"),
     )
 
 
