@@ -1,9 +1,13 @@
 """`procman forever start` and the actions on what runs."""
 
+import os
 import re
+import select
+
+import pytest
 
 from tests.forever import STEADY, script
-from tests.harness import poll
+from tests.harness import DEADLINE_S, poll
 from tests.proc import command, is_alive
 
 
@@ -33,6 +37,41 @@ def test_start_fails_when_it_does_not_come_up_and_goes_on_trying(forever, worksh
     log.wait_for("app.1.: up")
     assert forever("stop", "shop").returncode == 0
     assert log.finish() == 0
+
+
+@pytest.mark.parametrize("flag", ["-l", "-o", "-e", "--pidFile"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_starts(forever, workshop, flag):
+    script(workshop, STEADY)
+    (workshop.directory / "taken").mkdir()
+    for name, reason in (("missing/x", "No such file or directory"), ("taken", "Is a directory")):
+        other = "-e" if flag != "-e" else "-o"
+        answer = forever("start", other, "good.log", flag, name, "app.sh")
+        assert (answer.returncode, answer.stdout) == (1, "")
+        said = f"procman: cannot write {workshop.directory}/{name}: {reason}\n  hint: {flag} FILE\n"
+        assert answer.stderr == said
+    assert forever.list() == []
+    assert not list(workshop.directory.glob("good*"))
+
+
+def test_a_log_that_is_a_pipe_may_find_its_reader_later(forever, workshop):
+    script(workshop, "read go < gate; echo words; exec sleep 1000\n")
+    for name in ("fifo", "gate"):
+        os.mkfifo(workshop.directory / name)
+    assert forever.begin("-o", "fifo", "--pidFile", "app.pid", "app.sh").returncode == 0
+    assert not (workshop.directory / "app.pid.new").exists()
+    reader = os.open(workshop.directory / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    (workshop.directory / "gate").write_text("\n")
+    assert select.select([reader], [], [], DEADLINE_S)[0]
+    assert os.read(reader, 100) == b"words\n"
+    os.close(reader)
+
+
+def test_a_place_for_state_that_cannot_be_is_refused(forever, workshop):
+    script(workshop, STEADY)
+    answer = forever("start", "-p", "app.sh", "app.sh")
+    assert answer.returncode == 1
+    said = f"cannot keep state in {workshop.directory}/app.sh/apps: Not a directory\n  hint: -p DIR\n"
+    assert answer.stderr == f"procman: {said}"
 
 
 def test_start_fails_when_nothing_will_run(forever, workshop):

@@ -5,11 +5,15 @@ the file meanwhile (logrotate) gets the next lines in a new one. Trouble with th
 cannot be written is counted, and told of in the file once there is room again.
 """
 
+import errno
 import os
 import stat
 
 FILE_BYTES = 10 << 20
 FILES_KEPT = 5
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+MODE = 0o644
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EEXIST}  # a disk may have room again; another has made the file meanwhile
 
 
 class LogFile:
@@ -65,9 +69,8 @@ class LogFile:
         return self._fd >= 0 or self._open()
 
     def _open(self) -> bool:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         try:
-            self._fd = os.open(self.path, flags, 0o644)
+            self._fd = os.open(self.path, FLAGS, MODE)
         except OSError as error:
             self.trouble = error.strerror or str(error)
             return False
@@ -120,6 +123,20 @@ class LogFiles:
         for file in dict.fromkeys((self._streams.get(source), self._everything)):
             if file:
                 file.lose(size, why)
+
+
+def hindrance(path: str) -> str:
+    """Why no file can be written there, or nothing; no file is left of the try. What may pass is none."""
+    new = not os.path.lexists(path)
+    if not (new or os.path.isfile(path) or os.path.isdir(path)):
+        return ""  # a pipe's reader would take the end of a try for the end of all
+    try:
+        os.close(os.open(path, FLAGS | (os.O_EXCL if new else 0), MODE))
+        if new:
+            os.unlink(path)
+    except OSError as error:
+        return "" if error.errno in PASSING else error.strerror or str(error)
+    return ""
 
 
 def marked(data: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from procman.cli.forever.flags import ACTIONS, GONE, RUN, TABLE, Asked, check_wordless, help_text, read
 from procman.cli.forever.program import Program, Unusable, program
@@ -122,11 +124,35 @@ def check(wanted: Program) -> None:
         rules(wanted)
 
 
+def check_files(wanted: Program) -> None:
+    """What is to be written can be: in the background nobody would see why not. Raises ProcmanError."""
+    from procman.logs.file import hindrance
+
+    where = directory(wanted.path)
+    with kept(where):
+        os.makedirs(where, mode=0o700, exist_ok=True)  # the file of -l may be there too
+    files = {"-l": wanted.log_file, "-o": wanted.out_file, "-e": wanted.err_file, "--pidFile": wanted.pid_file}
+    for flag, path in files.items():
+        tried = f"{path}.new" if flag == "--pidFile" and not os.path.isdir(path) else path  # it is renamed to its place
+        if path and (why := hindrance(tried)):
+            raise ProcmanError(f"cannot write {path}: {why}", f"{flag} FILE")
+
+
+@contextmanager
+def kept(where: str) -> Iterator[None]:
+    """Trouble inside is that no state can be kept there, and raises ProcmanError."""
+    try:
+        yield
+    except OSError as error:
+        raise ProcmanError(f"cannot keep state in {where}: {error.strerror}", "-p DIR") from None
+
+
 def start(asked: Asked) -> int:
     """Keep them alive in the background; the status is 1 if one does not come up. It is then tried again."""
     wanted = programs(asked)
     for one in wanted:
         check(one)
+        check_files(one)
     status = 0
     for one in wanted:
         try:
@@ -145,7 +171,9 @@ def launch_one(wanted: Program) -> int:
     from procman.cli.forever.keep import UP, keep
     from procman.supervisor.sweep import sweep
 
-    entry, last = enrol(wanted, directory(wanted.path), foreground=False)
+    where = directory(wanted.path)
+    with kept(where):
+        entry, last = enrol(wanted, where, foreground=False)
     words = launch(entry.home, lambda say: keep(wanted, entry.home, sweep(last), say))
     if words == UP:
         pid, child = entry.home.facts().get("pid", "-"), status(entry).get("pid") or "-"
