@@ -79,8 +79,14 @@ def test_start_fails_when_nothing_will_run(forever, workshop):
     assert forever("start", "app.js").returncode == 1
     started = forever("start", "-m", "1", "--uid", "once", "app.sh")
     assert started.returncode == 1
-    assert "exited with status 9" in started.stderr
+    assert started.stderr == (
+        "procman: app.sh (uid once) does not stay up: exited with status 9; it is not tried again (-m 1)\n"
+        "  hint: procman forever logs once\n"
+    )
     assert workshop.wait_until_gone() == []
+    started = forever("start", "-m", "3", "--spinSleepTime", "1000000", "--uid", "thrice", "app.sh")
+    assert started.returncode == 1
+    assert "status 9; it is tried again, up to 3 runs in all (-m 3)\n" in started.stderr
 
 
 def test_one_is_found_by_every_name_it_has(forever, workshop):

@@ -182,9 +182,13 @@ def launch_one(wanted: Program) -> int:
             f"forever pid {pid}, pid {child}, log {entry.facts['logfile']}"
         )
         return 0
+    lives, look = wanted.profile.policy.lives, f"procman forever logs {entry.uid}"
+    if lives == 1:  # whether its supervisor has gone yet is chance
+        raise ProcmanError(f"{entry.label()} does not stay up: {words}; it is not tried again (-m 1)", look)
     if entry.home.is_running():
+        until = f", up to {lives} runs in all (-m {lives})" if lives else " until it does"
         raise ProcmanError(
-            f"{entry.label()} does not stay up: {words}; it is tried again until it does",
-            f"procman forever logs {entry.uid}; procman forever stop {entry.uid}",
+            f"{entry.label()} does not stay up: {words}; it is tried again{until}",
+            f"{look}; procman forever stop {entry.uid}",
         )
-    raise ProcmanError(f"cannot start {entry.label()}: {words}", f"procman forever logs {entry.uid}")
+    raise ProcmanError(f"cannot start {entry.label()}: {words}", look)
