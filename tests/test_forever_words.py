@@ -136,3 +136,21 @@ def test_the_command_line_is_to_blame_for_its_own_values(forever, workshop):
     (workshop.directory / "x.json").write_text('{"script": "app.sh", "max": 2}')
     answer = forever("-m", "none", "x.json")
     assert (answer.returncode, answer.stderr.partition(":")[2].partition(":")[0]) == (2, " cannot use -m none")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"script": "app.sh"}, {"script": "./app.sh"}]', "it names ./app.sh twice"),
+        ('[{"script": "app.sh", "uid": "a"}, {"script": "app.sh"}]', "it names app.sh twice"),
+        ('[{"script": "app.sh", "uid": "a"}, {"script": "other.sh", "uid": "a"}]', "it names uid a twice"),
+    ],
+)
+def test_a_json_file_that_names_one_twice_starts_none(forever, workshop, text, said):
+    script(workshop, STEADY)
+    script(workshop, STEADY, "other.sh")
+    (workshop.directory / "all.json").write_text(text)
+    answer = forever("start", "all.json")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith(f"procman: cannot start all.json: {said}\n")
+    assert forever.list() == []

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from procman.cli.forever.flags import ACTIONS, GONE, RUN, TABLE, Asked, check_wordless, help_text, read
@@ -124,6 +124,17 @@ def check(wanted: Program) -> None:
         rules(wanted)
 
 
+def check_apart(wanted: Sequence[Program], words: Sequence[str]) -> None:
+    """No two of a JSON file are in each other's way, as ``enrol`` will see it. Raises ProcmanError."""
+    for place, one in enumerate(wanted):
+        others = [other for other in wanted[:place] if directory(other.path) == directory(one.path)]
+        uid = one.uid or one.default_uid()
+        if not one.uid and any(other.source == one.source for other in others):
+            raise ProcmanError(f"cannot start {words[0]}: it names {one.script} twice", '"uid": "NAME"')
+        if any(uid == (other.uid or other.default_uid()) for other in others):
+            raise ProcmanError(f"cannot start {words[0]}: it names uid {uid} twice", '"uid": "NAME"')
+
+
 def check_files(wanted: Program) -> None:
     """What is to be written can be: in the background nobody would see why not. Raises ProcmanError."""
     from procman.logs.file import hindrance
@@ -150,6 +161,7 @@ def kept(where: str) -> Iterator[None]:
 def start(asked: Asked) -> int:
     """Keep them alive in the background; the status is 1 if one does not come up. It is then tried again."""
     wanted = programs(asked)
+    check_apart(wanted, asked.words)
     for one in wanted:
         check(one)
         check_files(one)
