@@ -187,7 +187,7 @@ def forever_words(asked: Asked) -> Known:
     if not asked.told.arguments:
         return ACTIONS
     wanted = asked.told.arguments[0] in ("stop", "restart", "logs")
-    return {entry.uid: entry.label() for entry in running(apps("", os.environ))} if wanted else {}
+    return {entry.uid: entry.label() for entry in running(apps(text(asked.told, "path"), os.environ))} if wanted else {}
 
 
 def export_formats(asked: Asked) -> Known:

@@ -80,7 +80,7 @@ class _Verbs(click.Group):
         name = ALIASES.get(cmd_name, cmd_name)
         if name in REMOTE_VERBS:
             return _command(name, REMOTE_VERBS[name].verb(name), REMOTE_VERBS[name].options)
-        return _command(name, VERBS[name], OPTIONS.get(name, ())) if name in VERBS else None
+        return _command(name, VERBS[name], _options(name, ctx)) if name in VERBS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Two lists: what speaks to this directory's formation, and what speaks to a server."""
@@ -104,6 +104,14 @@ class _Verbs(click.Group):
             guesses += [f"did you mean '{guess}'?" for guess in near]
             raise click.UsageError(f"no verb '{word}': {'; '.join(guesses)}", ctx)
         return super().resolve_command(ctx, args)
+
+
+def _options(name: str, ctx: click.Context) -> Sequence[Option]:
+    if name == "forever" and ctx.resilient_parsing:  # it reads its flags itself; here they are only completed
+        from procman.cli.forever.flags import FLAGS
+
+        return FLAGS
+    return OPTIONS.get(name, ())
 
 
 def _command(name: str, verb: Verb, options: Sequence[Option]) -> click.Command:

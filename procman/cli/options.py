@@ -306,8 +306,8 @@ def click_params(options: Sequence[Option]) -> "list[click.Parameter]":
     for option in options:
         if option.metavar is None:
             # To click, what stands behind a slash turns the switch off.
-            first = "/".join((option.flags[0], *option.off))
-            names = [first, *option.flags[1:], option.name]
+            both = map("/".join, zip(option.flags, option.off, strict=False))
+            names = [*both, *option.flags[len(option.off) :], option.name]
             made.append(click.Option(names, is_flag=True, default=None, help=option.help))
         else:
             made.append(
