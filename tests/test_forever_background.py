@@ -89,6 +89,14 @@ def test_start_fails_when_nothing_will_run(forever, workshop):
     assert "status 9; it is tried again, up to 3 runs in all (-m 3)\n" in started.stderr
 
 
+def test_a_pause_may_be_longer_than_the_kernel_can_wait(forever, workshop):
+    script(workshop, "exit 9\n")
+    assert forever("start", "--uid", "slow", "--spinSleepTime", "9" * 12, "app.sh").returncode == 1
+    (row,) = forever.list()
+    assert row["state"].startswith("crashed: exited with status 9, next try in ")
+    assert forever("stop", "slow").returncode == 0
+
+
 def test_one_is_found_by_every_name_it_has(forever, workshop):
     script(workshop, STEADY)
     script(workshop, STEADY, "other.sh")

@@ -8,6 +8,7 @@ from procman.supervisor.poller import Poller
 from procman.typed import Callable, Iterable
 
 FOREVER = float("inf")
+LONGEST_S = 86_400.0  # of one wait: epoll counts milliseconds, and only for some 24 days
 MERGED = frozenset({signal.SIGCHLD, signal.SIGWINCH})  # how often they came says nothing: one look sees everything
 
 
@@ -53,7 +54,7 @@ class Loop:
     def turn(self) -> None:
         """Wait once, and call back everything that is due."""
         due = min((deadline() for deadline, _ in self._deadlines), default=FOREVER)
-        timeout = None if due == FOREVER else max(due - self.now(), 0.0)
+        timeout = None if due == FOREVER else min(max(due - self.now(), 0.0), LONGEST_S)
         for call in self._poller.wait(timeout):
             call()
         now = self.now()
