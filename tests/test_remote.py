@@ -159,6 +159,35 @@ def test_releases_are_listed_and_rolled_back(cli, demo):
     assert "had no release command" in cli("releases:output", "-a", demo, "v3", status=1)
 
 
+def test_a_rollback_goes_behind_the_release_that_runs(cli, demo, shared):
+    cli("config:set", "-a", demo, "A=1")
+    cli("ps:wait", "-a", demo)
+    app = shared.db.call(lambda tx: tables.apps.get(tx, name=demo))
+    current = shared.db.call(lambda tx: tables.releases.get(tx, id=app.release_id))
+    assert current.version == 4
+    later = [
+        current._replace(id=shared.host.new_id(), version=version, status=status, description="Later")
+        for version, status in [(5, "expired"), (6, "succeeded"), *((number, "failed") for number in range(7, 250))]
+    ]
+    shared.db.call(lambda tx: [tables.releases.insert(tx, release) for release in later])
+    assert cli("rollback", "-a", demo) == "Rolling back demo to v3... done, v250\n"
+    cli("ps:wait", "-a", demo)
+    text = cli("releases", "-a", demo, "-n", "1")
+    assert text.startswith("=== demo Releases - Current: v250\n") and text.count("\n") == 2
+    text = cli("releases", "-a", demo, "-n", "300")
+    assert re.findall(r"^(v[56]) +Later( \(\w+\))?", text, re.MULTILINE) == [("v6", ""), ("v5", " (expired)")]
+    assert "a number from 1 is wanted" in cli("releases", "-a", demo, "-n", "0", status=2)
+
+
+def test_the_current_release_is_named_also_when_it_is_not_shown(cli, demo, shared):
+    app = shared.db.call(lambda tx: tables.apps.get(tx, name=demo))
+    current = shared.db.call(lambda tx: tables.releases.get(tx, id=app.release_id))
+    failed = current._replace(id=shared.host.new_id(), version=current.version + 1, status="failed")
+    shared.db.call(lambda tx: tables.releases.insert(tx, failed))
+    assert cli("releases", "-a", demo, "-n", "1").startswith("=== demo Releases - Current: v3\nv4 ")
+    assert "no earlier release is left" in cli("rollback", "-a", demo, status=1)
+
+
 def test_lists_under_an_app_are_added_to_and_removed_from(cli, demo):
     cli("domains:add", "-a", demo, "www.example.com")
     assert "www.example.com" in cli("domains", "-a", demo)

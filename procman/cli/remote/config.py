@@ -9,6 +9,7 @@ from procman.cli.listing import columns, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own, said, word
 from procman.cli.remote.connection import path
+from procman.cli.remote.releases import last
 from procman.cli.remote.target import Target, target
 from procman.errors import ProcmanError, UsageError
 
@@ -87,8 +88,7 @@ def edited(before: dict[str, str]) -> dict[str, str]:
 def change(meant: Target, own: Own, changes: dict[str, str | None], doing: str) -> int:
     """One release for all changes."""
     answer = meant.server.call("PATCH", path("apps", meant.app, "config-vars"), changes)
-    newest = {"Range": "version ..; order=desc,max=1"}
-    version = meant.server.get(path("apps", meant.app, "releases"), newest)[0]["version"]
+    version = last(meant)["version"]
     names = ", ".join(changes)
     return said(own, answer, f"{doing} {names} and restarting {meant.app}... done, v{version}")
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -63,15 +64,33 @@ class Server:
     def __init__(self, place: Place) -> None:
         self.place = place
 
-    def get(self, path: str, headers: Mapping[str, str] = {}) -> Any:
-        """What is there."""
-        return self.call("GET", path, None, headers)
+    def get(self, path: str) -> Any:
+        """What is there; of a list, all of it."""
+        found, told = self.answer("GET", path)
+        while following := told.get("Next-Range"):
+            more, told = self.answer("GET", path, None, {"Range": following})
+            found += more
+        return found
 
-    def call(self, method: str, path: str, body: object = None, headers: Mapping[str, str] = {}) -> Any:
+    def newest(self, path: str, by: str, page: int = 200) -> Iterator[Any]:
+        """What a list holds, the highest ``by`` first; each page is asked for when one comes to it."""
+        following: str | None = f"{by} ..; max={page}, order=desc"
+        while following:
+            found, told = self.answer("GET", path, None, {"Range": following})
+            yield from found
+            following = told.get("Next-Range")
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
         """One request, to its answer."""
+        return self.answer(method, path, body)[0]
+
+    def answer(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] = {}
+    ) -> tuple[Any, Message]:
+        """One request, to its answer and what the answer's head tells."""
         with self.open(method, path, body, headers) as response:
             data = response.read()
-        return json.loads(data) if data else None
+        return json.loads(data) if data else None, response.headers
 
     def open(self, method: str, path: str, body: object = None, headers: Mapping[str, str] = {}) -> HTTPResponse:
         """One request; the answer is still to be read."""

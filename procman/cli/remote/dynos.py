@@ -9,6 +9,7 @@ from procman.cli.listing import columns, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own, said
 from procman.cli.remote.connection import path
+from procman.cli.remote.releases import last
 from procman.cli.remote.target import target
 from procman.errors import ProcmanError, UsageError
 
@@ -109,9 +110,8 @@ def stop(told: Given, own: Own) -> int:
 def wait(told: Given, own: Own) -> int:
     """Until every dyno is up and of the latest release; status 1 if that release fails."""
     meant = target(told)
-    newest = {"Range": "version ..; max=1, order=desc"}
     while True:
-        release = meant.server.get(path("apps", meant.app, "releases"), newest)[0]
+        release = last(meant)
         dynos = [dyno for dyno in meant.server.get(path("apps", meant.app, "dynos")) if counts(dyno, told)]
         version = release["version"]
         late = [dyno["name"] for dyno in dynos if dyno["state"] != "up" or dyno["release"]["version"] < version]

@@ -1,6 +1,7 @@
 """Releases and builds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import dropwhile, islice
 from typing import Any
 
 from procman.cli.listing import columns, emit, emit_json, write
@@ -15,19 +16,23 @@ MOST = 15  # Heroku client: releases
 
 def listed(told: Given, own: Own) -> int:
     """The latest releases, newest first."""
-    meant = target(told)
-    count = str(told.fields.get("num") or MOST)
-    if not count.isdigit():
-        raise UsageError(f"cannot use --num {count}: a number is wanted")
-    found = meant.server.get(path("apps", meant.app, "releases"), {"Range": f"version ..; max={count}, order=desc"})
+    meant, count = target(told), wanted(told)
+    found: list[dict[str, Any]] = []
+    current = "none"
+    for release in newest(meant):  # the current one may be older than those that are shown
+        if len(found) < count:
+            found.append(release)
+        if release["current"]:
+            current = f"v{release['version']}"
+        if len(found) == count and current != "none":
+            break
     if own["json"]:
         emit_json(found)
         return 0
-    current = next((f"v{release['version']}" for release in found if release["current"]), "none")
     rows = [
         (
             f"v{release['version']}",
-            release["description"] + {"pending": " (pending)", "failed": " (failed)"}.get(release["status"], ""),
+            release["description"] + ("" if release["status"] == "succeeded" else f" ({release['status']})"),
             release["user"]["email"],
             release["created_at"],
             "its slug is gone" if gone(release) else "",
@@ -36,6 +41,24 @@ def listed(told: Given, own: Own) -> int:
     ]
     emit("\n".join([f"=== {meant.app} Releases - Current: {current}", *columns(rows, "")]))
     return 0
+
+
+def wanted(told: Given) -> int:
+    """How many. Raises UsageError."""
+    count = str(told.fields.get("num") or MOST)
+    if not (count.isascii() and count.isdigit() and len(count) < 10 and int(count)):
+        raise UsageError(f"cannot use --num {count}: a number from 1 is wanted")
+    return int(count)
+
+
+def newest(meant: Target) -> Iterator[dict[str, Any]]:
+    """The app's releases, newest first."""
+    return meant.server.newest(path("apps", meant.app, "releases"), "version")
+
+
+def last(meant: Target) -> dict[str, Any]:
+    """The newest release."""
+    return next(meant.server.newest(path("apps", meant.app, "releases"), "version", 1))
 
 
 def gone(release: Mapping[str, Any]) -> bool:
@@ -72,24 +95,27 @@ def roll_back(told: Given, own: Own) -> int:
     meant = target(told)
     version = word(told, "VERSION", optional=True)
     if not version:
-        newest = {"Range": "version ..; max=10, order=desc"}
-        found = meant.server.get(path("apps", meant.app, "releases"), newest)
-        eligible = [one for one in found if one["eligible_for_rollback"] and not one["current"]]
-        if not eligible:
-            raise ProcmanError(f"cannot roll {meant.app} back: no earlier release is left", "procman releases")
-        version = str(eligible[0]["version"])
+        version = str(before_current(meant)["version"])
     release = meant.server.call("POST", path("apps", meant.app, "releases"), {"release": version.removeprefix("v")})
     text = f"Rolling back {meant.app} to v{version.removeprefix('v')}... done, v{release['version']}"
     said(own, release, text)
     return copy(meant, release["output_stream_url"]) if release["output_stream_url"] else 0
 
 
+def before_current(meant: Target) -> dict[str, Any]:
+    """The release that ran before the current one: what came later never ran. Raises ProcmanError."""
+    older = dropwhile(lambda release: not release["current"], newest(meant))
+    for release in islice(older, 1, None):
+        if release["status"] == "succeeded" and release["eligible_for_rollback"]:
+            return release
+    raise ProcmanError(f"cannot roll {meant.app} back: no earlier release is left", "procman releases")
+
+
 def find(meant: Target, version: str) -> dict[str, Any]:
     """The release that is meant; without a word the newest."""
     if version:
         return dict(meant.server.get(path("apps", meant.app, "releases", version.removeprefix("v"))))
-    newest = {"Range": "version ..; max=1, order=desc"}
-    return dict(meant.server.get(path("apps", meant.app, "releases"), newest)[0])
+    return last(meant)
 
 
 def copy(meant: Target, url: object) -> int:
