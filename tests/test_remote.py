@@ -13,7 +13,7 @@ from procman.cli.options import VERBS, read_fast
 from procman.cli.remote.logs import wanted
 from procman.cli.remote.sides import chosen
 from procman.cli.remote.verbs import ALIASES, BOTH, REMOTE_VERBS, SIDES, Side
-from procman.core.records import Slug
+from procman.core.records import Build, Slug
 from procman.errors import UsageError
 from procman.store import tables
 from tests.git_server import Threaded
@@ -186,6 +186,24 @@ def test_the_current_release_is_named_also_when_it_is_not_shown(cli, demo, share
     shared.db.call(lambda tx: tables.releases.insert(tx, failed))
     assert cli("releases", "-a", demo, "-n", "1").startswith("=== demo Releases - Current: v3\nv4 ")
     assert "no earlier release is left" in cli("rollback", "-a", demo, status=1)
+
+
+def test_builds_are_listed_from_the_newest_however_many_there_are(cli, demo, shared):
+    assert f"cannot find a build of {demo}" in cli("builds:info", "-a", demo, status=1)
+    app = shared.db.call(lambda tx: tables.apps.get(tx, name=demo))
+    rows = [
+        Build(
+            f"{number:08x}-0000", app.id, shared.owner.id, shared.owner.email, "succeeded", [], {}, None, None,
+            app.release_id, number, number,
+        )
+        for number in range(250)
+    ]
+    shared.db.call(lambda tx: [tables.builds.insert(tx, row) for row in rows])
+    listed = cli("builds", "-a", demo, "-n", "3").splitlines()
+    assert [line.split()[0] for line in listed[2:]] == ["000000f9-0000", "000000f8-0000", "000000f7-0000"]
+    assert len(cli("builds", "-a", demo, "-n", "240").splitlines()) == 242
+    assert re.search("Build 000000f9-0000\n.*Release: +v3\n", cli("builds:info", "-a", demo), re.DOTALL)
+    assert "Build 00000001-0000\n" in cli("builds:info", "-a", demo, "00000001")
 
 
 def test_lists_under_an_app_are_added_to_and_removed_from(cli, demo):

@@ -126,9 +126,9 @@ def copy(meant: Target, url: object) -> int:
 
 
 def builds(told: Given, own: Own) -> int:
-    """The app's builds, oldest first."""
-    meant = target(told)
-    found = sorted(meant.server.get(path("apps", meant.app, "builds")), key=lambda build: str(build["created_at"]))
+    """The latest builds, newest first."""
+    meant, count = target(told), wanted(told)
+    found = list(islice(newest_builds(meant), count))
     rows = [
         (build["id"], build["status"], (build["source_blob"].get("version") or "")[:8], build["user"]["email"],
          build["created_at"])
@@ -138,12 +138,19 @@ def builds(told: Given, own: Own) -> int:
     return said(own, found, "\n".join([f"=== {meant.app} Builds", *lines]))
 
 
+def newest_builds(meant: Target) -> Iterator[dict[str, Any]]:
+    """The app's builds, newest first."""
+    return meant.server.newest(path("apps", meant.app, "builds"), "started_at")
+
+
 def build_info(told: Given, own: Own) -> int:
     """One build."""
     meant = target(told)
     build = find_build(meant, word(told, "BUILD", optional=True))
     rows = [("Status:", build["status"]), ("By:", build["user"]["email"]), ("When:", build["created_at"])]
-    rows += [(f"{key.capitalize()}:", (build[key] or {}).get("id", "none")) for key in ("release", "slug")]
+    release = find(meant, build["release"]["id"]) if build["release"] else None
+    rows += [("Release:", f"v{release['version']}" if release else "none")]
+    rows += [("Slug:", build["slug"]["id"] if build["slug"] else "none")]
     return said(own, build, "\n".join([f"=== Build {build['id']}", *columns(rows, "")]))
 
 
@@ -170,8 +177,8 @@ def purge_cache(told: Given, own: Own) -> int:
 
 def find_build(meant: Target, identity: str) -> dict[str, Any]:
     """The build that is meant, by the beginning of its id; without a word the newest."""
-    found = meant.server.get(path("apps", meant.app, "builds"))
-    meaning = [build for build in found if build["id"].startswith(identity)]
-    if not meaning:
-        raise ProcmanError(f"cannot find a build {identity} of {meant.app}", "procman builds")
-    return dict(meaning[-1])
+    for build in newest_builds(meant):
+        if build["id"].startswith(identity):
+            return build
+    what = f"a build {identity}" if identity else "a build"
+    raise ProcmanError(f"cannot find {what} of {meant.app}", "procman builds")

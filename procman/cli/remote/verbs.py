@@ -119,7 +119,7 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
         "Its slug and its config vars, as a new release. Without a version, the one before the current.",
         ("procman rollback -a demo v3",),
     ),
-    "builds": RemoteVerb("List an app's builds.", "releases.builds", None, COMMON),
+    "builds": RemoteVerb("List an app's builds.", "releases.builds", None, (*COMMON, NUM)),
     "builds:info": RemoteVerb("Show one build.", "releases.build_info", "[BUILD]", COMMON),
     "builds:output": RemoteVerb("Show what a build printed.", "releases.build_output", "[BUILD]", COMMON),
     "builds:cancel": RemoteVerb("End a build that runs.", "releases.cancel_build", "[BUILD]", COMMON),
