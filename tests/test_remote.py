@@ -16,6 +16,7 @@ from procman.cli.remote.verbs import ALIASES, BOTH, REMOTE_VERBS, SIDES, Side
 from procman.core.records import Build, Slug
 from procman.errors import UsageError
 from procman.store import tables
+from tests.api_cases import certificate
 from tests.git_server import Threaded
 from tests.server_fakes import Platform
 
@@ -227,6 +228,49 @@ def test_lists_under_an_app_are_added_to_and_removed_from(cli, demo):
     cli("webhooks:remove", "-a", demo, "http://127.0.0.1:9/hook")
     assert cli("maintenance:on", "-a", demo) == "Enabling maintenance mode for demo... done\n"
     assert cli("maintenance", "-a", demo) == "on\n"
+
+
+def test_a_certificate_serves_the_domains_that_it_covers(cli, demo, tmp_path):
+    chain, key = certificate(tmp_path, "www.example.com", "*.example.org")
+    (tmp_path / "c.pem").write_text(chain)
+    (tmp_path / "k.pem").write_text(key)
+    cli("domains:add", "-a", demo, "www.example.com", "a.example.org", "a.b.example.org")
+    text = cli("certs:add", "-a", demo, "c.pem", "k.pem")
+    name = re.match(r"Adding SSL certificate to demo\.\.\. done, (demo-\d+)\n", text)[1]
+    served = f"https://{{}} is served with {name}\n"
+    assert text.endswith(f"{name}\n{served.format('a.example.org')}{served.format('www.example.com')}")
+    listed = re.findall(rf"^(\S+) +custom +{name}$", cli("domains", "-a", demo), re.MULTILINE)
+    assert sorted(listed) == ["a.example.org", "www.example.com"]
+    assert cli("domains:add", "-a", demo, "B.example.org").endswith(served.format("b.example.org"))
+    assert name in cli("domains:update", "-a", demo, "a.b.example.org", "--cert", name)
+    assert "cannot update a.b.example.org: Couldn't find that SSL endpoint (nope)." in cli(
+        "domains:update", "-a", demo, "a.b.example.org", "--cert", "nope", status=1
+    )
+    assert "--cert NAME is wanted" in cli("domains:update", "-a", demo, "a.b.example.org", status=2)
+    four = "a.b.example.org, a.example.org, b.example.org, www.example.com"
+    assert cli("certs:update", "-a", demo, "c.pem", "k.pem").endswith(f"done\nIt serves {four}\n")
+    assert four in cli("certs", "-a", demo)
+    assert "cannot tell which certificate is meant: demo has" in (
+        cli("certs:add", "-a", demo, "c.pem", "k.pem") + cli("certs:update", "-a", demo, "c.pem", "k.pem", status=2)
+    )
+    cli("certs:update", "-a", demo, "--name", name, "c.pem", "k.pem")
+
+
+def test_a_certificate_that_covers_no_domain_says_so(cli, demo, tmp_path):
+    for file, text in zip(("c.pem", "k.pem"), certificate(tmp_path, "www.example.com"), strict=True):
+        (tmp_path / file).write_text(text)
+    assert "It covers no domain of demo yet, only www.example.com" in cli("certs:add", "-a", demo, "c.pem", "k.pem")
+
+
+def test_of_several_words_those_before_a_refused_one_are_told(cli, demo):
+    cli("domains:add", "-a", demo, "a.example.com", "b.example.com")
+    text = cli("domains:remove", "-a", demo, "b.example.com", "bucher.example", "a.example.com", status=1)
+    assert text.startswith("Removing b.example.com from demo... done\nprocman: Couldn't find that domain name (bucher.")
+    assert "a.example.com" in cli("domains", "-a", demo)
+    text = cli("drains:add", "-a", demo, "https://127.0.0.1:9/", "ftp://x", status=1)
+    assert text.startswith("Adding https://127.0.0.1:9/ to demo... done\nprocman: cannot add ftp://x: Url is invalid")
+    text = cli("ps:restart", "-a", demo, "web.1", "nope", status=1)
+    assert text.startswith("Restarting web.1 on demo... done\nprocman: Couldn't find that process type (nope).")
 
 
 def test_run_detached_asks_for_a_one_off(cli, demo, shared):

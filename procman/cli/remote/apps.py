@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from procman.cli.listing import columns, emit, emit_json
 from procman.cli.options import Given
@@ -170,4 +172,27 @@ def said(own: Own, answer: object, text: str) -> int:
         emit_json(answer)
     else:
         emit(text)
+    return 0
+
+
+def each(
+    words: Sequence[str], call: Callable[[str], Any], verb: str, say: Callable[[list[Any], str], object]
+) -> int:
+    """Call for one word after the other, then ``say`` the answers and their words: also those before a refused one.
+
+    Raises ProcmanError, which names the word.
+    """
+    answers: list[Any] = []
+    refusal = None
+    for word in words:
+        try:
+            answers.append(call(word))
+        except ProcmanError as error:
+            what = error.what if word in error.what else f"cannot {verb} {word}: {error.what}"
+            refusal = ProcmanError(what, error.hint, error.exit_code)
+            break
+    if answers:
+        say(answers, ", ".join(words[: len(answers)]))
+    if refusal:
+        raise refusal
     return 0

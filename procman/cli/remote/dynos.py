@@ -7,10 +7,10 @@ from typing import Any
 
 from procman.cli.listing import columns, emit, emit_json
 from procman.cli.options import Given
-from procman.cli.remote.apps import Own, said
+from procman.cli.remote.apps import Own, each, said
 from procman.cli.remote.connection import path
 from procman.cli.remote.releases import last
-from procman.cli.remote.target import target
+from procman.cli.remote.target import Target, target
 from procman.errors import ProcmanError, UsageError
 
 WISH = re.compile(r"([\w-]+)([=+-]\d+)(?::([\w-]+))?", re.ASCII)  # Heroku client: ps:scale
@@ -89,10 +89,12 @@ def restart(told: Given, own: Own) -> int:
     if not words:
         answer = meant.server.call("DELETE", path("apps", meant.app, "dynos"))
         return said(own, answer, f"Restarting all dynos on {meant.app}... done")
-    for word in words:
-        kind = "dynos" if "." in word else "formations"
-        meant.server.call("DELETE", path("apps", meant.app, kind, word))
-    return said(own, {}, f"Restarting {', '.join(words)} on {meant.app}... done")
+    return each(
+        words,
+        lambda word: meant.server.call("DELETE", of(meant, word)),
+        "restart",
+        lambda answers, words: said(own, {}, f"Restarting {words} on {meant.app}... done"),
+    )
 
 
 def stop(told: Given, own: Own) -> int:
@@ -101,10 +103,17 @@ def stop(told: Given, own: Own) -> int:
     words = [*told.arguments, *(str(told.fields[key]) for key in ("dyno", "process_type") if told.fields.get(key))]
     if not words:
         raise UsageError("cannot stop nothing: a dyno or type is wanted", "procman ps:stop run.1234")
-    for word in words:
-        kind = "dynos" if "." in word else "formations"
-        meant.server.call("POST", path("apps", meant.app, kind, word, "actions", "stop"))
-    return said(own, {}, f"Stopping {', '.join(words)} on {meant.app}... done")
+    return each(
+        words,
+        lambda word: meant.server.call("POST", of(meant, word) + path("actions", "stop")),
+        "stop",
+        lambda answers, words: said(own, {}, f"Stopping {words} on {meant.app}... done"),
+    )
+
+
+def of(meant: Target, word: str) -> str:
+    """The path of a dyno, or of all of a type."""
+    return path("apps", meant.app, "dynos" if "." in word else "formations", word)
 
 
 def wait(told: Given, own: Own) -> int:

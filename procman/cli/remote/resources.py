@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from procman.cli.listing import columns
 from procman.cli.options import Given
-from procman.cli.remote.apps import Own, said
+from procman.cli.remote.apps import Own, each, said
 from procman.cli.remote.connection import path
 from procman.cli.remote.target import target
 from procman.errors import ProcmanError, UsageError
@@ -42,27 +42,33 @@ class Resource(NamedTuple):
         meant = target(told)
         if not told.arguments:
             raise UsageError(f"cannot add nothing to the {self.title.lower()} of {meant.app}")
-        answers = [
-            meant.server.call("POST", path("apps", meant.app, self.name), self.body(word, told))
-            for word in told.arguments
-        ]
-        return said(own, answers, f"Adding {', '.join(told.arguments)} to {meant.app}... done")
+        where, body = path("apps", meant.app, self.name), self.body
+        return each(
+            told.arguments,
+            lambda word: meant.server.call("POST", where, body(word, told)),
+            "add",
+            lambda answers, words: said(own, answers, f"Adding {words} to {meant.app}... done"),
+        )
 
     def remove(self, told: Given, own: Own) -> int:
         """Those that are named."""
         meant = target(told)
         where = path("apps", meant.app, self.name)
         found = meant.server.get(where) if self.find else []
-        answers = []
-        for word in told.arguments:
+
+        def call(word: str) -> Any:
             name = word
             if self.find:
                 meaning = [row for row in found if word in self.find(row)]
                 if not meaning:
                     raise ProcmanError(f"cannot remove {word}: {meant.app} has no such entry")
                 name = str(meaning[0]["id"])
-            answers.append(meant.server.call("DELETE", f"{where}{path(name)}"))
-        return said(own, answers, f"Removing {', '.join(told.arguments)} from {meant.app}... done")
+            return meant.server.call("DELETE", f"{where}{path(name)}")
+
+        def say(answers: Sequence[Row], words: str) -> None:
+            said(own, answers, f"Removing {words} from {meant.app}... done")
+
+        return each(told.arguments, call, "remove", say)
 
     def switch(self, on: bool) -> Action:
         """A verb that turns those that are named on or off."""
@@ -70,9 +76,13 @@ class Resource(NamedTuple):
         def change(told: Given, own: Own) -> int:
             meant = target(told)
             where = path("apps", meant.app, self.name)
-            answers = [meant.server.call("PATCH", f"{where}{path(word)}", {"enabled": on}) for word in told.arguments]
             doing = "Enabling" if on else "Disabling"
-            return said(own, answers, f"{doing} {', '.join(told.arguments)} for {meant.app}... done")
+            return each(
+                told.arguments,
+                lambda word: meant.server.call("PATCH", f"{where}{path(word)}", {"enabled": on}),
+                "enable" if on else "disable",
+                lambda answers, words: said(own, answers, f"{doing} {words} for {meant.app}... done"),
+            )
 
         return change
 
@@ -80,8 +90,11 @@ class Resource(NamedTuple):
 DOMAINS = Resource(
     "Domains",
     "domains",
-    (("HOSTNAME", lambda row: row["hostname"]), ("KIND", lambda row: row["kind"])),
-    lambda word, told: {"hostname": word, "sni_endpoint": None},
+    (
+        ("HOSTNAME", lambda row: row["hostname"]),
+        ("KIND", lambda row: row["kind"]),
+        ("CERTIFICATE", lambda row: (row["sni_endpoint"] or {}).get("name")),
+    ),
 )
 DRAINS = Resource(
     "Drains",
@@ -123,25 +136,12 @@ WEBHOOKS = Resource(
 CERTS = Resource(
     "Certificates",
     "sni-endpoints",
-    (("NAME", lambda row: row["name"]), ("SINCE", lambda row: row["created_at"])),
+    (
+        ("NAME", lambda row: row["name"]),
+        ("EXPIRES", lambda row: row["ssl_cert"]["expires_at"]),
+        ("DOMAINS", lambda row: ", ".join(sorted(row["domains"]))),
+    ),
 )
-
-
-def add_certificate(told: Given, own: Own) -> int:
-    """Serve a certificate by SNI: a PEM file with the chain, and one with the key."""
-    meant = target(told)
-    if len(told.arguments) != 2:
-        raise UsageError("cannot add a certificate: two files are wanted", "procman certs:add chain.pem key.pem")
-    texts = []
-    for name in told.arguments:
-        try:
-            with open(name, encoding="ascii") as file:
-                texts.append(file.read())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProcmanError(f"cannot read {name}: {getattr(error, 'strerror', None) or 'no PEM file'}") from None
-    body = {"certificate_chain": texts[0], "private_key": texts[1]}
-    answer = meant.server.call("POST", path("apps", meant.app, "sni-endpoints"), body)
-    return said(own, answer, f"Adding SSL certificate to {meant.app}... done")
 
 
 def buildpacks(told: Given, own: Own) -> int:

@@ -27,6 +27,7 @@ SIZE = Option("size", ("-s", "--size"), "SIZE", "The dyno's size.")
 VARIABLES = Option("variables", ("-e", "--env"), "KEY=VALUE[;…]", "Variables for this dyno alone.")
 SHELL = Option("shell", ("-s", "--shell"), None, "In the shell's form.")
 NUM = Option("num", ("-n", "--num"), "N", "How many.")
+CERT = Option("cert", ("--cert",), "NAME", "The certificate, as `procman certs` lists it.")
 INDEX = Option("index", ("-i", "--index"), "N", "At this place, counted from 1.")
 
 
@@ -132,6 +133,15 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
     "maintenance:on": RemoteVerb("Let the router answer for an app.", "apps.maintenance_on", None, COMMON),
     "maintenance:off": RemoteVerb("Send requests to an app's dynos again.", "apps.maintenance_off", None, COMMON),
     **resource("domains", "domains", "HOSTNAME...", "www.example.com"),
+    "domains:add": RemoteVerb(
+        "Add to an app's domains.", "domains.add", "HOSTNAME...", (*COMMON, CERT),
+        "Each is served with the app's newest certificate that covers it, unless --cert names another.",
+        ("procman domains:add -a demo www.example.com",),
+    ),
+    "domains:update": RemoteVerb(
+        "Serve domains with another certificate.", "domains.update", "HOSTNAME...", (*COMMON, CERT), "",
+        ("procman domains:update -a demo www.example.com --cert demo-12345",),
+    ),
     **resource("drains", "drains", "URL...", "syslog+tls://logs.example.com:6514"),
     **resource("access", "access", "EMAIL...", "ann@example.com"),
     "webhooks": RemoteVerb("List an app's webhooks.", "resources.WEBHOOKS.list", None, COMMON),
@@ -173,8 +183,13 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
     "buildpacks:clear": RemoteVerb("Let buildpacks be detected again.", "resources.clear_buildpacks", None, COMMON),
     "certs": RemoteVerb("List an app's certificates.", "resources.CERTS.list", None, COMMON),
     "certs:add": RemoteVerb(
-        "Serve an app's names with a certificate.", "resources.add_certificate", "CHAIN KEY", COMMON, "",
-        ("procman certs:add -a demo chain.pem key.pem",),
+        "Serve an app's domains with a certificate.", "domains.add_certificate", "CHAIN KEY", COMMON,
+        "All of the app's domains that it covers.", ("procman certs:add -a demo chain.pem key.pem",),
+    ),
+    "certs:update": RemoteVerb(
+        "Put a certificate in another's place.", "domains.update_certificate", "CHAIN KEY",
+        (*COMMON, Option("certificate", ("--name",), "NAME", "Which (default: the only one).")),
+        "Such as its renewal; the domains stay.", ("procman certs:update -a demo chain.pem key.pem",),
     ),
     "certs:remove": RemoteVerb(
         "Take a certificate away.", "resources.CERTS.remove", "NAME...", COMMON, "",
