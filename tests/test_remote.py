@@ -273,6 +273,20 @@ def test_of_several_words_those_before_a_refused_one_are_told(cli, demo):
     assert text.startswith("Restarting web.1 on demo... done\nprocman: Couldn't find that process type (nope).")
 
 
+def test_what_a_webhook_signs_with_is_shown_once(cli, demo, shared):
+    text = cli("webhooks:add", "-a", demo, "http://127.0.0.1:9/hook")
+    app = shared.db.call(lambda tx: tables.apps.get(tx, name=demo))
+    rows = shared.db.call(lambda tx: tables.webhooks.find(tx, app_id=app.id))
+    assert text == (
+        f"Adding http://127.0.0.1:9/hook to demo... done\n=== Webhooks Signing Secret\n{rows[0].secret}\n"
+    )
+    words = ("-s", "s3cret", "-t", "Bearer x", "--json", "http://127.0.0.1:9/other")
+    assert [row["secret"] for row in json.loads(cli("webhooks:add", "-a", demo, *words))] == ["s3cret"]
+    rows = shared.db.call(lambda tx: tables.webhooks.find(tx, app_id=app.id))
+    assert ("s3cret", "Bearer x") in [(row.secret, row.authorization) for row in rows]
+    assert "s3cret" not in cli("webhooks", "-a", demo)
+
+
 def test_run_detached_asks_for_a_one_off(cli, demo, shared):
     text = cli("run:detached", "-a", demo, "echo", "hello there")
     assert text.startswith('Running echo "hello there" on demo... done, run.')

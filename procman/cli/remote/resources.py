@@ -126,12 +126,7 @@ WEBHOOKS = Resource(
         ("INCLUDE", lambda row: ",".join(row["include"])),
         ("LEVEL", lambda row: row["level"]),
     ),
-    lambda word, told: {
-        "url": word,
-        "include": str(told.fields.get("include") or "api:release").split(","),
-        "level": str(told.fields.get("level") or "notify"),
-    },
-    lambda row: (row["id"], row["url"]),
+    find=lambda row: (row["id"], row["url"]),
 )
 CERTS = Resource(
     "Certificates",
@@ -142,6 +137,27 @@ CERTS = Resource(
         ("DOMAINS", lambda row: ", ".join(sorted(row["domains"]))),
     ),
 )
+
+
+def add_webhook(told: Given, own: Own) -> int:
+    """Have changes told to these addresses; what each signs with is told this once, in the answer's head."""
+    meant = target(told)
+    where = path("apps", meant.app, "webhooks")
+    wish = {
+        "include": str(told.fields.get("include") or "api:release").split(","),
+        "level": str(told.fields.get("level") or "notify"),
+        **{field: told.fields[field] for field in ("secret", "authorization") if told.fields.get(field)},
+    }
+
+    def call(word: str) -> Row:
+        made, head = meant.server.answer("POST", where, {"url": word, **wish})
+        return {**made, "secret": head["Heroku-Webhook-Secret"]}
+
+    def say(answers: Sequence[Row], words: str) -> None:
+        secrets = "\n".join(row["secret"] for row in answers)
+        said(own, answers, f"Adding {words} to {meant.app}... done\n=== Webhooks Signing Secret\n{secrets}")
+
+    return each(told.arguments, call, "add", say)
 
 
 def buildpacks(told: Given, own: Own) -> int:

@@ -146,13 +146,15 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
     **resource("access", "access", "EMAIL...", "ann@example.com"),
     "webhooks": RemoteVerb("List an app's webhooks.", "resources.WEBHOOKS.list", None, COMMON),
     "webhooks:add": RemoteVerb(
-        "Have changes of an app told to an address.", "resources.WEBHOOKS.add", "URL...",
+        "Have changes of an app told to an address.", "resources.add_webhook", "URL...",
         (
             *COMMON,
             Option("include", ("-i", "--include"), "EVENT[,…]", "Which changes (default: api:release)."),
             Option("level", ("-l", "--level"), "notify|sync", "Once, or until it is taken."),
+            Option("secret", ("-s", "--secret"), "SECRET", "What calls are signed with (default: a new one)."),
+            Option("authorization", ("-t", "--authorization"), "HEADER", "Sent along as the header Authorization."),
         ),
-        "", ("procman webhooks:add -a demo -i api:release https://example.com/hook",),
+        "Prints the signing secret, this once.", ("procman webhooks:add -a demo -i api:release https://example.com/hook",),
     ),
     "webhooks:remove": RemoteVerb(
         "Tell an address no more.", "resources.WEBHOOKS.remove", "ID|URL...", COMMON, "",
