@@ -9,7 +9,7 @@ import click
 from procman import __version__
 from procman.cli.guesses import FLAGS
 from procman.cli.guesses import VERBS as ELSEWHERE
-from procman.cli.listing import emit
+from procman.cli.listing import emit, reader_gone
 from procman.cli.options import OPTIONS, Option, click_params, complete, given, verb_first
 from procman.cli.remote.verbs import ALIASES, REMOTE_VERBS
 from procman.cli.verb import Verb, perform
@@ -123,7 +123,10 @@ def _command(name: str, verb: Verb, options: Sequence[Option]) -> click.Command:
 
     def callback(**values: Any) -> int:
         words = values.pop("words", ())
-        return perform(name, verb, given(values, words))
+        try:
+            return perform(name, verb, given(values, words))
+        except BrokenPipeError:  # click would end with 1
+            return reader_gone()
 
     return click.Command(
         name,

@@ -4,6 +4,7 @@ import os
 import sys
 
 from procman.errors import ProcmanError
+from procman.lean import signal
 from procman.typed import Iterable, Sequence
 
 
@@ -28,6 +29,12 @@ def write(pieces: Sequence[bytes]) -> None:
 def stop_printing() -> None:
     """What could not be printed, as its reader has gone or the disk is full, is not tried again at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def reader_gone() -> int:
+    """The exit status of who prints to nobody any more (`| head`), as if SIGPIPE had ended it."""
+    stop_printing()
+    return 128 + signal.SIGPIPE
 
 
 def emit_json(value: object) -> None:

@@ -46,10 +46,9 @@ def dispatch(argv: list[str]) -> int:
         print(f"procman: {error.what}{hint}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `| head`
-        from procman.cli.listing import stop_printing
+        from procman.cli.listing import reader_gone
 
-        stop_printing()
-        return 128 + signal.SIGPIPE
+        return reader_gone()
     except OSError as error:
         if not (why := hindrance(error)):
             raise

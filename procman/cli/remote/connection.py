@@ -111,13 +111,23 @@ class Server:
         return response
 
     def stream(self, url: str, headers: Mapping[str, str]) -> Iterator[bytes]:
-        """What comes from a stream's address, which carries its own secret."""
+        """What comes from a stream's address, which carries its own secret. Raises ProcmanError when it is cut off."""
         parts = urlsplit(url)
         with self.open("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, None, headers) as response:
             if response.fp is not None and (sock := getattr(response.fp.raw, "_sock", None)):
                 sock.settimeout(None)  # a tail may be silent for long
-            while chunk := response.read1(CHUNK):
+            while chunk := self._read(response):
                 yield chunk
+
+    def _read(self, response: HTTPResponse) -> bytes:
+        try:
+            return response.read1(CHUNK)
+        except (OSError, HTTPException):
+            raise self.cut_off() from None
+
+    def cut_off(self) -> ProcmanError:
+        """What is said when a stream ends too soon."""
+        return ProcmanError(f"cannot read on: the server at {self.place.words()} hung up", None, NO_SERVER)
 
     def _connect(self) -> HTTPConnection:
         if self.place.socket:

@@ -1,16 +1,21 @@
 """`procman logs -a APP`: the app's log from the server, and with --tail what comes."""
 
 import json
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterable, Iterator
 
 from procman.cli.listing import emit, write
 from procman.cli.logs import names
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own
-from procman.cli.remote.connection import path
+from procman.cli.remote.connection import NO_SERVER, path
 from procman.cli.remote.target import Target, target
 from procman.control import requests
-from procman.errors import UsageError
+from procman.errors import ProcmanError, UsageError
+
+AGAIN_S = 1.0  # between two tries to reach a server that a tail was cut off from
+TRIES = 60
 
 
 def logs(told: Given, own: Own) -> int:
@@ -45,11 +50,40 @@ def wanted(told: Given) -> dict[str, object]:
 
 
 def lines(meant: Target, wish: dict[str, object]) -> Iterator[bytes]:
-    """Lines as they come, out of the events that carry them."""
+    """Lines as they come; a tail that is cut off goes on where it was, once the server is there again."""
     session = meant.server.call("POST", path("apps", meant.app, "log-sessions"), wish)
-    rest = b""
-    for chunk in meant.server.stream(session["logplex_url"], {"Accept": "text/event-stream"}):
-        *events, rest = (rest + chunk).split(b"\n")
-        for line in events:
-            if line.startswith(b"data:"):
-                yield line[5:].removeprefix(b" ")
+    last, tries = b"", 0
+    while True:
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last.decode("ascii")} if last else {})}
+        try:
+            for identity, texts in events(meant.server.stream(session["logplex_url"], headers)):
+                yield from texts
+                last, tries = identity, 0
+            if not wish["tail"]:
+                return
+            raise meant.server.cut_off()
+        except ProcmanError as error:
+            if not wish["tail"] or error.exit_code != NO_SERVER or tries == TRIES:
+                raise
+            if not tries:
+                print(f"procman: {error.what}; waiting for it", file=sys.stderr)
+        if tries:
+            time.sleep(AGAIN_S)
+        tries += 1
+
+
+def events(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Server-sent events, each as its id and its lines; one that is cut off counts as not sent."""
+    identity, texts, rest = b"", [], b""
+    for chunk in chunks:
+        *complete, rest = (rest + chunk).split(b"\n")
+        for line in complete:
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"id":
+                identity = value
+            elif field == b"data":
+                texts.append(value)
+            elif not line and texts:
+                yield identity, texts
+                texts = []
