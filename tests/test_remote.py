@@ -112,25 +112,76 @@ def test_git_remotes_follow_their_app_alone(cli):
 
 
 def test_config_vars_are_set_shown_and_removed(cli, demo):
-    assert cli("config:set", "-a", demo, "A=1", "B=two words") == "Setting A, B and restarting demo... done, v4\n"
+    assert cli("config:set", "-a", demo, "A=1", "B=two words") == (
+        "Setting A, B and restarting demo... done, v4\nv4 comes up now: procman ps:wait -a demo\n"
+    )
     assert cli("config:get", "-a", demo, "B") == "two words\n"
     assert cli("config", "-a", demo) == "=== demo Config Vars\nA:  1\nB:  two words\n"
     assert cli("config", "-a", demo, "-s") == "A=1\nB='two words'\n"
     assert json.loads(cli("config", "-a", demo, "--json")) == {"A": "1", "B": "two words"}
-    assert cli("config:unset", "-a", demo, "A") == "Unsetting A and restarting demo... done, v5\n"
+    assert cli("config:unset", "-a", demo, "A").startswith("Unsetting A and restarting demo... done, v5\n")
+    assert cli("config:unset", "-a", demo, "NOPE") == "Nothing changed on demo: NOPE not set.\n"
+    assert cli("config:set", "-a", demo, "B=two words") == "Nothing changed on demo: B as before.\n"
     assert cli("config:get", "-a", demo, "A", status=1) == ""
     refused = cli("config:set", "-a", demo, "secret-without-equals", status=2)
     assert "KEY=VALUE is wanted" in refused
 
 
-def test_config_edit_changes_what_the_editor_changed(cli, demo, tmp_path):
+@pytest.fixture
+def editor(cli, tmp_path):
+    """An editor that is the rest of a shell script; its file's name is in ``edited`` afterwards."""
+
+    def write(script):
+        path = tmp_path / "editor"
+        path.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/edited\n{script}\n')
+        path.chmod(0o755)
+        cli.set("VISUAL", str(path))
+
+    write.file = lambda: Path((tmp_path / "edited").read_text().strip())
+    return write
+
+
+def test_config_edit_changes_what_the_editor_changed(cli, demo, editor):
     cli("config:set", "-a", demo, "A=1", "B=2")
-    editor = tmp_path / "editor"
-    editor.write_text('#!/bin/sh\nprintf "A=1\\nC=3\\n" > "$1"\n')
-    editor.chmod(0o755)
-    cli.set("VISUAL", str(editor))
-    assert "Setting B, C and restarting demo... done" in cli("config:edit", "-a", demo)
+    editor('printf "A=1\\nC=3\\n" > "$1"')
+    assert cli("config:edit", "-a", demo).startswith("Setting C, unsetting B and restarting demo... done, v5\n")
     assert json.loads(cli("config", "-a", demo, "--json")) == {"A": "1", "C": "3"}
+    assert not editor.file().exists()
+    editor("true")
+    assert cli("config:edit", "-a", demo) == "Nothing changed.\n"
+
+
+def test_config_edit_keeps_what_was_typed_when_it_cannot_be_used(cli, demo, editor):
+    cli("config:set", "-a", demo, "A=1")
+    editor('printf "A=1\\nB 2\\n" > "$1"')
+    text = cli("config:edit", "-a", demo, status=1)
+    assert ".env:2: error: no '='" in text and f"hint: what was typed is in {editor.file()}" in text
+    assert editor.file().read_text() == "A=1\nB 2\n" and editor.file().stat().st_mode & 0o777 == 0o600
+    editor.file().unlink()
+    editor('echo HEROKU_X=1 >> "$1"')
+    assert "HEROKU_ is the platform's" in cli("config:edit", "-a", demo, status=1)
+    editor.file().unlink()
+
+
+def test_config_edit_removes_nothing_by_an_empty_file_or_an_editor_that_fails(cli, demo, editor):
+    cli("config:set", "-a", demo, "A=1")
+    editor(': > "$1"')
+    text = cli("config:edit", "-a", demo, status=1)
+    assert "the editor left nothing\n  hint: procman config:unset -a demo A" in text
+    editor("exit 5")
+    assert "ended with status 5" in cli("config:edit", "-a", demo, status=1)
+    assert not editor.file().exists()
+    for missing in ("no-such-editor -f", "'"):
+        cli.set("VISUAL", missing)
+        assert f"cannot start the editor '{missing}': No " in cli("config:edit", "-a", demo, status=1)
+    assert cli("config:get", "-a", demo, "A") == "1\n"
+
+
+@pytest.mark.parametrize("signal", ["TERM", "HUP"])
+def test_config_edit_that_is_ended_leaves_no_file(cli, demo, editor, signal):
+    editor(f"kill -{signal} $PPID\nexec sleep 1000")
+    ended = subprocess.run([*PROCMAN, "config:edit", "-a", demo], check=False)
+    assert ended.returncode in (128 + 15, 128 + 1) and not editor.file().exists()
 
 
 def test_dynos_are_shown_scaled_sized_and_restarted(cli, demo, shared):
@@ -157,7 +208,9 @@ def test_releases_are_listed_and_rolled_back(cli, demo):
     text = cli("releases", "-a", demo, "-n", "2")
     assert text.startswith("=== demo Releases - Current: v4\nv4  Set A config vars")
     assert "A:  1" in cli("releases:info", "-a", demo, "v4")
-    assert cli("rollback", "-a", demo) == "Rolling back demo to v3... done, v5\n"
+    assert cli("rollback", "-a", demo) == (
+        "Rolling back demo to v3... done, v5\nv5 comes up now: procman ps:wait -a demo\n"
+    )
     assert cli("config", "-a", demo, "--json") == "{}\n"
     assert "it has no slug" in cli("rollback", "-a", demo, "v1", status=1)
     assert "had no release command" in cli("releases:output", "-a", demo, "v3", status=1)
@@ -174,7 +227,7 @@ def test_a_rollback_goes_behind_the_release_that_runs(cli, demo, shared):
         for version, status in [(5, "expired"), (6, "succeeded"), *((number, "failed") for number in range(7, 250))]
     ]
     shared.db.call(lambda tx: [tables.releases.insert(tx, release) for release in later])
-    assert cli("rollback", "-a", demo) == "Rolling back demo to v3... done, v250\n"
+    assert cli("rollback", "-a", demo).startswith("Rolling back demo to v3... done, v250\n")
     cli("ps:wait", "-a", demo)
     text = cli("releases", "-a", demo, "-n", "1")
     assert text.startswith("=== demo Releases - Current: v250\n") and text.count("\n") == 2

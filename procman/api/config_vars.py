@@ -10,8 +10,9 @@ async def show(call: Call) -> Answer:
 
 
 async def update(call: Call) -> Answer:
-    """``PATCH /apps/X/config-vars``: null removes."""
-    return Answer(await config_vars.change(call.host, call.user, call.app, call.body))
+    """``PATCH /apps/X/config-vars``: null removes. A header, which is ours, tells the release that this makes."""
+    after, release = await config_vars.change(call.host, call.user, call.app, call.body)
+    return Answer(after, headers={"Procman-Release": str(release.version)} if release else {})
 
 
 async def of_release(call: Call) -> Answer:

@@ -19,8 +19,10 @@ async def shown(host: Host, app: App) -> dict[str, str]:
     return await host.db.run(lambda tx: config_vars(tx, app.id))
 
 
-async def change(host: Host, user: User, app: App, changes: Mapping[str, object]) -> dict[str, str]:
-    """Set and (with None) remove; the whole map as it is then. No release if nothing changes. Raises Refusal."""
+async def change(
+    host: Host, user: User, app: App, changes: Mapping[str, object]
+) -> tuple[dict[str, str], Release | None]:
+    """Set and (with None) remove; the whole map as it is then, and its release, if anything changes. Raises Refusal."""
     for key, value in changes.items():
         check(key, value)
 
@@ -31,7 +33,7 @@ async def change(host: Host, user: User, app: App, changes: Mapping[str, object]
 
     before, after = await host.db.run(apply)
     if before == after:
-        return after
+        return after, None
 
     def wish(tx: Tx) -> Wish:
         old, new = apply(tx)
@@ -45,7 +47,7 @@ async def change(host: Host, user: User, app: App, changes: Mapping[str, object]
         return Wish(f"{' and '.join(words)} config vars", None, new)
 
     release = await releases.create(host, user, app, wish)
-    return dict(release.config)
+    return dict(release.config), release
 
 
 async def of_release(host: Host, app: App, word: str) -> Release:

@@ -1,17 +1,15 @@
 """Config vars."""
 
-import os
 import shlex
-import subprocess
-import tempfile
+from collections.abc import Mapping
 
 from procman.cli.listing import columns, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own, said, word
 from procman.cli.remote.connection import path
-from procman.cli.remote.releases import last
+from procman.cli.remote.releases import coming_up, find
 from procman.cli.remote.target import Target, target
-from procman.errors import ProcmanError, UsageError
+from procman.errors import UsageError
 
 
 def show(told: Given, own: Own) -> int:
@@ -40,57 +38,29 @@ def get(told: Given, own: Own) -> int:
 
 def put(told: Given, own: Own) -> int:
     """Set some; one release for all."""
-    changes: dict[str, str | None] = dict(pair(text) for text in told.arguments)
-    return change(target(told), own, changes, "Setting")
+    return change(target(told), own, dict(pair(text) for text in told.arguments))
 
 
 def unset(told: Given, own: Own) -> int:
     """Remove some."""
-    return change(target(told), own, dict.fromkeys(told.arguments), "Unsetting")
+    return change(target(told), own, dict.fromkeys(told.arguments))
 
 
-def edit(told: Given, own: Own) -> int:
-    """Change them in an editor; nothing is changed if somebody else did so meanwhile."""
-    meant = target(told)
-    where = path("apps", meant.app, "config-vars")
-    before = meant.server.get(where)
-    after = edited(before)
-    if meant.server.get(where) != before:
-        raise ProcmanError("cannot change the config vars: they were changed by somebody else meanwhile")
-    keys = [key for key in {**before, **after} if after.get(key) != before.get(key)]
-    changes: dict[str, str | None] = {key: after.get(key) for key in keys}
-    if not changes:
-        emit("Nothing changed.")
-        return 0
-    return change(meant, own, changes, "Setting")
-
-
-def edited(before: dict[str, str]) -> dict[str, str]:
-    """What the editor made of them. The file is readable by its owner alone."""
-    from procman.formats import envfile
-
-    fd, name = tempfile.mkstemp(suffix=".env")
-    try:
-        with open(fd, "w", encoding="utf-8") as file:
-            file.writelines(f"{key}={shlex.quote(value)}\n" for key, value in sorted(before.items()))
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        if status := subprocess.run([*shlex.split(editor), name], check=False).returncode:
-            raise ProcmanError(f"cannot change the config vars: the editor ended with status {status}")
-        with open(name, "rb") as file:
-            read = envfile.parse(file.read(), name, {}, False)
-    finally:
-        os.unlink(name)
-    if errors := [str(finding) for finding in read.diagnostics if finding.severity == "error"]:
-        raise ProcmanError(f"cannot read what was typed: {errors[0]}")
-    return dict(read.values)
-
-
-def change(meant: Target, own: Own, changes: dict[str, str | None], doing: str) -> int:
+def change(meant: Target, own: Own, changes: Mapping[str, str | None]) -> int:
     """One release for all changes."""
-    answer = meant.server.call("PATCH", path("apps", meant.app, "config-vars"), changes)
-    version = last(meant)["version"]
-    names = ", ".join(changes)
-    return said(own, answer, f"{doing} {names} and restarting {meant.app}... done, v{version}")
+    answer, head = meant.server.answer("PATCH", path("apps", meant.app, "config-vars"), changes)
+    put = [key for key, value in changes.items() if value is not None]
+    gone = [key for key, value in changes.items() if value is None]
+    version = head.get("Procman-Release")
+    if version is None:
+        words = [f"{', '.join(put)} as before"] if put else []
+        words += [f"{', '.join(gone)} not set"] if gone else []
+        return said(own, answer, f"Nothing changed on {meant.app}: {', '.join(words)}.")
+    words = [f"setting {', '.join(put)}"] if put else []
+    words += [f"unsetting {', '.join(gone)}"] if gone else []
+    doing = ", ".join(words)
+    done = f"{doing[0].upper()}{doing[1:]} and restarting {meant.app}... done, v{version}"
+    return said(own, answer, "\n".join([done, *coming_up(meant, find(meant, version))]))
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -98,7 +98,7 @@ def roll_back(told: Given, own: Own) -> int:
         version = str(before_current(meant)["version"])
     release = meant.server.call("POST", path("apps", meant.app, "releases"), {"release": version.removeprefix("v")})
     text = f"Rolling back {meant.app} to v{version.removeprefix('v')}... done, v{release['version']}"
-    said(own, release, text)
+    said(own, release, "\n".join([text, *coming_up(meant, release)]))
     return copy(meant, release["output_stream_url"]) if release["output_stream_url"] else 0
 
 
@@ -116,6 +116,11 @@ def find(meant: Target, version: str) -> dict[str, Any]:
     if version:
         return dict(meant.server.get(path("apps", meant.app, "releases", version.removeprefix("v"))))
     return last(meant)
+
+
+def coming_up(meant: Target, release: Mapping[str, Any]) -> list[str]:
+    """Where to learn whether it does: what was asked for is done, and its dynos still have to come up."""
+    return [f"v{release['version']} comes up now: procman ps:wait -a {meant.app}"] if release["slug"] else []
 
 
 def copy(meant: Target, url: object) -> int:

@@ -111,7 +111,7 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
     "config:unset": RemoteVerb(
         "Remove config vars.", "config.unset", "KEY...", COMMON, "", ("procman config:unset -a demo DEBUG",)
     ),
-    "config:edit": RemoteVerb("Change config vars in your editor.", "config.edit", None, COMMON),
+    "config:edit": RemoteVerb("Change config vars in your editor.", "config_edit.edit", None, COMMON),
     "releases": RemoteVerb("List an app's releases.", "releases.listed", None, (*COMMON, NUM)),
     "releases:info": RemoteVerb("Show one release.", "releases.show", "[VERSION]", COMMON),
     "releases:output": RemoteVerb("Show what a release command printed.", "releases.output", "[VERSION]", COMMON),
