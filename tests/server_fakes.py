@@ -36,12 +36,13 @@ class FakeStream:
 
 
 class FakeRuntime:
-    """Every dyno is up at once, unless ``failing`` names its type."""
+    """Every dyno is up at once, unless ``failing`` names its type; ``crashed``: how dynos ended that were up."""
 
     def __init__(self):
         self.plans = {}
         self.calls = []
         self.failing: dict[str, RolloutFailed] = {}
+        self.crashed: dict[str, str] = {}
         self.gate: asyncio.Event | None = None  # apply of a new generation waits for it
         self.release_output = b""
         self.release_status = 0
@@ -101,8 +102,10 @@ class FakeRuntime:
         formation = {name: kind.quantity for name, kind in plan.types.items()}
         return [
             DynoState(
-                str(dyno), dyno.process_type, plan.generation, plan.version, "up", 1.0, plan.ports[0] + at, 100 + at, 1,
+                str(dyno), dyno.process_type, plan.generation, plan.version,
+                "crashed" if str(dyno) in self.crashed else "up", 1.0, plan.ports[0] + at, 100 + at, 1,
                 plan.types[dyno.process_type].limits.size, plan.types[dyno.process_type].command,
+                self.crashed.get(str(dyno)),
             )
             for at, dyno in enumerate(wanted_dynos(formation))
         ]

@@ -194,12 +194,44 @@ def test_dynos_are_shown_scaled_sized_and_restarted(cli, demo, shared):
     assert "=== web (Basic): serve (2)\nweb.1: up " in shown
     assert "=== worker (Standard-2X): work (1)\nworker.1: up " in shown
     assert "Standard-1X" in cli("ps:type", "web=standard-1x")
-    assert cli("restart", "web.1") == "Restarting web.1 on demo... done\n"
+    how = "How it goes: procman logs -a demo --tail\n"
+    assert cli("restart", "web.1") == f"Restarting web.1 on demo... begun\n{how}"
+    assert cli("ps:restart") == f"Restarting all dynos on demo... begun\n{how}"
     assert ("restart", ("web.1",)) in shared.runtime.calls
     assert cli("ps:stop", "-p", "worker") == "Stopping worker on demo... done\n"
     assert ("stop", "worker.1") in shared.runtime.calls
     assert "Couldn't find that process type (foo)." in cli("scale", "foo=1", status=1)
     assert "TYPE=N is wanted" in cli("scale", "web", status=2)
+
+
+def test_what_is_no_dyno_and_no_type_of_the_app_is_refused(cli, demo):
+    assert "cannot show nope: demo has no such dyno" in cli("ps", "-a", demo, "web", "nope", status=1)
+    assert cli("ps", "-a", demo, "worker") == "No dynos on demo\n"
+    assert "cannot wait for nope: demo has no such dyno" in cli("ps:wait", "-a", demo, "-p", "nope", status=1)
+    assert cli("ps:wait", "-a", demo, "-p", "web") == "All web dynos of demo are up, v3\n"
+
+
+def test_a_wait_ends_when_what_it_waits_for_cannot_come_true(cli, demo, shared):
+    shared.runtime.crashed["web.1"] = "Process exited with status 3"
+    try:
+        text = cli("ps:wait", "-a", demo, status=1)
+        assert "cannot wait for web.1: it crashed (Process exited with status 3)\n" in text
+        assert "hint: procman logs -a demo web.1" in text
+    finally:
+        shared.runtime.crashed.clear()
+    app = shared.db.call(lambda tx: tables.apps.get(tx, name=demo))
+    current = shared.db.call(lambda tx: tables.releases.get(tx, id=app.release_id))
+    newer = current._replace(id=shared.host.new_id(), version=4, status="pending", description="Deploy 2b")
+    shared.db.call(lambda tx: tables.releases.insert(tx, newer))
+    text = cli("ps:wait", "-a", demo, "--wait-timeout", "1ms", status=1)
+    assert "cannot wait longer than 1ms for v4: web.1 did not come up by then" in text
+    shared.db.call(lambda tx: tables.releases.update(tx, newer.id, status="failed"))
+    assert "cannot wait for v4: it failed\n  hint: procman logs -a demo" in cli("ps:wait", "-a", demo, status=1)
+    assert cli("releases:retry", "-a", demo).startswith("Retrying v4 on demo... done, v5\n")
+    assert "Retry of v4: Deploy 2b" in cli("releases", "-a", demo, "-n", "1")
+    cli("ps:wait", "-a", demo)
+    assert "cannot retry v5: it did not fail" in cli("releases:retry", "-a", demo, status=1)
+    assert "cannot retry v1: it has no code" in cli("releases:retry", "-a", demo, "v1", status=1)
 
 
 def test_releases_are_listed_and_rolled_back(cli, demo):
@@ -326,7 +358,8 @@ def test_of_several_words_those_before_a_refused_one_are_told(cli, demo):
     text = cli("drains:add", "-a", demo, "https://127.0.0.1:9/", "ftp://x", status=1)
     assert text.startswith("Adding https://127.0.0.1:9/ to demo... done\nprocman: cannot add ftp://x: Url is invalid")
     text = cli("ps:restart", "-a", demo, "web.1", "nope", status=1)
-    assert text.startswith("Restarting web.1 on demo... done\nprocman: Couldn't find that process type (nope).")
+    assert text.startswith("Restarting web.1 on demo... begun\n")
+    assert "procman: Couldn't find that process type (nope)." in text
 
 
 def test_what_a_webhook_signs_with_is_shown_once(cli, demo, shared):

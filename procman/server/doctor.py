@@ -163,7 +163,8 @@ def of_database(layout: Layout) -> Iterator[Finding]:
         current = "SELECT apps.name, slug_id FROM apps JOIN releases ON releases.id = apps.release_id"
         for name, slug in database.execute(current).fetchall():
             if slug and not (os.path.isdir(layout.slug(slug)) or os.path.exists(layout.packed_slug(slug))):
-                yield Finding("error", f"the slug of {name}'s current release is missing", f"git push again, to {name}")
+                hint = f"git commit --allow-empty -m again && git push, to {name}"
+                yield Finding("error", f"the slug of {name}'s current release is missing", hint)
         apps = {app for (app,) in database.execute("SELECT id FROM apps").fetchall()}
     for home in homes(layout.path("apps")):
         if home.name not in apps:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from procman.cli.listing import columns, emit, emit_json
@@ -14,6 +15,7 @@ from procman.cli.remote.target import Target, target
 from procman.errors import ProcmanError, UsageError
 
 WISH = re.compile(r"([\w-]+)([=+-]\d+)(?::([\w-]+))?", re.ASCII)  # Heroku client: ps:scale
+ONE_OFFS = {"run", "release", "scheduler"}  # types that are in no formation
 LOOK_S = 1.0  # how often ps:wait asks
 
 
@@ -22,6 +24,9 @@ def show(told: Given, own: Own) -> int:
     meant = target(told)
     found = meant.server.get(path("apps", meant.app, "dynos"))
     wanted = set(told.arguments)
+    unknown = wanted - {dyno[key] for dyno in found for key in ("name", "type")} - ONE_OFFS
+    if unknown and (unknown := unknown - set(types(meant))):
+        raise no_such(meant, "show", min(unknown))
     found = [dyno for dyno in found if not wanted or wanted & {dyno["name"], dyno["type"]}]
     if own["json"]:
         emit_json(found)
@@ -86,14 +91,15 @@ def restart(told: Given, own: Own) -> int:
     """Replace dynos: all, of a type, or one."""
     meant = target(told)
     words = [*told.arguments, *(str(told.fields[key]) for key in ("dyno", "process_type") if told.fields.get(key))]
+    how = f"\nHow it goes: procman logs -a {meant.app} --tail"  # the answer comes before they are up, or are not
     if not words:
         answer = meant.server.call("DELETE", path("apps", meant.app, "dynos"))
-        return said(own, answer, f"Restarting all dynos on {meant.app}... done")
+        return said(own, answer, f"Restarting all dynos on {meant.app}... begun{how}")
     return each(
         words,
         lambda word: meant.server.call("DELETE", of(meant, word)),
         "restart",
-        lambda answers, words: said(own, {}, f"Restarting {words} on {meant.app}... done"),
+        lambda answers, words: said(own, {}, f"Restarting {words} on {meant.app}... begun{how}"),
     )
 
 
@@ -117,21 +123,47 @@ def of(meant: Target, word: str) -> str:
 
 
 def wait(told: Given, own: Own) -> int:
-    """Until every dyno is up and of the latest release; status 1 if that release fails."""
-    meant = target(told)
+    """Until every dyno is up and of the latest release. Raises ProcmanError if that fails, or takes too long."""
+    from procman.cli.request import waiting
+
+    meant, kind = target(told), told.fields.get("process_type")
+    patience = waiting(told).get("patience", inf)
+    until = time.monotonic() + patience
+    if kind and kind not in types(meant):
+        raise no_such(meant, "wait for", str(kind))
     while True:
         release = last(meant)
+        version, pending = release["version"], release["status"] == "pending"
         dynos = [dyno for dyno in meant.server.get(path("apps", meant.app, "dynos")) if counts(dyno, told)]
-        version = release["version"]
         late = [dyno["name"] for dyno in dynos if dyno["state"] != "up" or dyno["release"]["version"] < version]
-        if release["status"] == "failed":
-            raise ProcmanError(f"cannot wait for v{release['version']}: it failed", "procman releases")
-        if not late and release["status"] != "pending":
-            return said(own, dynos, f"All dynos of {meant.app} are up, v{release['version']}")
-        time.sleep(LOOK_S)
+        if release["status"] in ("failed", "expired"):
+            hint = f"procman {'releases:output' if release['output_stream_url'] else 'logs'} -a {meant.app}"
+            raise ProcmanError(f"cannot wait for v{version}: it {release['status']}", hint)
+        if not pending and (crashed := [dyno for dyno in dynos if dyno["state"] == "crashed"]):
+            why = f" ({crashed[0]['last_exit']})" if crashed[0]["last_exit"] else ""
+            name = crashed[0]["name"]
+            raise ProcmanError(f"cannot wait for {name}: it crashed{why}", f"procman logs -a {meant.app} {name}")
+        if not late and not pending:
+            return said(own, dynos, f"All {f'{kind} ' if kind else ''}dynos of {meant.app} are up, v{version}")
+        if time.monotonic() >= until:
+            limit = told.fields["wait_timeout"]
+            what = f"cannot wait longer than {limit} for v{version}: {', '.join(late) or 'it'} did not come up by then"
+            raise ProcmanError(what, f"procman logs -a {meant.app}")
+        time.sleep(min(LOOK_S, max(0.0, until - time.monotonic())))
+
+
+def types(meant: Target) -> list[str]:
+    """The app's process types."""
+    return [row["type"] for row in meant.server.get(path("apps", meant.app, "formation"))]
+
+
+def no_such(meant: Target, verb: str, word: str) -> ProcmanError:
+    """What is said of a word that is no dyno and no type of the app."""
+    what = f"cannot {verb} {word}: {meant.app} has no such dyno or process type"
+    return ProcmanError(what, f"procman ps:scale -a {meant.app}")
 
 
 def counts(dyno: dict[str, Any], told: Given) -> bool:
     """Whether a dyno is waited for."""
     wanted = told.fields.get("process_type")
-    return dyno["type"] == wanted if wanted else dyno["type"] not in ("run", "release", "scheduler")
+    return dyno["type"] == wanted if wanted else dyno["type"] not in ONE_OFFS

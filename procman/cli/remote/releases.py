@@ -102,6 +102,24 @@ def roll_back(told: Given, own: Own) -> int:
     return copy(meant, release["output_stream_url"]) if release["output_stream_url"] else 0
 
 
+def retry(told: Given, own: Own) -> int:
+    """Release the code of a release that failed once more, with the config vars of now. Raises ProcmanError."""
+    meant = target(told)
+    old = find(meant, word(told, "VERSION", optional=True))
+    name = f"v{old['version']}"
+    if not old["slug"]:
+        raise ProcmanError(f"cannot retry {name}: it has no code", "git push heroku main")
+    if old["status"] == "succeeded":
+        raise ProcmanError(f"cannot retry {name}: it did not fail", f"procman rollback -a {meant.app} {name}")
+    if old["status"] == "pending":
+        raise ProcmanError(f"cannot retry {name}: it is still coming up", f"procman ps:wait -a {meant.app}")
+    body = {"slug": old["slug"]["id"], "description": f"Retry of {name}: {old['description']}"}
+    release = meant.server.call("POST", path("apps", meant.app, "releases"), body)
+    text = f"Retrying {name} on {meant.app}... done, v{release['version']}"
+    said(own, release, "\n".join([text, *coming_up(meant, release)]))
+    return copy(meant, release["output_stream_url"]) if release["output_stream_url"] else 0
+
+
 def before_current(meant: Target) -> dict[str, Any]:
     """The release that ran before the current one: what came later never ran. Raises ProcmanError."""
     older = dropwhile(lambda release: not release["current"], newest(meant))

@@ -99,7 +99,11 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
         "Stop dynos of an app.", "dynos.stop", "[DYNO|TYPE]...", (*COMMON, DYNO, TYPE),
         "One-off dynos for good; dynos of the formation are started again.", ("procman ps:stop -a demo run.1234",),
     ),
-    "ps:wait": RemoteVerb("Wait until an app's latest release runs.", "dynos.wait", None, (*COMMON, TYPE)),
+    "ps:wait": RemoteVerb(
+        "Wait until an app's latest release runs.", "dynos.wait", None,
+        (*COMMON, TYPE, Option("wait_timeout", ("--wait-timeout",), "TIME", "For at most so long: 60, 5m.")),
+        "With status 1 if that release fails, or a dyno crashes.",
+    ),
     "config": RemoteVerb("Show an app's config vars.", "config.show", None, (*COMMON, SHELL)),
     "config:get": RemoteVerb(
         "Show one config var.", "config.get", "KEY", (*COMMON, SHELL), "", ("procman config:get -a demo GREETING",)
@@ -115,6 +119,11 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
     "releases": RemoteVerb("List an app's releases.", "releases.listed", None, (*COMMON, NUM)),
     "releases:info": RemoteVerb("Show one release.", "releases.show", "[VERSION]", COMMON),
     "releases:output": RemoteVerb("Show what a release command printed.", "releases.output", "[VERSION]", COMMON),
+    "releases:retry": RemoteVerb(
+        "Release code once more that failed.", "releases.retry", "[VERSION]", COMMON,
+        "With the config vars of now, as a new release. Without a version, that of the newest.",
+        ("procman releases:retry -a demo",),
+    ),
     "rollback": RemoteVerb(
         "Bring back an earlier release.", "releases.roll_back", "[VERSION]", COMMON,
         "Its slug and its config vars, as a new release. Without a version, the one before the current.",
