@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -185,7 +186,9 @@ def test_config_edit_that_is_ended_leaves_no_file(cli, demo, editor, signal):
 
 
 def test_dynos_are_shown_scaled_sized_and_restarted(cli, demo, shared):
-    assert cli("ps:scale", "-a", demo) == "web=1:Basic worker=0:Basic\n"
+    for verb in ("ps:scale", "scale"):
+        assert cli(verb, "-a", demo) == "web=1:Basic worker=0:Basic\n"
+    assert "must be a number of 6 digits at most" in cli("ps:scale", "-a", demo, "web=99999999999999999999", status=1)
     text = cli("scale", "-a", demo, "web=2", "worker+1:standard-2x")
     assert text == "Scaling dynos... done, now running web at 2:Basic, worker at 1:Standard-2X\n"
     cli("ps:wait", "-a", demo)
@@ -202,6 +205,30 @@ def test_dynos_are_shown_scaled_sized_and_restarted(cli, demo, shared):
     assert ("stop", "worker.1") in shared.runtime.calls
     assert "Couldn't find that process type (foo)." in cli("scale", "foo=1", status=1)
     assert "TYPE=N is wanted" in cli("scale", "web", status=2)
+
+
+def test_an_app_is_transferred_and_hints_are_of_our_verbs(cli, demo, shared):
+    cli("users:add", "bob@example.com")
+    assert "There is no user x@example.com" in cli("apps:transfer", "-a", demo, "x@example.com", status=1)
+    text = cli("apps:transfer", "-a", demo, "bob@example.com")
+    assert text == "Transferring demo to bob@example.com... done\n"
+    text = cli("users:remove", "bob@example.com", status=1)
+    assert "bob@example.com owns demo: procman apps:transfer -a demo\n" in text
+    hint = "comes with the app and cannot be changed: procman apps:rename"
+    assert hint in cli("domains:remove", "-a", demo, "demo.localhost", status=1)
+    cli("apps:transfer", "-a", demo, "dev@example.com")
+    cli("access:remove", "-a", demo, "bob@example.com")
+    cli("users:remove", "bob@example.com")
+
+
+def test_where_an_app_is_served_is_only_printed_where_no_browser_can_open(cli, demo, monkeypatch, tmp_path):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "lynx").write_text(f"#!/bin/sh\necho opened > {tmp_path}/opened\n")
+    (tmp_path / "lynx").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "BROWSER": str(tmp_path / "lynx")}
+    printed = subprocess.run([*PROCMAN, "open", "-a", demo], env=env, capture_output=True, text=True, check=True)
+    assert printed.stdout == "http://demo.localhost:5080/\n" and not (tmp_path / "opened").exists()
 
 
 def test_what_is_no_dyno_and_no_type_of_the_app_is_refused(cli, demo):
@@ -308,6 +335,7 @@ def test_lists_under_an_app_are_added_to_and_removed_from(cli, demo):
     cli("buildpacks:set", "-a", demo, "heroku/python")
     cli("buildpacks:add", "-a", demo, "-i", "1", "heroku/nodejs")
     assert cli("buildpacks", "-a", demo) == "=== demo Buildpacks\n1. heroku/nodejs\n2. heroku/python\n"
+    assert "cannot remove nothing" in cli("buildpacks:remove", "-a", demo, status=2)
     cli("buildpacks:remove", "-a", demo, "heroku/nodejs")
     cli("buildpacks:clear", "-a", demo)
     assert "they are detected" in cli("buildpacks", "-a", demo)
@@ -382,6 +410,33 @@ def test_run_detached_asks_for_a_one_off(cli, demo, shared):
     assert ("run", 'echo "hello there"') in shared.runtime.calls
 
 
+JOIN = """
+import socket, sys, tty
+from procman.cli.remote.run import copy
+class Peer(socket.socket):
+    pending = lambda self: 0
+tty.setraw(0)
+print("ready", flush=True)
+sys.exit(copy(Peer(fileno=int(sys.argv[1])), sys.argv[2] == "-x") or 0)
+"""
+
+
+@pytest.mark.parametrize(("flag", "status"), [("-x", 130), ("", 0)])
+def test_ctrl_c_that_ends_a_one_off_dyno_is_its_status(flag, status):
+    ours, theirs = socket.socketpair()
+    master, slave = os.openpty()
+    words = [sys.executable, "-c", JOIN, str(theirs.fileno()), flag]
+    client = subprocess.Popen(words, stdin=slave, stdout=subprocess.PIPE, pass_fds=[theirs.fileno()])
+    theirs.close()
+    os.close(slave)
+    with client, ours, open(master, "wb", buffering=0) as terminal:
+        assert client.stdout.readline() == b"ready\n"
+        terminal.write(b"\x03")
+        assert ours.recv(10) == b"\x03"
+        ours.close()
+        assert client.wait(60) == status
+
+
 @pytest.fixture
 def cut(cli):
     """A server whose ``streams`` are cut off; after the last it knows of none. ``asked``: behind which events."""
@@ -398,7 +453,9 @@ def cut(cli):
             if not server.streams:
                 self.answer(404, b'{"message": "No such session."}')
                 return
-            data = server.streams.pop(0)
+            if (data := server.streams.pop(0)) is None:  # whole, and empty
+                self.answer(200, b"")
+                return
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
@@ -432,6 +489,11 @@ def test_a_tail_that_is_cut_off_goes_on_behind_its_last_whole_event(cli, cut):
         + "procman: No such session.\n"
     )
     assert cut.asked == [None, "1~a", "c"]
+
+
+def test_a_log_without_a_line_of_what_was_asked_says_so(cli, cut):
+    cut.streams = [None]
+    assert cli("logs", "-a", "demo", "nonsense") == "procman: no line of nonsense is in the log of demo\n"
 
 
 def test_output_that_is_cut_off_is_no_traceback(cli, cut):

@@ -212,7 +212,7 @@ SOURCES: dict[str, Source] = {
     "[TYPE[=N]]...": types,
     "TYPE|any|none": one_of("any", "none"),
     "TYPE=N[,…]": once_each,
-    "TYPE=N...": quantities,
+    "[TYPE=N]...": quantities,
     "CMD...": types,
     "systemd [TYPE[=N]]...": lambda asked: types(asked) if asked.told.arguments else {"systemd": "a unit of systemd"},
     "FORMAT LOCATION": export_formats,

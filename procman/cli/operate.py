@@ -21,6 +21,8 @@ def scale(told: Given, own: dict[str, bool]) -> int:
     """Set quantities."""
     import re
 
+    if not told.arguments:
+        raise UsageError("cannot scale nothing: TYPE=N is wanted", "procman scale web=2 worker+1")
     formation = {}
     for word in told.arguments:
         found = re.fullmatch(r"(.+?)(=|\+|-)([0-9]+)", word)  # process types may have dashes

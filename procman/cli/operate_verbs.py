@@ -12,9 +12,10 @@ VERBS: dict[str, Verb] = {
     ),
     "scale": Verb(
         "Set how many dynos of a type run.",
-        "TYPE=N, TYPE+N or TYPE-N. Returns when those to go are gone and those to come are started.",
+        "TYPE=N, TYPE+N or TYPE-N. Returns when those to go are gone and those to come are started. Without words it "
+        "shows the formation of an app on a server.",
         ("procman scale web=3 worker=0", "procman scale web+1", "procman scale web=2 --wait"),
-        "TYPE=N...",
+        "[TYPE=N]...",
         later("operate", "scale"),
     ),
     "restart": Verb(

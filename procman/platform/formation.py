@@ -84,7 +84,7 @@ def quantity(wish: object, row: FormationType) -> int:
         return row.quantity
     text = str(wish)
     if isinstance(wish, bool) or not isinstance(wish, (int, str)) or not QUANTITY.fullmatch(text):
-        raise invalid(f"Quantity of {row.type} must be a number, or one with + or - before it.")
+        raise invalid(f"Quantity of {row.type} must be a number of 6 digits at most, with + or - before it or none.")
     number = row.quantity + int(text) if text[0] in "+-" else int(text)
     if number < 0 or (number and row.type == "release"):
         raise invalid(f"Quantity of {row.type} cannot be {number}.")

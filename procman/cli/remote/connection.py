@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -142,11 +143,21 @@ def refused(response: HTTPResponse) -> ProcmanError:
     data = response.read()
     response.close()
     try:
-        message = str(json.loads(data)["message"])
+        message = in_our_verbs(str(json.loads(data)["message"]))
     except (ValueError, KeyError, TypeError):
         message = f"the server answered {response.status} {response.reason}"
     hint = 'eval "$(procman server env)"' if response.status == 401 else None
     return ProcmanError(message, hint)
+
+
+def in_our_verbs(text: str) -> str:
+    """What the server tells users of Heroku's client to type, as it is typed here."""
+    from procman.cli.remote.verbs import REMOTE_VERBS
+
+    def ours(found: re.Match[str]) -> str:
+        return f"procman {found[1]}" if found[1] in REMOTE_VERBS else found[0]
+
+    return re.sub(r"\bheroku ([a-z]+(?::[a-z]+)*)", ours, text)
 
 
 def path(*parts: str) -> str:

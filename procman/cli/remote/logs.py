@@ -22,11 +22,14 @@ def logs(told: Given, own: Own) -> int:
     """Print the lines that are wanted."""
     wish = wanted(told)
     meant = target(told)
+    line = None
     for line in lines(meant, wish):
         if own["json"]:
             emit(json.dumps({"line": line.decode("utf-8", "surrogateescape")}))
         else:
             write((line, b"\n"))
+    if line is None and (name := wish.get("dyno") or wish.get("type")):
+        print(f"procman: no line of {name} is in the log of {meant.app}", file=sys.stderr)
     return 0
 
 

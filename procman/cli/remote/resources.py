@@ -192,14 +192,14 @@ def arranged(verb: str, now: list[str], names: list[str], words: list[str], inde
     at = int(index) - 1 if index else len(now)
     if verb == "clear":
         return []
+    if not words and not (verb == "remove" and index):
+        raise UsageError(f"cannot {verb} nothing: a buildpack is wanted", f"procman buildpacks:{verb} heroku/python")
     if verb == "remove":
         gone = {now[at]} if index and at < len(now) else {url for url, name in zip(now, names, strict=True)
                                                            if url in words or name in words}
         if not gone:
             raise ProcmanError("cannot remove that buildpack: the app has no such one", "procman buildpacks")
         return [url for url in now if url not in gone]
-    if not words:
-        raise UsageError(f"cannot {verb} nothing: a buildpack is wanted", f"procman buildpacks:{verb} heroku/python")
     if verb == "set":
         return [*now[:at], *words, *now[at + 1 :]] if index else words
     return [*now[:at], *words, *now[at:]]

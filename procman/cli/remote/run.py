@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import socket
 import ssl
 import sys
@@ -17,6 +18,8 @@ from procman.errors import ProcmanError, UsageError
 
 CHUNK = 1 << 16
 END_OF_INPUT = b"\x04"
+INTERRUPT = b"\x03"  # Ctrl-C, which a raw terminal hands on
+INTERRUPTED = 128 + signal.SIGINT
 MARK = "￿ heroku-command-exit-status: ".encode()
 
 
@@ -77,7 +80,7 @@ def terminal() -> dict[str, object]:
 
 
 def join(url: str, wants_status: bool) -> int | None:
-    """Copy both ways until the dyno ends; the exit status if its mark came."""
+    """Copy both ways until the dyno ends; the exit status if its mark came, or if Ctrl-C ended shell and all."""
     parts = urlsplit(url)
     secret = f"{parts.path.lstrip('/')}{'?' + parts.query if parts.query else ''}"
     try:
@@ -103,12 +106,13 @@ def join(url: str, wants_status: bool) -> int | None:
 def copy(peer: ssl.SSLSocket, wants_status: bool) -> int | None:
     """Both ways; what follows the mark is the exit status and not shown."""
     sources: list[int | ssl.SSLSocket] = [0, peer]
-    shown, status = b"", None
+    shown, status, typed = b"", None, b""
     plain = not os.isatty(1)
     while True:
         ready = [peer] if peer.pending() else select.select(sources, [], [])[0]
         if 0 in ready:
             data = os.read(0, CHUNK)
+            typed = data
             peer.sendall(data or END_OF_INPUT)
             if not data:
                 sources = [peer]
@@ -123,7 +127,8 @@ def copy(peer: ssl.SSLSocket, wants_status: bool) -> int | None:
             out, shown = shown[: len(shown) - keep], shown[len(shown) - keep :]
             os.write(1, out)
             if not data:
-                return status
+                interrupted = wants_status and status is None and INTERRUPT in typed and os.isatty(0)
+                return INTERRUPTED if interrupted else status
 
 
 def trust() -> ssl.SSLContext:

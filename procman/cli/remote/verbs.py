@@ -77,6 +77,11 @@ REMOTE_VERBS: Mapping[str, RemoteVerb] = {
     "apps:rename": RemoteVerb(
         "Give an app another name.", "apps.rename", "NEWNAME", COMMON, "", ("procman apps:rename -a demo shop",)
     ),
+    "apps:transfer": RemoteVerb(
+        "Give an app to another user.", "apps.transfer", "EMAIL", COMMON,
+        "At once: nobody has to accept. Who owned it may still work on it.",
+        ("procman apps:transfer -a demo ann@example.com",),
+    ),
     "apps:destroy": RemoteVerb(
         "End an app for good.", "apps.destroy", "[NAME]",
         (*COMMON, Option("confirm", ("-c", "--confirm"), "NAME", "The app's name once more.")),
