@@ -55,6 +55,9 @@ def cut(cli):
             self.answer(201, b'{"logplex_url": "http://127.0.0.1/streams/word"}')
 
         def do_GET(self):
+            if self.path == "/apps":
+                self.answer(200, b"[]", 100)
+                return
             if self.path.endswith("/builds"):
                 self.answer(200, b'[{"id": "b1", "output_stream_url": "http://127.0.0.1/outputs/word"}]')
                 return
@@ -70,9 +73,9 @@ def cut(cli):
             self.end_headers()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))  # and it hangs up, without the end's mark
 
-        def answer(self, status, data):
+        def answer(self, status, data, length=0):
             self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(length or len(data)))
             self.end_headers()
             self.wfile.write(data)
 
@@ -107,7 +110,7 @@ def test_a_log_without_a_line_of_what_was_asked_says_so(cli, cut):
 
 def test_output_that_is_cut_off_is_no_traceback(cli, cut):
     cut.streams = [b"id: a\ndata: one\n\n", b"-----> Building\n"]
-    for words in (["logs", "-a", "demo"], ["builds:output", "-a", "demo"]):
+    for words in (["logs", "-a", "demo"], ["builds:output", "-a", "demo"], ["apps"]):
         assert "procman: cannot read on: the server at" in cli(*words, status=3)
 
 

@@ -90,7 +90,10 @@ class Server:
     ) -> tuple[Any, Message]:
         """One request, to its answer and what the answer's head tells."""
         with self.open(method, path, body, headers) as response:
-            data = response.read()
+            try:
+                data = response.read()
+            except (OSError, HTTPException):
+                raise self.cut_off() from None
         return json.loads(data) if data else None, response.headers
 
     def open(self, method: str, path: str, body: object = None, headers: Mapping[str, str] = {}) -> HTTPResponse:
