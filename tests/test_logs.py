@@ -5,6 +5,8 @@ import os
 import re
 import signal
 
+from tests.harness import poll
+
 
 def test_logs_shows_what_was_and_goes_on_with_what_comes(workshop):
     workshop.procfile("a: echo one; read x < go.a; echo two; exec sleep 1000\nb: echo other; exec sleep 1000\n")
@@ -77,6 +79,34 @@ def test_explain_of_a_type_when_nobody_runs_tells_of_the_last_formation_by_numbe
     assert told("a=2", "b") == ["a.1", "a.2"]
     assert told("b") == ["a.1", "a.2"]
     assert told("a=3") == ["a.1", "a.2", "a.3"]
+
+
+def test_explain_knows_a_dyno_whose_supervisor_was_killed_in_its_first_life(workshop):
+    workshop.procfile("a: echo here; exec sleep 1000\n")
+    never = workshop.call("explain", "a.1")
+    assert (never.returncode, never.stderr.endswith("hint: procman list\n")) == (1, True)
+    assert workshop.call("start", "--detach", "--wait").returncode == 0
+    assert workshop.call("explain", "b.1").stderr.endswith("has never had such a dyno\n  hint: procman ps\n")
+    os.kill(json.loads(workshop.call("ps", "--json").stdout)["pid"], signal.SIGKILL)
+    poll(lambda: "its supervisor was killed" in workshop.call("ps").stderr)
+    for word in ("a.1", "a"):
+        told = workshop.call("explain", word).stdout
+        assert told.startswith("a.1 may go on, but its supervisor was killed: procman start --detach takes over")
+        assert "app[a.1]: here" in told
+    assert workshop.call("explain", "b.1").stderr.endswith("hint: procman start --detach\n")
+    assert workshop.call("start", "--detach").returncode == 0
+    assert workshop.call("explain", "a.1").stdout.startswith("a.1 has been up for ")
+    assert workshop.call("shutdown").returncode == 0
+
+
+def test_explain_of_a_supervisor_that_was_killed_in_a_terminal(workshop):
+    workshop.procfile("a: echo here; exec sleep 1000\n")
+    running = workshop.start()
+    running.wait_for(r"\| here")
+    poll(lambda: "app[a.1]: here" in workshop.call("logs").stdout)
+    assert running.finish(signal.SIGKILL) == 137
+    told = workshop.call("explain", "a.1").stdout
+    assert told.startswith("a.1 does not run: its supervisor was killed\n")
 
 
 def test_explain_keeps_what_was_said_about_errors(workshop):

@@ -8,9 +8,10 @@ from procman.cli.listing import columns, counted, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.ps import span
 from procman.cli.request import home_of
+from procman.cli.target import Located
 from procman.control.client import Client, NotRunning
 from procman.errors import ProcmanError
-from procman.logs.line import Filter
+from procman.logs.line import Filter, parse_line
 from procman.logs.tail import last
 from procman.supervisor.history import History
 from procman.supervisor.home import Home
@@ -28,7 +29,8 @@ def explain(told: Given, own: dict[str, bool]) -> int:
     """Print all that is known of one dyno. Works on what is on disk when no supervisor lives."""
     home = home_of(told)
     for dyno in [name for word in told.arguments for name in dynos_of(home, word)]:
-        found = collect(home, dyno)
+        with Located(told):
+            found = collect(home, dyno)
         if own["json"]:
             emit_json(found)
         else:
@@ -48,7 +50,7 @@ def rows_of(home: Home, word: str) -> list[dict[str, Any]]:
 
 def dynos_of(home: Home, word: str) -> list[str]:
     """A type means all its dynos: those that there are, or else those of the formation that ended last."""
-    return [row["dyno"] for row in rows_of(home, word)] or last_dynos(home, word) or [word]
+    return [row["dyno"] for row in rows_of(home, word)] or last_dynos(home, word) or logged(home, word) or [word]
 
 
 def last_dynos(home: Home, process_type: str) -> list[str]:
@@ -64,17 +66,27 @@ def last_dynos(home: Home, process_type: str) -> list[str]:
     return [f"{process_type}.{number}" for number, end in sorted(ended.items()) if end >= began]
 
 
+def logged(home: Home, process_type: str) -> list[str]:
+    """Those of a type that the log tells of: no life had ended when the supervisor was killed."""
+    lines = last(home.log, LOOKED_AT, Filter(process_type=process_type))
+    return sorted({parse_line(line).ps for line in lines}, key=lambda name: (len(name), name))
+
+
 def collect(home: Home, dyno: str) -> dict[str, Any]:
     """State, lives, lines and memory of a dyno."""
     state = next(iter(rows_of(home, dyno)), None)
     lives = list(History(home.history).lives(dyno))[-LIVES:]
-    if state is None and not lives:
-        raise ProcmanError(f"cannot explain {dyno}: {home.name} has never had such a dyno", "procman ps")
-    lines = [line for line in last(home.log, LOOKED_AT, Filter(dyno=dyno)) if not ROUTINE.search(line)][-LINES:]
+    written = last(home.log, LOOKED_AT, Filter(dyno=dyno))
+    if state is None and not lives and not written:
+        hint = "procman ps" if home.is_running() else "procman start --detach" if home.was_killed() else "procman list"
+        raise ProcmanError(f"cannot explain {dyno}: {home.name} has never had such a dyno", hint)
+    lines = [line for line in written if not ROUTINE.search(line)][-LINES:]
     return {
         "dyno": dyno,
         "state": state,
         "running": home.is_running(),
+        "killed": home.was_killed(),
+        "may_go_on": home.was_killed() and "holder" in home.facts(),  # as it was detached
         "lives": lives,
         "lines": [line.decode("utf-8", "backslashreplace").rstrip("\n") for line in lines],
         "memory": memory_facts(),
@@ -106,8 +118,11 @@ def headline(found: dict[str, Any]) -> str:
     """"web.1 is crashed: exited with status 1 after 0.3 s, 7 crashes in a row; next try in 41 s"."""
     state, lives, dyno = found["state"], found["lives"], found["dyno"]
     if state is None:
-        why = "the formation has no such dyno now" if found["running"] else "its formation is down"
-        return f"{dyno} does not run: {why}. Its last life: {lives[-1]['words']}"
+        if found["may_go_on"]:
+            return f"{dyno} may go on, but its supervisor was killed: procman start --detach takes over what runs"
+        down = "its supervisor was killed" if found["killed"] else "its formation is down"
+        why = "the formation has no such dyno now" if found["running"] else down
+        return f"{dyno} does not run: {why}" + (f". Its last life: {lives[-1]['words']}" if lives else "")
     if state["pid"]:
         age = span(time.time() - state["since"])
         health = f"; last health check: {state['finding']}" if state.get("finding") else ""

@@ -37,7 +37,7 @@ def absence(home: Home, socket: str | None = None) -> ProcmanError:
     """Nobody answers for it: why, and what brings it back."""
     from procman.cli.forever.roll import CARD
 
-    killed = not socket and "pid" in home.facts() and not home.is_running()
+    killed = not socket and home.was_killed()
     hint = "procman start, or procman list for what runs"
     if os.path.exists(os.path.join(home.path, CARD)):
         hint = "procman forever start, with its script and flags as before"

@@ -186,6 +186,10 @@ class Home:
         row = read_process(int(pid)) if pid.isdecimal() else None
         return row is not None and row.alive and str(row.start) == facts.get("started")
 
+    def was_killed(self) -> bool:
+        """Whether the last supervisor went without a goodbye, and nobody has taken its place."""
+        return "pid" in self.facts() and not self.is_running()
+
 
 def try_lock(fd: int) -> bool:
     """Whether the lock is ours now."""
