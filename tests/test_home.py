@@ -34,6 +34,17 @@ def test_namesakes_in_other_places_have_other_names():
     assert all(name.startswith("shop-") for name in names)
 
 
+def test_a_procfile_is_the_same_however_its_path_is_written(tmp_path):
+    root, link = tmp_path / "shop", tmp_path / "link"
+    root.mkdir()
+    link.symlink_to(root)
+    plain, other = default_name(str(root)), default_name(str(root), "Procfile.dev")
+    for path in ("./Procfile", f"{root}/Procfile", f"{link}/Procfile", f"{root}/../shop/Procfile", "../shop/Procfile"):
+        assert default_name(str(root), path) == default_name(str(link), path) == plain
+    assert default_name(str(root), f"{link}/Procfile.dev") == other
+    assert default_name(str(root), f"{tmp_path}/Procfile") == default_name(str(root), "../Procfile") != plain
+
+
 def test_a_start_without_a_home_works(workshop):
     workshop.procfile("a: echo ready; exec sleep 1000\n")
     env = {"XDG_STATE_HOME": "/proc/nothing", "TMPDIR": str(workshop.directory)}
