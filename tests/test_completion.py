@@ -180,6 +180,19 @@ def test_zsh_offers_dynos_with_their_states(procman, tmp_path):
     assert procman.call("shutdown").returncode == 0
 
 
+WHOLE = {"--restart=h": ["--restart=heroku"], "--log-format=j": ["--log-format=json"], "--quiet=wo": ["--quiet=worker"]}
+
+
+@pytest.mark.needs("zsh", "fish")
+@pytest.mark.parametrize(("word", "offered"), WHOLE.items())
+def test_zsh_and_fish_keep_the_flag_of_which_a_value_is_completed(procman, tmp_path, word, offered):
+    (tmp_path / "zsh-script").write_text(shell(procman, "procman", "completion", "zsh"))
+    zsh = shell(procman, "zsh", "-f", "-c", ASK_ZSH, "zsh", "procman", "start", word).split("\n")[:-1]
+    asked = f"procman completion fish | source; complete --do-complete 'procman start {word}'"
+    fish = shell(procman, "fish", "--no-config", "-c", asked).split("\n")[:-1]
+    assert [one.partition(":")[0] for one in zsh] == [one.partition("\t")[0] for one in fish] == offered
+
+
 @pytest.mark.parametrize(
     ("variables", "offered"),
     [

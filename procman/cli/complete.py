@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 from procman.cli.app import process_types
 from procman.cli.listing import emit
@@ -256,4 +264,24 @@ def rejoin(words: Iterable[str]) -> list[str]:
     return joined
 
 
-add_completion_class(_Bash)
+class _Whole(ShellComplete):
+    """zsh and fish take ``--restart=dev`` for one word, and replace all of it."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        flag, equals, _ = incomplete.partition("=")
+        items = super().get_completions(args, incomplete)
+        for item in items if equals and flag.startswith("-") else ():
+            item.value = flag + equals + item.value if item.type == "plain" else item.value
+        return items
+
+
+class _Zsh(_Whole, ZshComplete):
+    pass
+
+
+class _Fish(_Whole, FishComplete):
+    pass
+
+
+for found in (_Bash, _Zsh, _Fish):
+    add_completion_class(found)
