@@ -161,6 +161,32 @@ def test_where_each_value_comes_from(procman):
     assert values["restart"] == ["dev", "default"]
 
 
+def test_every_value_that_a_start_would_go_by_is_shown(procman):
+    words = ["-x", "b", "--watch=web=*.py", "--name", "shop", "--wait", "--wait-timeout", "5s"]
+    status, out, _ = procman("check", *words, Procfile=GOOD + b"b: x\n", **{"dot_procman.toml": b"detach = true\n"})
+    assert status == 0
+    shown = [" ".join(line.split()) for line in out.splitlines()]
+    for line in ("except b --except", "watch web=*.py --watch", "name shop --name", "detach yes .procman.toml:1"):
+        assert line in shown
+    assert procman("check", "--wait-timeout", "soon")[0] == 2
+
+
+def test_all_mistakes_of_settings_files_are_told_at_once(procman):
+    settings = b'port = "x"\nprot = 1\ncolor = "q"\n'
+    files = {"dot_procman.toml": settings, "dot_foreman": b"timeout: soon\nport: [1]\n"}
+    status, out, _ = procman("check", **files)
+    assert (status, [line for line in out.splitlines() if "[settings]" in line]) == (
+        1,
+        [
+            ".foreman:1: error: timeout: 'soon': not a duration such as 30, 30s, 500ms or 5m [settings]",
+            ".foreman:2: error: port: only 'key: value' on one line is understood [settings]",
+            ".procman.toml:1: error: port: 'x' is not a port number [settings]",
+            ".procman.toml:2: error: 'prot': no such setting: did you mean 'port'? [settings]",
+            ".procman.toml:3: error: color: must be true or false [settings]",
+        ],
+    )
+
+
 def told(procman, *words, **files):
     status, out, err = procman("check", "--json", *words, **files)
     assert err == ""

@@ -9,6 +9,7 @@ from procman.cli.app import Examination, examine
 from procman.cli.env import masked
 from procman.cli.listing import columns, counted, emit, emit_json
 from procman.cli.options import Given
+from procman.cli.request import waiting
 from procman.cli.settings import Settings, resolve
 from procman.cli.settings_files import SettingsFileError, place_of
 from procman.core.health import Checks
@@ -16,6 +17,8 @@ from procman.formats import advice, duration, envfile
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.formation_arg import ALL
 from procman.formats.limits import limit_written, written
+from procman.formats.watch_rules import written as written_rules
+from procman.supervisor.home import default_name
 
 GIT_PATIENCE_S = 5.0  # a repository on a network disk; check must not hang on it
 
@@ -25,12 +28,13 @@ def check(given: Given, as_json: bool) -> int:
 
     Raises UsageError for a wrong flag; a wrong settings file is a finding.
     """
+    waiting(given)
     environ = dict(os.environ)
     found: list[Diagnostic] = []
     try:
         settings = resolve(given, environ)
     except SettingsFileError as error:
-        found.append(Diagnostic(error.file, error.line, "error", "settings", error.reason))
+        found += sorted(map(_mistake, (error, *error.further)), key=lambda mistake: (mistake.file, mistake.line or 0))
         named = {name: given.fields[name] for name in ("app_root", "procfile") if name in given.fields}
         settings = Settings(**{name: str(value) for name, value in named.items()})  # type: ignore[arg-type]
     examination = examine(settings, environ)
@@ -48,6 +52,11 @@ def check(given: Given, as_json: bool) -> int:
     else:
         _print(settings, examination, found)
     return 1 if failed else 0
+
+
+def _mistake(error: SettingsFileError) -> Diagnostic:
+    hint = f": {error.hint}" if error.hint else ""
+    return Diagnostic(error.file, error.line, "error", "settings", error.reason + hint)
 
 
 def advise(settings: Settings, examination: Examination, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
@@ -141,6 +150,7 @@ def effective_values(settings: Settings, examination: Examination) -> Iterator[t
         "interpolate": _yes(settings.interpolate),
         "port": str(app.base_port),
         "formation": " ".join(f"{name}={number}" for name, number in app.formation.items()) or "nothing",
+        "except": " ".join(sorted(settings.excluded)) or "none",
         "quiet": " ".join(sorted(settings.quiet)) or "none",
         "restart": _per_type({name: policy.name for name, policy in settings.restart.items()}),
         "grace": _per_type({name: duration.written(seconds) for name, seconds in settings.grace.items()}),
@@ -151,8 +161,12 @@ def effective_values(settings: Settings, examination: Examination) -> Iterator[t
         "color": _yes(settings.color),
         "tty": _yes(settings.tty),
         "log_format": settings.log_format,
+        "watch": " ".join(written_rules(settings.watch)) or "nothing",
+        "name": settings.name or default_name(app.root, settings.procfile),
+        "detach": _yes(settings.detach),
     }
     origins = {**settings.origins, "port": app.base_port_origin, "formation": _formation_origin(settings)}
+    origins["except"] = origins.get("excluded", "default")
     for name, value in shown.items():
         yield name.replace("_", "-"), value, origins.get(name, "default")
 

@@ -126,7 +126,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("exit_code", ("-x", "--exit-code"), None, "On a server: end with the command's status."),
         Option("no_tty", ("--no-tty",), None, "On a server: without a terminal."),
     ),
-    "check": (*_APP, *_FORMATION, _JSON),
+    "check": (*_APP, *_FORMATION, *_WAIT, _JSON),
     "env": (
         *_APP,
         Option("explain", ("--explain",), None, "Say where each value comes from."),

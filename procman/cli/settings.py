@@ -13,6 +13,7 @@ from procman.typed import Callable, Mapping, NamedTuple, Sequence, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
+V = TypeVar("V")
 
 LOG_FORMATS = ("text", "json", "heroku")
 HIGHEST_PORT = 65_535
@@ -56,27 +57,32 @@ def resolve(given: Given, environ: Mapping[str, str]) -> Settings:
     wins.
 
     ``environ`` serves only to resolve ``~/`` in paths. Files are looked for in the app root; one that names
-    another app root means a folder beside itself. Raises UsageError naming the flag, or the file and line.
+    another app root means a folder beside itself. Raises UsageError naming the flag, or SettingsFileError naming file
+    and line, with all else that is wrong in the files.
     """
-    raw = _gather(given, environ)
-    values = _Values(raw)
+    mistakes: list[SettingsFileError] = []
+    raw = _gather(given, environ, mistakes)
+    values = _Values(raw, mistakes)
     settings = _settings(values, _types(given.arguments), environ)
     if not os.path.isdir(settings.app_root):
-        raise values.refusal("app_root", f"'{settings.app_root}' is no directory")
+        values.refuse("app_root", f"'{settings.app_root}' is no directory")
+    if mistakes:
+        mistakes[0].further = mistakes[1:]
+        raise mistakes[0]
     origins = {name: raw[name].origin if name in raw else "default" for name in Settings._fields[:-1]}
     if settings.types:
         origins["types"] = "the command line"
     return settings._replace(origins=origins)
 
 
-def _gather(given: Given, environ: Mapping[str, str]) -> dict[str, Raw]:
+def _gather(given: Given, environ: Mapping[str, str], mistakes: list[SettingsFileError]) -> dict[str, Raw]:
     """Of each field that anybody speaks of, what the first in that order says."""
     asked = given.fields.get("app_root", ".")
     root = _path(asked if isinstance(asked, str) else ".", environ)
     if not os.path.isdir(root):
         raise UsageError(f"cannot use --app-root: '{root}' is no directory")
     raw: dict[str, Raw] = {}
-    for layer in reversed(read_layers(root)):
+    for layer in reversed(read_layers(root, mistakes)):
         raw.update(layer)
     if "app_root" in raw:
         moved = raw["app_root"]
@@ -145,10 +151,11 @@ def _first_unprivileged() -> int:
 
 
 class _Values:
-    """Raw values by field, and how to make checked ones of them."""
+    """Raw values by field, and how to make checked ones of them. What files say wrongly is added to ``mistakes``."""
 
-    def __init__(self, raw: Mapping[str, Raw]) -> None:
+    def __init__(self, raw: Mapping[str, Raw], mistakes: list[SettingsFileError]) -> None:
         self._raw = raw
+        self._mistakes = mistakes
 
     def text(self, name: str, default: str) -> str:
         return _text(self._raw[name]) if name in self._raw else default
@@ -157,27 +164,28 @@ class _Values:
         return bool(self._raw[name].value) if name in self._raw else None
 
     def one(self, name: str, read: Callable[[str], T]) -> T | None:
-        return self._checked(name, read, self.text(name, "")) if name in self._raw else None
+        return self._checked(name, read, self.text(name, ""), None) if name in self._raw else None
 
     def each(self, name: str, read: Callable[[list[str]], T], default: T) -> T:
         if name not in self._raw:
             return default
         value = self._raw[name].value
-        return self._checked(name, read, value if isinstance(value, list) else [str(value)])
+        return self._checked(name, read, value if isinstance(value, list) else [str(value)], default)
 
-    def _checked(self, name: str, read: Callable[[U], T], value: U) -> T:
+    def _checked(self, name: str, read: Callable[[U], T], value: U, default: V) -> T | V:
         try:
             return read(value)
         except ValueError as error:
-            raise self.refusal(name, str(error)) from None
+            self.refuse(name, str(error))
+            return default
 
-    def refusal(self, name: str, reason: str) -> UsageError:
-        """What is wrong with a field, at the flag or the line that it came from."""
+    def refuse(self, name: str, reason: str) -> None:
+        """A field is wrong: note at which line, or raise UsageError for the flag that it came from."""
         origin = self._raw[name].origin
         if origin.startswith("-"):
-            return UsageError(f"cannot use {origin}: {reason}")
+            raise UsageError(f"cannot use {origin}: {reason}") from None
         file, line = place_of(origin)
-        return SettingsFileError(file, line, _LABELS[name].removeprefix("--"), reason)
+        self._mistakes.append(SettingsFileError(file, line, _LABELS[name].removeprefix("--"), reason))
 
 
 def _text(raw: Raw) -> str:

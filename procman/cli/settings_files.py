@@ -4,7 +4,7 @@ import os
 
 from procman.cli.options import OPTIONS, Option, Value
 from procman.errors import UsageError
-from procman.typed import Iterator, Mapping, NamedTuple
+from procman.typed import Iterator, Mapping, NamedTuple, Sequence
 
 
 class Raw(NamedTuple):
@@ -15,7 +15,10 @@ class Raw(NamedTuple):
 
 
 class SettingsFileError(UsageError):
-    """A settings file is wrong; ``file`` and ``line`` (None: all of it) for those who list findings."""
+    """A settings file is wrong; ``file`` and ``line`` (None: all of it) for those who list findings.
+
+    ``further``: what else is wrong in settings files.
+    """
 
     def __init__(self, file: str, line: int | None, key: str, reason: str, hint: str | None = None) -> None:
         place = file if line is None else f"{file}:{line}"
@@ -23,8 +26,10 @@ class SettingsFileError(UsageError):
         self.file = file
         self.line = line
         self.reason = f"{key}: {reason}" if key else reason
+        self.further: Sequence[SettingsFileError] = ()
 
 
+OWN = ".procman.toml"
 OF_ONE_CALL = frozenset({"wait", "wait_timeout", "json"})  # flags that say how to answer this once
 # The key is the long flag without its dashes: `--exit-with` is `exit-with` in TOML, or `exit_with`.
 KEYS: dict[str, Option] = {
@@ -45,27 +50,16 @@ _FOREMAN_VALUE = r"""(?:"([^"]*)"|'([^']*)'|([^"'#{}\[\]&*!|>%@`]\S*(?:\s+[^#\s]
 _FOREMAN_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def read_layers(root: str) -> list[dict[str, Raw]]:
-    """What each settings file says, the strongest first. Raises ``SettingsFileError``."""
+def read_layers(root: str, mistakes: list[SettingsFileError]) -> list[dict[str, Raw]]:
+    """What each settings file says, the strongest first. What is wrong in them is added to ``mistakes``."""
     layers = []
-    ours = _read(root, ".procman.toml")
-    if ours is not None:
-        layers.append(_from_toml(".procman.toml", ours, ()))
-    project = _read(root, "pyproject.toml")
-    if project is not None and b"tool.procman" in project:  # a cheap test: tomllib costs 8 ms to import
-        layers.append(_from_toml("pyproject.toml", project, ("tool", "procman")))
-    foremans = _read(root, ".foreman")
-    if foremans is not None:
-        layers.append(_from_foreman(".foreman", foremans))
-    apps = _read(root, "app.json")
-    if apps is not None and (b'"healthchecks"' in apps or b'"needs"' in apps):  # json costs as much
-        from procman.formats.app_json import parse
-        from procman.formats.health import texts_of
-
-        found = parse(apps)
-        needs = [f"{kind}={needed}" for kind, wish in found.formation.items() for needed in wish.needs]
-        told = {"health": texts_of(found.probes), "needs": needs}
-        layers.append({name: Raw(texts, "app.json") for name, texts in told.items() if texts})
+    for name, reader in _READERS.items():
+        try:
+            data = _read(root, name)
+            if data is not None:
+                layers.append(reader(name, data, mistakes))
+        except SettingsFileError as error:
+            mistakes.append(error)
     return layers
 
 
@@ -76,16 +70,43 @@ def place_of(origin: str) -> tuple[str, int | None]:
 
 
 def _read(root: str, name: str) -> bytes | None:
+    path = os.path.join(root, name)
     try:
-        with open(os.path.join(root, name), "rb") as file:
+        with open(path, "rb") as file:
             return file.read()
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise SettingsFileError(name, None, "", f"a link to '{os.readlink(path)}', which is not there") from None
         return None
+    except IsADirectoryError:
+        if name == OWN:
+            raise SettingsFileError(name, None, "", "a directory, not a file") from None
+        return None  # another program may mean something by it
     except OSError as error:
         raise SettingsFileError(name, None, "", f"{error.strerror}") from error
 
 
-def _from_toml(name: str, data: bytes, path: tuple[str, ...]) -> dict[str, Raw]:
+def _from_project(name: str, data: bytes, mistakes: list[SettingsFileError]) -> dict[str, Raw]:
+    if b"procman" not in data:  # a cheap test: tomllib costs 8 ms to import
+        return {}
+    return _from_toml(name, data, mistakes, ("tool", "procman"))
+
+
+def _from_app_json(name: str, data: bytes, _mistakes: list[SettingsFileError]) -> dict[str, Raw]:
+    if b'"healthchecks"' not in data and b'"needs"' not in data:  # json costs as much
+        return {}
+    from procman.formats.app_json import parse
+    from procman.formats.health import texts_of
+
+    found = parse(data)
+    needs = [f"{kind}={needed}" for kind, wish in found.formation.items() for needed in wish.needs]
+    told = {"health": texts_of(found.probes), "needs": needs}
+    return {field: Raw(texts, name) for field, texts in told.items() if texts}
+
+
+def _from_toml(
+    name: str, data: bytes, mistakes: list[SettingsFileError], path: tuple[str, ...] = ()
+) -> dict[str, Raw]:
     import re
     import tomllib
 
@@ -106,9 +127,14 @@ def _from_toml(name: str, data: bytes, path: tuple[str, ...]) -> dict[str, Raw]:
         line = _line_of(text, path, key)
         option = KEYS.get(key.replace("_", "-"))
         if option is None:
-            raise SettingsFileError(name, line, f"'{key}'", "no such setting", _nearest_key(key))
-        raw = Raw(_flag_like(name, line, key, option, value), name if line is None else f"{name}:{line}")
-        layer[option.name] = raw
+            mistakes.append(SettingsFileError(name, line, f"'{key}'", "no such setting", _nearest_key(key)))
+            continue
+        try:
+            raw = Raw(_flag_like(name, line, key, option, value), name if line is None else f"{name}:{line}")
+        except SettingsFileError as error:
+            mistakes.append(error)
+        else:
+            layer[option.name] = raw
     return layer
 
 
@@ -172,7 +198,7 @@ def _nearest_key(key: str) -> str | None:
     return f"did you mean '{near[0]}'?" if near else f"settings are {', '.join(KEYS)}"
 
 
-def _from_foreman(name: str, data: bytes) -> dict[str, Raw]:
+def _from_foreman(name: str, data: bytes, mistakes: list[SettingsFileError]) -> dict[str, Raw]:
     """``key: value`` lines, as foreman's users write them; other YAML is refused for keys that we know."""
     import re
 
@@ -185,12 +211,22 @@ def _from_foreman(name: str, data: bytes) -> dict[str, Raw]:
         key = match[1]
         value = re.fullmatch(_FOREMAN_VALUE, match[2] or "")
         if value is None:
-            raise SettingsFileError(name, number, key, "only 'key: value' on one line is understood")
+            mistakes.append(SettingsFileError(name, number, key, "only 'key: value' on one line is understood"))
+            continue
         text = value[1] or value[2] or value[3] or ""
         raw: Value = [text] if option.repeat else text
         if option.metavar is None:
             if text.lower() not in _FOREMAN_BOOLEANS:
-                raise SettingsFileError(name, number, key, "must be true or false")
+                mistakes.append(SettingsFileError(name, number, key, "must be true or false"))
+                continue
             raw = _FOREMAN_BOOLEANS[text.lower()]
         layer[option.name] = Raw(raw, f"{name}:{number}")
     return layer
+
+
+_READERS = {  # the strongest first
+    OWN: _from_toml,
+    "pyproject.toml": _from_project,
+    ".foreman": _from_foreman,
+    "app.json": _from_app_json,
+}
