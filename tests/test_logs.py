@@ -27,6 +27,11 @@ def test_logs_shows_what_was_and_goes_on_with_what_comes(workshop):
         assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", f"procman: {told}")
     both = workshop.call("logs", "a", "b.1", "-s", "app").stdout
     assert sorted(line.split(": ")[1] for line in both.splitlines()) == ["one", "other"]
+    for words in (["-p", "c"], ["--dyno", "ab.1"], ["-t", "--dyno", "c.1", "a"], ["all", "-p", "c"]):
+        refused = workshop.call("logs", *words)
+        assert (refused.returncode, "no such process type, and no line" in refused.stderr) == (1, True)
+    assert workshop.call("logs", "--dyno", "a").stderr.endswith("no such dyno\n  hint: procman logs -p a\n")
+    assert workshop.call("logs", "--dyno", "procman").returncode == 0, "a writer, if no dyno"
     assert workshop.call("logs", "a", "-p", "b").stdout == ""
     assert workshop.call("logs", "--grep", "nothing like it").stdout == ""
     tail = workshop.procman("logs", "-t", "-n", "1", "--dyno", "a.1", "--source", "app")

@@ -19,6 +19,7 @@ from procman.logs.tail import Follower, end, follow_from, last
 from procman.supervisor.home import Home
 
 DEFAULT_LINES = 100  # heroku logs
+US = "procman"  # whose lines are of all dynos
 
 
 def logs(told: Given, own: dict[str, bool]) -> int:
@@ -78,22 +79,28 @@ def wanted(told: Given) -> Filter:
 
 
 def writers(home: Home, told: Given) -> Sequence[str]:
-    """The dynos and types that are named, or nothing for all. Raises ProcmanError for what is nobody's name."""
-    if not (words := names(told)):
+    """The dynos and types that are named, or nothing for all. Raises ProcmanError for what is nobody's name.
+
+    What --dyno and --process-type say has to be somebody's too.
+    """
+    words, flagged = names(told), [name for field in ("dyno", "process_type") if (name := text(told, field))]
+    if not words and not flagged:
         return ()
     from procman.cli.app import process_types
     from procman.cli.explain import rows_of
 
     types = {} if {"name", "socket"} & told.fields.keys() else process_types(told)
     if EVERY in words and EVERY not in types:
-        return ()
-    for word in words:
+        words = []
+    for word in (*words, *flagged):
         process_type, _, number = word.partition(".")
-        planned = process_type in types and (number.isdecimal() or word == process_type)
+        planned = word == US or (process_type in types and (number.isdecimal() or word == process_type))
         if not (planned or last(home.log, 1, Filter(among=[word])) or rows_of(home, word)):
             hint = f"there are {', '.join(types)}" if types else "procman ps"
             refusal = ProcmanError(f"cannot find {word}: no such process type, and no line of such a dyno", hint)
             raise located(refusal, told)
+    if (dyno := text(told, "dyno")) in types and not last(home.log, 1, Filter(dyno=dyno)):
+        raise ProcmanError(f"cannot find {dyno}: no such dyno", f"procman logs -p {dyno}")
     return words
 
 
