@@ -67,6 +67,8 @@ BAD_PROCFILES = [
     (GOOD + b"db: redis-server\n", 2, "warning", "local-only", "add-on"),
     (b"web: venv/bin/serve $PORT\n", 1, "warning", "local-only", "virtual environment"),
     (b"web: /home/me/serve $PORT\n", 1, "warning", "local-only", "path of this machine"),
+    (GOOD + b"my_job: x\nmy-job: y\n", 3, "warning", "shared-port", "MY_JOB_PORT is the port of 'my-job'"),
+    (b"web: serve $PORT\nWEB: x\n", 2, "warning", "shared-port", "that of 'web' has no variable"),
 ]
 BAD_ENV_FILES = [
     (b"A=1\nB='x\n", 2, "error", "unterminated-quote", "quote that opens the value of 'B'"),
@@ -127,6 +129,21 @@ def test_bad_procfiles(procman, case):
 @pytest.mark.parametrize("case", BAD_ENV_FILES)
 def test_bad_env_files(procman, case):
     check_one(procman, ".env", case[1:], dot_env=case[0])
+
+
+def test_links_to_nothing_and_a_directory_are_not_skipped(procman, tmp_path):
+    for name, code in ((".env", "unreadable"), (".procman.toml", "settings"), ("pyproject.toml", "settings")):
+        (tmp_path / name).symlink_to("gone")
+        status, out, _ = procman("check")
+        assert (status, f"a link to 'gone', which is not there [{code}]" in out) == (1, True)
+        status, _, err = procman("start")
+        assert (status != 0, "a link to 'gone'" in err) == (True, True)
+        (tmp_path / name).unlink()
+    (tmp_path / ".procman.toml").mkdir()
+    (tmp_path / "app.json").mkdir()
+    status, out, _ = procman("check")
+    assert (status, out.count("error: ")) == (1, 1)
+    assert ".procman.toml: error: a directory, not a file [settings]" in out
 
 
 def test_a_good_app(procman):

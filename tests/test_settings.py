@@ -82,6 +82,20 @@ def test_precedence_flag_own_file_pyproject_foreman(tmp_path):
     assert settings.origins["grace"] == ".foreman:4"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.procman]\nport = 7",
+        "[tool]\nprocman = {port = 7}",
+        "[tool.'procman']\nport = 7",
+        "tool.procman.port = 7",
+    ],
+)
+def test_the_table_in_pyproject_may_be_written_in_any_way(tmp_path, text):
+    (tmp_path / "pyproject.toml").write_text(text.replace("7", "7000"))
+    assert settings_of(tmp_path).port == 7000
+
+
 def test_every_setting_in_toml(tmp_path):
     (tmp_path / ".procman.toml").write_text(
         'env = [".env", "b"]\nquiet = "web,clock"\nexcept = ["release"]\ntimeout = 2.5\nexit-with = "none"\n'

@@ -172,7 +172,11 @@ def _env_files(settings: Settings, found: list[Diagnostic]) -> Iterator[tuple[st
         try:
             yield name, _read(settings, name)
         except FileNotFoundError:
-            if not implied:
+            path = os.path.join(settings.app_root, name)
+            if os.path.islink(path):
+                message = f"a link to '{os.readlink(path)}', which is not there"
+                found.append(Diagnostic(name, None, "error", "unreadable", message))
+            elif not implied:
                 message = f"no such env file in {_absolute(settings.app_root)}"
                 found.append(Diagnostic(name, None, "error", "no-env-file", message))
         except OSError as error:

@@ -64,6 +64,7 @@ def advise(settings: Settings, examination: Examination, environ: Mapping[str, s
     root = settings.app_root
     yield from _case_of_name(settings, examination)
     yield from advice.about_commands(examination.procfile, settings.procfile)
+    yield from advice.about_ports(examination.procfile, settings.procfile)
     origins = examination.app.env_origins
     places = {}
     for key in examination.file_env:

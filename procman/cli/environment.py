@@ -2,7 +2,7 @@
 
 import os
 
-from procman.core.formation import port_of
+from procman.core.formation import port_of, port_variable
 from procman.core.model import DynoName
 from procman.typed import Mapping, Sequence
 
@@ -47,7 +47,7 @@ def dyno_env(
     ``process_types``: those of the formation, in the order in which they are given their hundreds of ports.
     """
     neighbours = {
-        f"{name.upper().replace('-', '_')}_PORT": str(port_of(DynoName(name, 1), process_types, base_port))
+        port_variable(name): str(port_of(DynoName(name, 1), process_types, base_port))
         for name in process_types
     }
     own = {"DYNO": str(dyno), "PS": str(dyno), "PORT": str(port_of(dyno, process_types, base_port))}

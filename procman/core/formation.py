@@ -26,6 +26,11 @@ def reconcile(
     return starts, sorted(stops, key=lambda name: (-name.number, name.process_type))
 
 
+def port_variable(process_type: str) -> str:
+    """What the others find the port of its first dyno by: ``MY_JOB_PORT``."""
+    return f"{process_type.upper().replace('-', '_')}_PORT"
+
+
 def port_of(dyno: DynoName, process_types: Sequence[str], base: int) -> int:
     """The dyno's ``$PORT``: the same whatever else runs, and no other dyno's.
 

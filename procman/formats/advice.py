@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from procman.core.formation import port_variable
 from procman.formats.diagnostic import Diagnostic
 from procman.formats.procfile import Procfile
 
@@ -60,6 +61,17 @@ def about_commands(procfile: Procfile, file: str) -> Iterator[Diagnostic]:
             if match:
                 message = f"'{name}' uses '{match[1]}': on Heroku, that {kind.reason}"
                 yield Diagnostic(file, line, "warning", "local-only", message)
+
+
+def about_ports(procfile: Procfile, file: str) -> Iterator[Diagnostic]:
+    """Types whose ports the others would find by one and the same variable."""
+    holders: dict[str, str] = {}
+    for name, _ in procfile.processes:
+        variable = port_variable(name)
+        if variable in holders:
+            message = f"{variable} is the port of '{name}', and that of '{holders[variable]}' has no variable"
+            yield Diagnostic(file, procfile.lines[name], "warning", "shared-port", message)
+        holders[variable] = name
 
 
 def _about_web(command: str, file: str, line: int) -> Iterator[Diagnostic]:
