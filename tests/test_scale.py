@@ -46,7 +46,8 @@ def test_a_formation_that_is_scaled_to_nothing_goes_on_whatever_has_completed(wo
     [
         ("nobody=1", 1, "cannot scale nobody: no such process type"),
         ("web=1001", 1, "over 1000 dynos"),
-        ("web=99999999999999999999", 1, "not a number"),
+        ("web=99999999999999999999", 1, "cannot scale web to 99999999999999999999: over 1000 dynos"),
+        ("web=-1", 2, "cannot scale 'web=-1': TYPE=N is wanted"),
         ("web", 2, "TYPE=N is wanted"),
         ("web=two", 2, "TYPE=N is wanted"),
         ("web=", 2, "TYPE=N is wanted"),
@@ -68,5 +69,6 @@ def test_scale_refuses_a_port_that_somebody_holds(workshop, port):
         refused = workshop.call("scale", "web=2")
     assert refused.returncode == 1
     assert f"cannot start web.2: port {port + 1} is taken" in refused.stderr
+    assert "--port" not in refused.stderr, "start has no say any more"
     assert list(rows(workshop)) == ["web.1", "worker.1"]
     running.finish(signal.SIGTERM)

@@ -155,7 +155,7 @@ def test_pyproject_without_our_table_costs_nothing(tmp_path):
         ("-m web", "cannot use --formation: 'web' is not TYPE=N, such as web=2"),
         ("-m web=two", "'two' is not a whole number"),
         ("-m web=-1", "'-1' is not a whole number"),
-        ("-m web=99999999", "more than 10000"),
+        ("-m web=1001", "more than 1000 dynos"),
         ("-m we.b=1", "'we.b' cannot be a process type"),
         ("web=x", "cannot use the command line: 'web=x'"),
         ("web=1 web=2", "asked for twice"),

@@ -162,10 +162,10 @@ class LocalApp:
         for port, dyno in needed.items():
             if port in taken and port not in own:
                 base = self.app.base_port
-                raise ProcmanError(
-                    f"cannot start {dyno}: port {port} is taken by {ports.holder(taken[port])}",
-                    f"procman start --port {base + 1000 if base < 60_000 else 5000}",
-                )
+                hint = f"procman start --port {base + 1000 if base < 60_000 else 5000}"
+                taker = ports.holder(taken[port])
+                what = f"cannot start {dyno}: port {port} is taken by {taker}"
+                raise ProcmanError(what, None if self.store else hint)  # one that runs has a log, and its ports
 
     def reload(self, formation: Mapping[str, int]) -> "Reload":
         """Read everything again and put it in force; a ProcmanError has changed nothing."""

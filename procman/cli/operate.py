@@ -25,7 +25,7 @@ def scale(told: Given, own: dict[str, bool]) -> int:
         raise UsageError("cannot scale nothing: TYPE=N is wanted", "procman scale web=2 worker+1")
     formation = {}
     for word in told.arguments:
-        found = re.fullmatch(r"(.+?)(=|\+|-)([0-9]+)", word)  # process types may have dashes
+        found = re.fullmatch(r"([^=+]+?)(=|\+|-)([0-9]+)", word)  # process types may have dashes
         if not found:
             raise UsageError(f"cannot scale '{word}': TYPE=N is wanted", "procman scale web=2 worker+1")
         formation[found[1]] = found[2].strip("=") + found[3]

@@ -3,9 +3,9 @@
 import signal
 
 from procman.control.protocol import Message
+from procman.core.formation import MOST
 from procman.errors import ProcmanError
 
-MOST = 1000  # dynos of a type
 EVERY = "all"  # every dyno, unless a type is called that
 
 
@@ -61,8 +61,10 @@ def malformed(request: Message, key: str, wanted: str) -> ProcmanError:
 def quantity(text: str, present: int, process_type: str) -> int:
     """``3``, ``+1`` or ``-1`` (Heroku: ps:scale). Raises ProcmanError."""
     digits = text.lstrip("+-")
-    if not digits.isascii() or not digits.isdigit() or len(text) - len(digits) > 1 or len(digits) > 9:
+    if not digits.isascii() or not digits.isdigit() or len(text) - len(digits) > 1:
         raise ProcmanError(f"cannot scale {process_type} to {text!r}: not a number", f"procman scale {process_type}=2")
+    if len(digits) > 9:
+        raise ProcmanError(f"cannot scale {process_type} to {text}: over {MOST} dynos")
     number = int(digits)
     if text[0] in "+-":
         number = max(present + (number if text[0] == "+" else -number), 0)

@@ -3,6 +3,7 @@
 from procman.core.model import DynoName
 from procman.typed import Collection, Iterable, Mapping, Sequence
 
+MOST = 1000  # dynos of a type
 TYPE_STEP = 100  # foreman, honcho, heroku local: PORT is base + 100 per process type + 1 per dyno
 
 

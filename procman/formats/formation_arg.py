@@ -1,9 +1,9 @@
 """Formation arguments: ``web=2,worker=1``, ``all=3``, and the ``web`` or ``web=2`` of `procman start`."""
 
+from procman.core.formation import MOST
 from procman.typed import Iterable
 
 ALL = "*"  # how ``all=N`` is kept: no process type can be called that
-MOST = 10_000  # dynos of one type; a slip of the finger, or more ports than a machine has
 
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
