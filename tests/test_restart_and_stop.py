@@ -52,7 +52,7 @@ def test_stop_and_start_while_the_rest_goes_on(workshop):
     assert "Started a.2 in " in workshop.call("start", "a.2").stdout
     assert set(states(workshop).values()) == {"up"}
     assert rows(workshop)["a.1"]["pid"] == first["a.1"]["pid"]
-    assert "Started a.1, a.2, a.3 in " in workshop.call("start", "a").stdout  # they run: true
+    assert workshop.call("start", "a").stdout.startswith("a.1, a.2, a.3 ran already in ")
     assert rows(workshop)["a.1"]["pid"] == first["a.1"]["pid"]
     assert workshop.call("stop", "nobody").returncode == 1
     assert workshop.call("stop").returncode == 2
@@ -65,11 +65,16 @@ def test_a_formation_goes_on_when_everything_is_stopped_by_hand(workshop):
     assert set(states(workshop).values()) == {"down"}
     assert workshop.call("start", "worker").returncode == 0
     assert states(workshop) == {"web.1": "down", "worker.1": "up"}
-    assert "Started web.1, worker.1 in " in workshop.call("start", "all").stdout
+    assert "Started web.1; worker.1 ran already in " in workshop.call("start", "all").stdout
     assert workshop.call("restart", "all").stdout == "Restarted web.1, worker.1\n"
     workshop.call("stop", "web")
     assert workshop.call("restart", "all").stdout == workshop.call("restart").stdout == "Restarted worker.1\n"
     assert workshop.call("restart", "all", "web").stdout == "Restarted worker.1, web.1\n"
+    workshop.call("stop", "all")
+    for words in ([], ["all"]):
+        refused = workshop.call("restart", *words)
+        told = "procman: cannot restart: web.1 and worker.1 are stopped\n  hint: procman start all\n"
+        assert (refused.returncode, refused.stderr) == (1, told)
     running.finish(signal.SIGTERM)
 
 

@@ -14,7 +14,11 @@ def start_in(home: Home, told: Given) -> int:
         named = " ".join(quantified)
         raise ProcmanError(f"cannot start {named}: {home.name} runs already", f"procman scale {named}")
     answer = ask_of(home, told, "start", dynos=words, **waiting(told))
-    return report(answer, bool(told.fields.get("json")), f"Started {listed(answer['dynos'])} in {home.name}")
+    began = answer["started"] if "started" in answer else answer["dynos"]  # of an earlier program
+    ran = [name for name in answer["dynos"] if name not in began]
+    said = [f"Started {listed(began)}"] if began or not ran else []
+    said += [f"{listed(ran)} ran already"] if ran else []
+    return report(answer, bool(told.fields.get("json")), f"{'; '.join(said)} in {home.name}")
 
 
 def scale(told: Given, own: dict[str, bool]) -> int:

@@ -8,8 +8,9 @@ from procman.control.connection import Connection
 from procman.control.protocol import Message, refusal
 from procman.control.requests import quantity, signal_number, window, wishes, words
 from procman.control.server import ControlServer
-from procman.core.dyno import Dyno, State
+from procman.core.dyno import RUNNING, Dyno, State
 from procman.core.events import FormationChanged, RestartRequested, StartRequested, StopRequested
+from procman.core.formation import list_words
 from procman.core.model import DynoName
 from procman.errors import ProcmanError
 from procman.supervisor.outcomes import Wish, next_run, wish_of
@@ -116,6 +117,9 @@ class Commands:
         """Replace the named dynos, or all but those that were stopped by hand."""
         wish, kept, held = wish_of(request), self._roster.kept(), self.supervisor.engine.held
         names = self._roster.named(request, kept, every=[name for name in kept if name not in held])
+        if kept and not names:
+            down = f"{list_words(kept)} {'are' if len(kept) > 1 else 'is'} stopped"
+            raise ProcmanError(f"cannot restart: {down}", "procman start all")
         targets = {name: self._dyno(name).run + 1 for name in names}
         self.supervisor.post(RestartRequested(tuple(targets)))
         self.waiters.wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
@@ -123,14 +127,16 @@ class Commands:
     def start(self, request: Message, connection: Connection) -> None:
         """Start dynos that were stopped or have ended; a type with none is scaled to one."""
         wish, formation = wish_of(request), dict(self.supervisor.formation)
+        ran = {name for name, dyno in self.supervisor.engine.dynos.items() if dyno.state in RUNNING}
         for word in words(request):
             if word in self.app.types() and not formation.get(word):
                 formation[word] = 1
         if formation != self.supervisor.formation:
             self._post_formation(formation)
         targets = {name: next_run(self._dyno(name)) for name in self._roster.named(request, self._roster.kept())}
+        began = [str(name) for name in targets if name not in ran]
         self.supervisor.post(StartRequested(tuple(targets)))
-        self.waiters.wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late))
+        self.waiters.wait(connection, wish, lambda late: self._outcomes.started(targets, wish, late, started=began))
 
     def wait(self, request: Message, connection: Connection) -> None:
         """Change nothing; the answer comes when the named dynos, or all, are up."""

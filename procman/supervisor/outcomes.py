@@ -46,7 +46,9 @@ class Outcomes:
             return refusal(f"{left[0]} has not ended after {self._limit(wish)}; it goes on") if late else None
         return answer and {**answer, "formation": engine.formation, **facts}
 
-    def started(self, targets: Mapping[DynoName, int], wish: Wish, late: bool) -> Message | None:
+    def started(
+        self, targets: Mapping[DynoName, int], wish: Wish, late: bool, **facts: object
+    ) -> Message | None:
         """Whether every dyno has come to its run, or a later one that was asked for: spawned, or up."""
         engine = self._supervisor.engine
         if engine.closing:
@@ -69,7 +71,7 @@ class Outcomes:
             if dyno.run < run or dyno.state not in RUNNING or (wish.up and not self._is_steady(dyno)):
                 pending.append(dyno)
         if not pending:
-            return {"ok": True, "dynos": [str(name) for name in targets]}
+            return {"ok": True, "dynos": [str(name) for name in targets], **facts}
         if wish.up and wish.limit is None and (overdue := [dyno for dyno in pending if dyno.overdue]):
             seconds = overdue[0].profile.boot_timeout or 0.0
             why = "has not passed its health check" if overdue[0].profile.check else "has not bound its port"

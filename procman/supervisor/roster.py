@@ -46,6 +46,8 @@ class Roster:
         return found
 
     def _nobody(self, word: str, among: Sequence[DynoName]) -> ProcmanError:
+        if self._supervisor.engine.closing:
+            return ProcmanError("the formation was shut down meanwhile")
         if word in self._types():
             return ProcmanError(f"cannot find {word}: the formation has no dyno of it", f"procman start {word}")
         listed = ", ".join(map(str, among)) or "none"
