@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from procman.cli.env import masked
 from procman.cli.main import dispatch
 
 GOOD = b"web: serve --port $PORT\n"
@@ -326,6 +327,35 @@ def test_what_env_prints_is_an_env_file(procman, tmp_path, monkeypatch):
     _, out, _ = procman("env", "--reveal")
     _, answer = told(procman, "-e", "all", all=out.encode())
     assert answer["env"]["ODD"] == value
+
+
+def test_what_no_env_file_can_hold_is_left_out_and_named(procman, monkeypatch):
+    for name, value in (("BASH_FUNC_foo%%", "() {  :\n}"), ("a.b", "1"), ("RAW", "\udcff"), ("CR", "a\r\nb")):
+        monkeypatch.setenv(name, value)
+    status, out, err = procman("env", "--reveal")
+    assert (status, "foo%%" in out, "a.b=" in out, "RAW=" in out) == (0, False, False, False)
+    assert err.startswith("left out, as no env file can hold them: 'BASH_FUNC_foo%%', ")
+    status, answer = told(procman, "-e", "all.env", **{"all.env": out.encode()})
+    assert [found for found in answer["diagnostics"] if found["severity"] == "error"] == []
+    assert "a.b" in json.loads(procman("env", "--json")[1])
+
+
+def test_names_and_texts_that_say_secret(procman, monkeypatch):
+    secret = {"MY_PASS": "1", "smtp_pwd": "2", "JWT": "3", "STRIPE_SK": "4", "GITHUB_PAT": "5"}
+    plain = {"PWD": "/home", "OLDPWD": "/", "COMPASS": "north", "TASK_PATH": "/x", "SKY": "blue"}
+    for name, value in {**secret, **plain, "CONN": "Server=a;Password=hunter2;Db=b"}.items():
+        monkeypatch.setenv(name, value)
+    shown = json.loads(procman("env", "--json")[1])
+    assert {shown[name] for name in secret} == {"********"}
+    assert {name: shown[name] for name in plain} == plain
+    assert shown["CONN"] == "Server=a;Password=********;Db=b"
+    for text, seen in (
+        ("pwd=two words;Db=b", "pwd=********;Db=b"),
+        ("host=a password=b dbname=c", "host=a password=******** dbname=c"),
+        ("password='two words' x", "password=******** x"),
+        ("//a/b?password=c&d=e", "//a/b?password=********&d=e"),
+    ):
+        assert masked("CONN", text) == seen
 
 
 def test_bare_procman_explains_and_offers(procman):

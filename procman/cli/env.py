@@ -10,13 +10,18 @@ from procman.cli.listing import counted, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.settings import resolve
 from procman.errors import ProcmanError
+from procman.formats import envfile
 
 MASK = "********"
 _SECRET_NAME = re.compile(
-    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|DSN|DATABASE_URL|PRIVATE|AUTH|COOKIE|SESSION_ID",
+    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|DSN|DATABASE_URL|PRIVATE|AUTH|COOKIE|SESSION_ID"
+    r"|(?:^|_)(?:PASS|JWT|SK|PAT)(?:\Z|_)|_PWD(?:\Z|_)",  # PWD alone is a folder
     re.I,
 )
 _URL_PASSWORD = re.compile(r"(://[^/:@\s]*:)\S+(@)")
+_SAID_PASSWORD = re.compile(  # as databases are told it: up to a semicolon, or else to a blank
+    r"""(\b(?:password|passwd|pwd)\s*=\s*)(?:"[^"]*"|'[^']*'|[^;&]+(?=;)|[^;&\s]+)""", re.I
+)
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./-]*\Z")
 
 
@@ -39,6 +44,10 @@ def show(given: Given, explain: bool, reveal: bool, as_json: bool) -> int:
         told = {key: {"value": shown[key], "origin": origins[key]} for key in keys}
         emit_json(told if explain else {key: shown[key] for key in keys})
     else:
+        odd = [key for key in keys if not is_writable(key, values[key])]
+        if odd:
+            print(f"left out, as no env file can hold them: {', '.join(map(ascii, odd))}", file=sys.stderr)
+        keys = [key for key in keys if key not in odd]
         for key in keys:
             line = f"{key}={quoted(shown[key])}"
             emit(f"{line:<39} # {origins[key]}" if explain else line)
@@ -49,10 +58,10 @@ def show(given: Given, explain: bool, reveal: bool, as_json: bool) -> int:
 
 
 def masked(key: str, value: str) -> str:
-    """The value as strangers may see it: hidden if name or text says secret, as are passwords in URLs."""
+    """The value as strangers may see it: hidden if name or text says secret, as are passwords in it."""
     if value and (_SECRET_NAME.search(key) or "-----BEGIN" in value):
         return MASK
-    return _URL_PASSWORD.sub(rf"\g<1>{MASK}\g<2>", value)
+    return _SAID_PASSWORD.sub(rf"\g<1>{MASK}", _URL_PASSWORD.sub(rf"\g<1>{MASK}\g<2>", value))
 
 
 def quoted(value: str) -> str:
@@ -61,6 +70,13 @@ def quoted(value: str) -> str:
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def is_writable(key: str, value: str) -> bool:
+    """Whether an env file can hold it: no function of bash, for instance, and only UTF-8."""
+    line = f"{key}={quoted(value)}\n".encode("utf-8", "surrogateescape")
+    read = envfile.parse(line, "", {})
+    return read.values == {key: value} and not any(found.severity == "error" for found in read.diagnostics)
 
 
 def _values(examination: Examination) -> tuple[dict[str, str], dict[str, str]]:
