@@ -1,5 +1,6 @@
 """Which formation a command means, who runs it, and what a killed one leaves."""
 
+import errno
 import json
 import os
 import re
@@ -7,6 +8,8 @@ import signal
 
 import pytest
 
+from procman.cli.target import absence
+from procman.supervisor.home import Home
 from tests.formations import TWO, begin, pids, rows, socket_of
 from tests.harness import free_port
 from tests.proc import is_alive
@@ -110,6 +113,25 @@ def test_a_killed_supervisor_leaves_nothing_that_needs_a_human(workshop):
     assert rows(workshop)["worker.1"]["state"] == "up"
     second.finish(signal.SIGTERM)
     assert not os.path.exists(path)
+
+
+def test_a_supervisor_without_its_socket_is_told_from_none(workshop):
+    running = begin(workshop, TWO)
+    os.unlink(socket_of(workshop))
+    for verb in ("ps", "shutdown"):
+        refused = workshop.call(verb)
+        assert f"it runs (pid {running.pid}), but its socket is gone, or not there yet\n" in refused.stderr
+        assert (refused.returncode, f"hint: kill {running.pid}, if it stays so" in refused.stderr) == (3, True)
+    running.finish(signal.SIGTERM)
+    assert "is not running" in workshop.call("ps").stderr
+
+
+def test_the_socket_of_another_user_is_not_called_dead(tmp_path):
+    told = absence(Home(str(tmp_path), "shop"), "/run/theirs/control.sock", errno.EACCES)
+    assert (told.exit_code, told.what) == (
+        1,
+        "cannot reach /run/theirs/control.sock: permission denied: it is another user's",
+    )
 
 
 def test_a_garbled_lock_file_needs_no_human(workshop):

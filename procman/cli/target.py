@@ -1,6 +1,7 @@
 """Which running formation a command means: by socket, by name, or by the directory one stands in."""
 
 import os
+from errno import EACCES, EPERM
 
 from procman.cli.options import Given
 from procman.cli.settings import resolve
@@ -26,17 +27,24 @@ def find_home(fields: Mapping[str, str]) -> Home:
 
 
 def connect(home: Home, socket: str | None = None, patience: float | None = None) -> Client:
-    """A connection to its supervisor. Raises ProcmanError (exit code 3) when none runs."""
+    """A connection to its supervisor. Raises ProcmanError (exit code 3 when none runs)."""
     try:
         return Client(socket or home.socket, patience)
-    except NotRunning:
-        raise absence(home, socket) from None
+    except NotRunning as error:
+        raise absence(home, socket, error.errno) from None
 
 
-def absence(home: Home, socket: str | None = None) -> ProcmanError:
-    """Nobody answers for it: why, and what brings it back."""
+def absence(home: Home, socket: str | None = None, errno: int | None = None) -> ProcmanError:
+    """Nobody answers for it: why, and what brings it back. ``errno``: what the kernel said."""
     from procman.cli.forever.roll import CARD
 
+    if errno in (EACCES, EPERM):
+        what = f"cannot reach {socket or home.name}: permission denied: it is another user's"
+        return ProcmanError(what, "procman list, for what is yours")
+    if not socket and home.is_running():  # the lock says so
+        pid = home.facts().get("pid", "unknown")
+        what = f"cannot reach {home.name}: it runs (pid {pid}), but its socket is gone, or not there yet"
+        return ProcmanError(what, f"kill {pid}, if it stays so: that ends it gracefully", NO_SUPERVISOR)
     killed = not socket and home.was_killed()
     hint = "procman start, or procman list for what runs"
     if os.path.exists(os.path.join(home.path, CARD)):

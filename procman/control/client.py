@@ -14,7 +14,7 @@ ENDED = "the supervisor ended before it answered"
 
 
 class NotRunning(ConnectionError):
-    """Nobody listens at the socket."""
+    """Nobody listens at the socket, or nobody that we may speak to. With the kernel's ``errno``."""
 
 
 class Client:
@@ -36,7 +36,7 @@ class Client:
                 self.socket.connect(short)
         except OSError as error:
             self.socket.close()
-            raise NotRunning(str(error)) from None
+            raise NotRunning(error.errno, error.strerror or str(error)) from None
         self.socket.settimeout(patience)
         self._inbox = b""
 
