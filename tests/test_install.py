@@ -94,11 +94,12 @@ def keys(text: str) -> dict[str, str]:
 
 
 def test_the_unit_starts_what_start_would(workshop):
-    workshop.procfile(PROCFILE)
+    workshop.procfile(PROCFILE + "clock: exec sleep 1000\n")
     (workshop.directory / "a b.env").touch()
     done = workshop.call(
         "install", "systemd", "--print", "--name", "my $hop", "-e", "a b.env", "-p", "8000", "-m", "web=2",
-        "--restart", "worker=max=3", "-t", "worker=44.5s", "web=2", "worker",
+        "--restart", "worker=max=3", "-t", "worker=44.5s", "--no-interpolate", "--exit-with", "web", "--watch",
+        "-x", "clock", "web=2", "worker",
     )  # fmt: skip
     unit = keys(done.stdout)
     assert (done.stderr, done.returncode) == ("", 0)
@@ -106,8 +107,8 @@ def test_the_unit_starts_what_start_would(workshop):
     program, arguments = unit["ExecStart"].split(" ", 1)
     assert os.path.isabs(program)
     assert arguments.endswith(
-        'start "--name=my $$hop" --no-timestamps "--env=a b.env" --port=8000 --formation=web=2 '
-        "--timeout=worker=44.5s --restart=worker=max=3 web=2 worker"
+        'start "--name=my $$hop" --no-timestamps "--env=a b.env" --no-interpolate --port=8000 --formation=web=2 '
+        "--except=clock --timeout=worker=44.5s --restart=worker=max=3 --exit-with=web --watch= web=2 worker"
     )
     assert unit["ExecReload"].endswith('reload "--name=my $$hop"')
     assert unit["WorkingDirectory"] == str(workshop.directory)
@@ -191,6 +192,7 @@ def test_a_system_unit_has_a_user(workshop):
     [
         (["upstart"], 2, "cannot install for 'upstart'"),
         ([], 2, "missing argument"),
+        (["systemd", "--user", "--system"], 2, "cannot use --user with --system"),
         (["systemd", "--run-as", "root"], 2, "a user unit runs as its user"),
         (["systemd", "--system", "--run-as", "no-such-user"], 2, "there is no user 'no-such-user'"),
         (["systemd", "wbe"], 2, "did you mean 'web'?"),

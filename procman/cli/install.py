@@ -24,6 +24,8 @@ def install(told: Given, _own: Mapping[str, bool]) -> int:
     if told.arguments[:1] != ["systemd"]:
         word = told.arguments[0] if told.arguments else ""
         raise UsageError(f"cannot install for '{word}': systemd is what there is", "procman install systemd")
+    if told.fields.get("system") and told.fields.get("user"):
+        raise UsageError("cannot use --user with --system: a unit is for one of both", "procman install systemd")
     told = Given(told.fields, told.arguments[1:])
     environ = dict(os.environ)
     settings = resolve(told, environ)
@@ -76,7 +78,11 @@ def flags(told: Given) -> list[str]:
     words = []
     for option in OPTIONS["start"]:
         value = told.fields.get(option.name)
-        if option.name in PASSED_ON and option.name != "app_root" and value is not None:
+        if option.name not in PASSED_ON or option.name == "app_root" or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(option.label if value else option.off[0])
+        else:
             words += [f"{option.label}={one}" for one in (value if isinstance(value, list) else [str(value)])]
     return words
 
@@ -117,7 +123,9 @@ def run_as(told: Given, environ: Mapping[str, str]) -> str | None:
 
 def user_units(environ: Mapping[str, str]) -> str:
     """Where systemd looks for this user's units."""
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    config = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(config):  # as apps_dir has it
+        config = os.path.join(os.path.expanduser("~"), ".config")
     return os.path.join(config, "systemd", "user")
 
 

@@ -91,7 +91,7 @@ def _dispatch(argv: list[str]) -> int:
     from procman.cli.options import OPTIONS, read_fast, verb_first
 
     words = verb_first(argv)
-    if words[:1] == ["start"] and "--watch" in words:
+    if words[:1] in (["start"], ["check"], ["install"]) and "--watch" in words:
         from procman.formats.watch_rules import join_values
 
         words = join_values(words)

@@ -111,8 +111,8 @@ _SERVER = (
 _DATA = Option("data", ("--data",), "DIR", "Where the server keeps its data (default: below ~/.local/state).")
 
 PASSED_ON = frozenset(  # to a unit
-    {"app_root", "procfile", "env_files", "port", "formation", "grace", "restart", "needs"}
-    | {"stop_signal", "memory", "limit"}
+    {"app_root", "procfile", "env_files", "interpolate", "port", "formation", "excluded", "grace", "restart", "needs"}
+    | {"exit_with", "watch", "stop_signal", "memory", "limit"}
 )
 
 OPTIONS: dict[str, tuple[Option, ...]] = {
@@ -161,7 +161,8 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "install": (
         *(option for option in (*_APP, *_FORMATION) if option.name in PASSED_ON),
         _NAME,
-        Option("system", ("--system",), None, "For this host, or for this user (default).", off=("--user",)),
+        Option("system", ("--system",), None, "For this host."),
+        Option("user", ("--user",), None, "For this user (default)."),
         Option("run_as", ("--run-as",), "USER", "Whose processes they are (default: who typed sudo)."),
         Option("print", ("--print",), None, "Only show the unit."),
     ),
