@@ -143,8 +143,8 @@ def test_warnings_come_along(app):
         ("", {"Procfile": "web: a\n\nweb: b\n"}, "cannot use Procfile:3: 'web' is declared on lines 1 and 3"),
         ("", {"dot_env": "A='x\n"}, "cannot use .env:1: the single quote"),
         ("", {"dot_env": "PORT=http\n"}, "cannot use .env:1: PORT: 'http' is not a port number"),
-        ("", {"Procfile": "release: x\n"}, "cannot start: the Procfile has only a release step"),
-        ("-x web,worker,clock", {}, "cannot start: nothing is left after the options"),
+        ("", {"Procfile": "release: x\n"}, "cannot use this app: the Procfile has only a release step"),
+        ("-x web,worker,clock", {}, "cannot use this app: nothing is left after the options"),
     ],
 )
 def test_refusals(app, words, files, said):

@@ -221,6 +221,13 @@ def test_json_holds_processes_in_order_and_what_the_env_files_set_but_no_secret(
     }
 
 
+def test_quantities_of_types_that_are_not_named_are_a_warning(procman):
+    status, answer = told(procman, "-m", "worker=2,web=2", "web", Procfile=GOOD + b"worker: x\n")
+    assert (status, [found["code"] for found in answer["diagnostics"]]) == (0, ["not-named"])
+    assert told(procman, "-m", "worker=2", "web", "worker")[1]["diagnostics"] == []
+    assert told(procman, "web", **{"dot_procman.toml": b"formation = {worker = 2}\n"})[1]["diagnostics"] == []
+
+
 @pytest.mark.parametrize(
     ("words", "files", "code"),
     [

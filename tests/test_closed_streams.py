@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -25,6 +26,19 @@ def test_a_full_disk_is_told_in_a_line(workshop, verb):
         workshop.call("start", "--restart", "never")
     done = shell(workshop, f"{PROCMAN} {verb} > /dev/full")
     assert (done.returncode, done.stderr) == (1, "procman: cannot print: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", ["", "check", "version", "--version", "--help", "help start"])
+def test_a_reader_that_has_gone_is_told_by_the_status_alone(workshop, words):
+    workshop.procfile("a: echo life\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "procman", *words.split()],
+        cwd=workshop.directory, env=workshop.env, stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("words", ["ps", "start", "logs", "stop a", "forever list", "forever app.js", "explain a.1"])

@@ -28,6 +28,13 @@ def test_without_a_supervisor_every_verb_exits_with_3_and_a_hint(workshop, verb)
     assert "hint: procman start" in refused.stderr
 
 
+def test_no_name_is_no_formation(workshop):
+    workshop.procfile(TWO)
+    for verb in ("ps", "start"):
+        refused = workshop.call(verb, "--name", "")
+        assert (refused.returncode, "cannot use --name: '' is no name" in refused.stderr) == (2, True)
+
+
 def test_hints_name_the_formation_as_it_was_named(workshop):
     workshop.procfile(TWO)
     assert "hint: procman start --name one, or procman list for" in workshop.call("ps", "--name", "one").stderr

@@ -23,6 +23,11 @@ def test_a_home_that_cannot_be_written_is_replaced(tmp_path):
     assert found == f"{tmp_path}/procman-{os.getuid()}/apps"
 
 
+def test_a_relative_place_is_ignored_as_the_xdg_specification_has_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert apps_dir({"XDG_STATE_HOME": "rel"}) == apps_dir({}) == f"{tmp_path}/.local/state/procman/apps"
+
+
 def test_without_any_place_that_is_one_clear_line():
     with pytest.raises(ProcmanError, match=r"cannot keep the state of app in /proc/1/x/apps/app: .*"):
         Home("/proc/1/x/apps", "app").take()

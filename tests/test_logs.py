@@ -51,6 +51,7 @@ def test_logs_refuses_what_it_cannot_read(workshop):
     workshop.start("--restart", "never").finish()
     for flags in (["--since", "soon"], ["--grep", "("], ["-n", "many"], ["--source", "me"], ["--tail", "5"]):
         assert workshop.call("logs", *flags).returncode == 2
+    assert "cannot use --since 5x: not a duration" in workshop.call("logs", "--since", "5x").stderr
     (home,) = (workshop.directory / ".local/state/procman/apps").iterdir()
     assert f"hint: procman ps --name {home.name}" in workshop.call("logs", "b", "--name", home.name).stderr
     assert workshop.call("logs", "a.1", "--name", home.name).returncode == 0

@@ -203,6 +203,8 @@ def test_a_process_type_that_is_called_like_a_verb_elsewhere_is_guessed_first(tm
         status, _, err = invoked(["-d", str(tmp_path), word], capsys)
         said = f"no verb '{word}': to run that process type: 'procman start {word}'; did you mean 'reload'?"
         assert (status, said in err) == (2, True)
+    for word in ("foreman", ""):
+        assert invoked(["-d", str(tmp_path), word], capsys)[2].splitlines()[0].endswith(f": no verb '{word}'")
     assert "no verb 'reread': did you mean 'reload'?" in invoked(["-d", str(tmp_path), "reread"], capsys)[2]
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 
+from procman.cli.screen import fitted
 from tests.formations import SLEEP, TWO, begin, rows, socket_of
 from tests.proc import is_alive
 
@@ -58,6 +59,18 @@ def test_ps_of_a_crash_loop_says_when_the_next_try_comes(workshop):
     line = workshop.call("ps").stdout.splitlines()[1]
     assert re.search(r"crashed .* exited with status 1 +in 10m", line)
     running.finish(signal.SIGTERM)
+
+
+def test_a_low_screen_says_how_much_it_leaves_out():
+    lines = ["heading", "one", "two", "three"]
+    assert fitted(lines, 4, 4) == ["head", "one", "two", "thre"]
+    assert fitted(lines, 80, 3) == ["heading", "one", "... 2 more"]
+    assert fitted(lines, 80, 1) == ["heading"]
+
+
+def test_ps_watch_prints_no_json(workshop):
+    refused = workshop.call("ps", "--watch", "--json")
+    assert (refused.returncode, "cannot use --json with --watch" in refused.stderr) == (2, True)
 
 
 def test_ps_watch_shows_it_anew_until_ctrl_c(workshop):

@@ -95,6 +95,8 @@ def test_start_of_a_type_that_has_no_dynos_makes_one(workshop):
     refused = workshop.call("start", "clock=2")
     assert refused.returncode == 1
     assert "hint: procman scale clock=2" in refused.stderr
+    refused = workshop.call("start", "clock=1.5")
+    assert (refused.returncode, "'1.5' is not a whole number" in refused.stderr) == (2, True)
     refused = workshop.call("start", "nobody")
     assert refused.returncode != 0
     assert "nobody" in refused.stderr

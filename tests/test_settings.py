@@ -167,6 +167,8 @@ def test_pyproject_without_our_table_costs_nothing(tmp_path):
         ("--restart max=x", "'x' is not a restart policy"),
         ("--exit-with all", "did you mean 'any'?"),
         ("--log-format xml", "'xml' is not one of text, json, heroku"),
+        ("--name a/b", "one has no '/', and does not begin with '.'"),
+        (f"--name {'n' * 256}", "is too long: 255 bytes are the most"),
     ],
 )
 def test_refused_flags(tmp_path, words, said):
@@ -185,6 +187,7 @@ def test_refused_flags(tmp_path, words, said):
         (".procman.toml", b"x = \n", ".procman.toml:1: not TOML"),
         (".procman.toml", b"a = 1\nb = '\xff'\n", ".procman.toml:2: not UTF-8"),
         (".procman.toml", b"quiet = [1]\n", "must be what --quiet takes"),
+        (".procman.toml", b"watch = true\n", "must be what --watch takes"),
         (
             "pyproject.toml",
             b"[tool]\nprocman = 3 # tool.procman\n",

@@ -27,6 +27,7 @@ from procman.supervisor.watcher import Concerns
         (["all=*.py", "web="], {"*": ("*.py",), "web": ("*",)}),
         (["./src/**"], {"*": ("/src/**",)}),
         (["#odd"], {"*": ("\\#odd",)}),
+        (["[ab].py", "\\[odd"], {"*": ("[ab].py", "\\[odd")}),
     ],
 )
 def test_rules(texts, rules):
@@ -40,6 +41,8 @@ def test_rules(texts, rules):
         ("../lib/**", "leaves the app root"),
         ("/", "names no file"),
         ("!*.py", "only takes back"),
+        ("[", "a bracket that is never closed"),
+        ("src/[a/b]", "a bracket that is never closed"),
         ("a\0b", "names no file"),
     ],
 )

@@ -76,6 +76,7 @@ def examine(settings: Settings, environ: Mapping[str, str], procfile_needed: boo
     names = [name for name, _ in parsed.processes]
     if procfile_needed and names:
         found += _unknown_types(settings, names)
+        found += _unnamed_types(settings)
     file_env: dict[str, str] = {}
     origins = dict.fromkeys(environ, "environment")
     read: list[str] = []
@@ -258,6 +259,17 @@ def _unknown_types(settings: Settings, names: list[str]) -> Iterator[Diagnostic]
             yield Diagnostic(file, line, "error", code, message)
 
 
+def _unnamed_types(settings: Settings) -> Iterator[Diagnostic]:
+    """Types of which a flag wants so many, and which the words beside it leave out (so do honcho and foreman)."""
+    flag = settings.origins.get("formation", "")
+    if not settings.types or ALL in settings.types or not flag.startswith("-"):
+        return
+    for name, number in settings.formation.items():
+        if number and name not in settings.types and name != ALL:
+            message = f"{name}={number} means nothing, as '{name}' is not named: add '{name}' to the words"
+            yield Diagnostic(flag, None, "warning", "not-named", message)
+
+
 def _refusal(error: Diagnostic) -> str:
     place = error.file if error.line is None else f"{error.file}:{error.line}"
     return f"cannot use {place}: {error.message}"
@@ -286,12 +298,12 @@ def _nearest(unknown: str, names: list[str]) -> str:
 def _nothing_left(settings: Settings, app: App) -> ProcmanError:
     names = [name for name, _ in app.processes]
     if names == ["release"]:
-        return ProcmanError("cannot start: the Procfile has only a release step", "procman start release")
+        return ProcmanError("cannot use this app: the Procfile has only a release step", "procman start release")
     why = (
         "nothing is left after the options"
         if settings.types or settings.formation or settings.excluded
         else "no type"
     )
     return ProcmanError(
-        f"cannot start: {why}: the Procfile has {', '.join(names)}", f"procman start {names[0]}"
+        f"cannot use this app: {why}: the Procfile has {', '.join(names)}", f"procman start {names[0]}"
     )

@@ -34,6 +34,8 @@ def run(words: Sequence[str]) -> int:
         return 2
     except click.Abort:
         return 130
+    except SystemExit:  # click ends by itself only where its reader has gone, which is no failure
+        raise BrokenPipeError from None
     return status if isinstance(status, int) else 0
 
 
@@ -99,10 +101,10 @@ class _Verbs(click.Group):
             from procman.cli.app import process_types
 
             near = [ELSEWHERE[word]] if word in ELSEWHERE else get_close_matches(word, known, 1, 0.65)
-            is_type = not near or word in process_types(given(ctx.params, ()))
+            is_type = word in process_types(given(ctx.params, ()))
             guesses = [f"to run that process type: '{PROGRAM} start {word}'"] if is_type else []
             guesses += [f"did you mean '{guess}'?" for guess in near]
-            raise click.UsageError(f"no verb '{word}': {'; '.join(guesses)}", ctx)
+            raise click.UsageError(": ".join(filter(None, (f"no verb '{word}'", "; ".join(guesses)))), ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -70,7 +70,7 @@ def wanted(told: Given) -> Filter:
     try:
         start = time.time() - duration.parse(since) if since else None
     except ValueError as error:
-        raise UsageError(f"cannot use --since: {error}", "procman logs --since 5m") from None
+        raise UsageError(f"cannot use --since {since}: {error}", "procman logs --since 5m") from None
     try:
         pattern = re.compile(grep.encode("utf-8", "surrogateescape")) if grep else None
     except re.error as error:

@@ -6,6 +6,7 @@ from procman.cli.listing import columns, counted, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.request import ask
 from procman.control.protocol import Message
+from procman.errors import UsageError
 from procman.typed import Any
 
 UNITS = ("B", "K", "M", "G")
@@ -15,6 +16,8 @@ def ps(told: Given, own: dict[str, bool]) -> int:
     """Print the formation, once or again and again."""
     if not told.fields.get("watch"):
         return show(told, own["json"])
+    if own["json"]:
+        raise UsageError("cannot use --json with --watch: it prints one object", "procman ps --json")
     from procman.cli.screen import refresh
 
     return refresh(lambda: "\n".join(overview(ask(told, "ps", dynos=list(told.arguments)))))

@@ -18,6 +18,8 @@ def home_of(told: Given) -> Home:
     if socket := text(told, "socket"):
         apps, name = os.path.split(os.path.dirname(os.path.abspath(socket)))
         return Home(apps, name)
+    if told.fields.get("name") == "":
+        raise UsageError("cannot use --name: '' is no name", "procman list, for the names that there are")
     return find_home({field: text(told, field) for field in ("name", "app_root", "procfile") if text(told, field)})
 
 

@@ -11,6 +11,13 @@ HOME_AND_CLEAR = "\x1b[H\x1b[J"
 PERIOD_S = 1.0
 
 
+def fitted(lines: list[str], columns: int, rows: int) -> list[str]:
+    """What a screen has room for; how many lines there are more is the last one."""
+    if len(lines) > rows > 1:
+        lines = [*lines[: rows - 1], f"... {len(lines) - rows + 1} more"]
+    return [line[:columns] for line in lines[:rows]]
+
+
 def refresh(render: Callable[[], str]) -> int:
     """Show what ``render`` gives, again and again; a terminal is cleared in between, cut to its size."""
     terminal = sys.stdout.isatty()
@@ -18,6 +25,6 @@ def refresh(render: Callable[[], str]) -> int:
         lines = render().splitlines()
         if terminal:
             columns, rows = os.get_terminal_size(1)
-            lines = [line[:columns] for line in lines[: rows - 1]]
+            lines = fitted(lines, columns, rows - 1)
         emit((HOME_AND_CLEAR if terminal else "") + "\n".join(lines))
         time.sleep(PERIOD_S)

@@ -16,6 +16,7 @@ U = TypeVar("U")
 V = TypeVar("V")
 
 LOG_FORMATS = ("text", "json", "heroku")
+LONGEST_NAME = 255  # bytes: it is a folder's
 HIGHEST_PORT = 65_535
 _LABELS = {option.name: option.label for option in (*OPTIONS["start"], HEALTH)}
 _UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
@@ -81,6 +82,8 @@ def _gather(given: Given, environ: Mapping[str, str], mistakes: list[SettingsFil
     root = _path(asked if isinstance(asked, str) else ".", environ)
     if not os.path.isdir(root):
         raise UsageError(f"cannot use --app-root: '{root}' is no directory")
+    if not os.access(root, os.X_OK):
+        raise UsageError(f"cannot use --app-root: '{root}': permission denied")
     raw: dict[str, Raw] = {}
     for layer in reversed(read_layers(root, mistakes)):
         raw.update(layer)
@@ -277,8 +280,10 @@ def _exit_with(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not text or "/" in text or text.startswith("."):
-        raise ValueError(f"'{text}' is no name: letters, digits, '-' and '_' make one")
+    if not text or "/" in text or "\0" in text or text.startswith("."):
+        raise ValueError(f"'{text}' is no name: one has no '/', and does not begin with '.'")
+    if len(os.fsencode(text)) > LONGEST_NAME:
+        raise ValueError(f"'{text[:20]}…' is too long: {LONGEST_NAME} bytes are the most")
     return text
 
 

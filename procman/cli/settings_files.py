@@ -157,7 +157,8 @@ def _flag_like(name: str, line: int | None, key: str, option: Option, value: obj
         value = list(_flat(value))
     if option.repeat and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return list(value)
-    raise SettingsFileError(name, line, key, f"must be what {option.label} takes: {option.metavar}")
+    hint = 'watch = "*"' if option.name == "watch" and value is True else None
+    raise SettingsFileError(name, line, key, f"must be what {option.label} takes: {option.metavar}", hint)
 
 
 def _flat(table: Mapping[str, object]) -> Iterator[object]:

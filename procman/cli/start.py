@@ -38,7 +38,7 @@ STDOUT = 1
 
 def start(given: Given) -> int:
     """Run the app's formation until it ends or is told to; returns the exit status."""
-    if any("." in word for word in given.arguments):
+    if any("." in word.partition("=")[0] for word in given.arguments):
         from procman.cli.operate import start_in
         from procman.cli.request import home_of
 

@@ -3,6 +3,7 @@
 from procman.core.dyno import Dyno, State
 from procman.core.effects import Effect, Kill, Say, Spawn, Terminate
 from procman.core.events import Adopted, CheckFailed, DynoEvent, Exited, Spawned, SpawnFailed, Superseded
+from procman.core.health import spelt
 from procman.core.restart import NEVER
 from procman.typed import Callable, Iterable
 
@@ -128,7 +129,7 @@ def time_out_boot(dyno: Dyno, event: DynoEvent, now: float) -> Iterable[Effect]:
     seconds = dyno.profile.boot_timeout or 0.0
     failed = f"Process failed its health check ({dyno.finding or dyno.profile.check})"
     what = failed if dyno.profile.check else "Web process failed to bind to $PORT"
-    yield Say(dyno.name, f"Error R10 (Boot timeout) -> {what} within {seconds:.0f} seconds of launch")
+    yield Say(dyno.name, f"Error R10 (Boot timeout) -> {what} within {spelt(seconds)} of launch")
     if not dyno.profile.policy.boot_kills:
         return
     yield Say(dyno.name, "Stopping process with SIGKILL")

@@ -4,6 +4,11 @@ from procman.core.model import Profile
 from procman.typed import Any, NamedTuple
 
 
+def spelt(seconds: float) -> str:
+    """``1 second``, ``60 seconds``."""
+    return f"{seconds:g} second{'' if seconds == 1 else 's'}"
+
+
 class Probe(NamedTuple):
     """One way to ask, and how long an answer may take in seconds. Exactly one of the first three is set.
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from procman.core.dyno import AT_REST, RUNNING, Dyno, State
 from procman.core.events import FormationChanged
 from procman.core.formation import wanted_dynos
+from procman.core.health import spelt
 from procman.core.model import DynoName
 from procman.core.restart import NEVER
 
@@ -177,9 +178,9 @@ def trouble(dyno: Dyno | None) -> str:
         return ""
     if dyno.overdue and dyno.profile.check:
         what = dyno.finding or dyno.profile.check
-        return f"it did not pass its health check within {dyno.profile.boot_timeout:g} seconds (R10): {what}"
+        return f"it did not pass its health check within {spelt(dyno.profile.boot_timeout or 0.0)} (R10): {what}"
     if dyno.overdue:
-        return f"it did not bind $PORT within {dyno.profile.boot_timeout:g} seconds (R10)"
+        return f"it did not bind $PORT within {spelt(dyno.profile.boot_timeout or 0.0)} (R10)"
     if dyno.last_exit is not None and (dyno.state in AT_REST or dyno.pid is None):
         return dyno.last_exit.words()
     return ""

@@ -71,6 +71,8 @@ def _checked(glob: str) -> str:
         raise ValueError(f"'{glob}' names no file")
     if ".." in body.split("/"):
         raise ValueError(f"'{glob}' leaves the app root: only files under it are watched")
+    if re.search(r"(?<!\\)\[(?![^/]*\])", body):
+        raise ValueError(f"'{glob}' has a bracket that is never closed: write \\[ for a bracket itself")
     if body.startswith(("#", "!")):
         body = f"\\{body}"
     return bang + body

@@ -20,7 +20,9 @@ PATIENCE_S, LOOK_S = 1.0, 0.005  # for whoever has just got the lock to say who 
 
 def apps_dir(environ: Mapping[str, str]) -> str:
     """The directory that holds the home of every app of this user: one for temporary files if there is no other."""
-    state = environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    state = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):  # the XDG specification: a relative one is to be ignored
+        state = os.path.join(os.path.expanduser("~"), ".local", "state")
     apps = os.path.join(state, "procman", "apps")
     if os.path.isdir(apps):
         return apps
@@ -90,10 +92,13 @@ class Home:
         while not try_lock(fd):
             # Between getting the lock and writing, or between its last words and its end, the holder is nobody yet.
             if self.is_running() or time.monotonic() > deadline:
+                from shlex import quote  # noqa: PLC0415 - no start needs it
+
                 os.close(fd)
+                named = f"--name {quote(self.name)}"
                 raise AlreadyRunning(
                     f"cannot start {self.name}: it runs already (pid {self.facts().get('pid', 'unknown')})",
-                    f"procman logs -t --name {self.name}, or procman shutdown --name {self.name}; "
+                    f"procman logs -t {named}, or procman shutdown {named}; "
                     "a second one needs --name and --port",
                 )
             time.sleep(LOOK_S)

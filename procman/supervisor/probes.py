@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from procman.core.health import spelt
 from procman.supervisor.loop import Loop
 
 HEAD = 1024  # bytes of an answer that are looked at
@@ -70,7 +71,7 @@ class HttpProbe:
 
     def late(self) -> str:
         """See ``Asking``."""
-        return f"GET {self._get.path} was not answered within {self._get.timeout:g} seconds"
+        return f"GET {self._get.path} was not answered within {spelt(self._get.timeout)}"
 
     def cancel(self) -> None:
         """Hang up."""
@@ -177,7 +178,7 @@ class CommandProbe:
 
     def late(self) -> str:
         """See ``Asking``."""
-        return f"`{self._run.text}` has not ended within {self._run.timeout:g} seconds"
+        return f"`{self._run.text}` has not ended within {spelt(self._run.timeout)}"
 
     def cancel(self) -> None:
         """Kill all of it."""
