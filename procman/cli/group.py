@@ -34,8 +34,10 @@ def run(words: Sequence[str]) -> int:
         return 2
     except click.Abort:
         return 130
-    except SystemExit:  # click ends by itself only where its reader has gone, which is no failure
-        raise BrokenPipeError from None
+    except SystemExit as left:
+        if left.code == 1:  # click ends so by itself only where its reader has gone, which is no failure
+            raise BrokenPipeError from None
+        raise
     return status if isinstance(status, int) else 0
 
 
