@@ -143,6 +143,15 @@ def outside(member, bytes_):
     return bytes_
 
 
+def through_a_link(member, bytes_):
+    if member.name.endswith("ca.key"):  # which comes after owner.key: the link is there by then
+        member.name = "data/owner.key"
+    elif member.name.endswith("owner.key"):
+        member.type, member.linkname = tarfile.SYMTYPE, "../../outside"
+        return b""
+    return bytes_
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -150,7 +159,8 @@ def outside(member, bytes_):
         (without_key, "'owner.key' is missing"),
         (without_end, "it is not complete"),
         (newer, "its schema 9999 is newer"),
-        (outside, "outside the destination"),
+        (outside, r"'data/\.\./\.\./outside' leads out of the backup"),
+        (through_a_link, "'data/owner.key' leads out of the backup"),
     ],
 )
 def test_a_backup_that_is_not_whole_makes_nothing(data, tmp_path, change, words):

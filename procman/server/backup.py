@@ -182,12 +182,24 @@ def unpack(archive: tarfile.TarFile, path: str, work: str) -> tuple[dict[str, An
         if member.name == CHECKSUMS:
             sums = read_text(archive, member)
         elif member.name.startswith(f"{INSIDE}/") and (member.isreg() or member.isdir() or member.issym()):
-            archive.extract(member, work, numeric_owner=True, filter="tar")
+            extract(archive, member, work)
         else:
             raise ProcmanError(f"cannot restore {path}: '{member.name}' does not belong into a backup")
     if sums is None:
         raise ProcmanError(f"cannot restore {path}: it is not complete")
     return about, sums
+
+
+def extract(archive: tarfile.TarFile, member: tarfile.TarInfo, work: str) -> None:
+    """Below ``work``, also by the links that lie there by now, and without special mode bits. Raises ProcmanError."""
+    within = os.path.realpath(work)
+    if os.path.commonpath((within, os.path.realpath(os.path.join(within, member.name)))) != within:
+        raise ProcmanError(f"cannot restore: '{member.name}' leads out of the backup")
+    member.mode &= 0o755
+    if hasattr(tarfile, "tar_filter"):  # it came with 3.11.4; later on there has to be one
+        archive.extract(member, work, numeric_owner=True, filter="tar")
+    else:
+        archive.extract(member, work, numeric_owner=True)
 
 
 def read_text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> dict[str, Any]:
