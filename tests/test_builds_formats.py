@@ -67,11 +67,22 @@ def test_an_environment_of_app_json_overrides():
         (b'{"buildpacks": [{}]}', "buildpacks[0] is ignored"),
         (b'{"healthchecks": {"web": [{"path": "up"}]}}', "begins with '/'"),
         (b'{"healthchecks": {"web": [{"path": "/up", "timeout": -1}]}}', "number of seconds"),
-        (b'{"cron": [{"command": "x", "schedule": "often"}]}', "not a cron schedule"),
+        (b'{"cron": [{"command": "x", "schedule": "often"}]}', "cron[0] is ignored: 'often' is not a cron schedule"),
+        (b'{"cron": [{"command": "x", "schedule": "99 * * * *"}]}', "'99' is not a minute between 0 and 59"),
+        (b'{"cron": [{"command": "x", "schedule": "@dayly"}]}', "'@dayly' is not a cron schedule"),
     ],
 )
 def test_what_is_wrong_in_app_json_is_told_with_its_place(text, said):
     assert any(said in str(finding) for finding in app_json.parse(text).diagnostics)
+
+
+def test_what_app_json_asks_for_and_the_app_has_not_is_told():
+    found = app_json.parse(json.dumps(ALL_KEYS | {"env": ALL_KEYS["env"] | {"KEY": {"description": "of mail"}}}).encode())
+    assert [str(each) for each in found.unmet(("web",), ())] == [
+        "app.json: warning: formation.worker is ignored: there is no process type 'worker' [no-such-type]",
+        "app.json: warning: env.KEY is required and has no value: heroku config:set KEY=… [no-value]",
+    ]
+    assert list(found.unmet(("web", "worker"), ("KEY",))) == []
 
 
 @given(

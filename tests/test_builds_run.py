@@ -210,6 +210,23 @@ def test_app_json_chooses_buildpacks_and_its_facts_are_handed_on(site):
     assert built.result.facts["postdeploy"] == "setup"
 
 
+def test_what_app_json_asks_for_and_the_app_has_not_is_told(site):
+    wish = {"formation": {"worker": {"quantity": 1}}, "env": {"KEY": {"required": True}, "SET": {}}}
+    files = {"Procfile": "web: run\n", "app.json": json.dumps(wish)}
+    built = site.finished(files, site.pack("asked"), env={"SET": "1"})
+    assert [line for line in built.output.splitlines() if line.startswith(" !")] == [
+        " !     app.json: warning: formation.worker is ignored: there is no process type 'worker' [no-such-type]",
+        " !     app.json: warning: env.KEY is required and has no value: heroku config:set KEY=… [no-value]",
+    ]
+
+
+def test_an_app_without_process_types_is_told_that_nothing_will_run(site):
+    built = site.finished({"Procfile": "\n"}, site.pack("idle"))
+    assert built.result.ok
+    assert built.result.process_types == {}
+    assert " !     There are no process types: nothing will run, and dynos that run now end.\n" in built.output
+
+
 def test_what_slugignore_names_is_gone_before_the_buildpack_looks(site):
     files = APP | {".slugignore": "*.psd\n/docs/\n", "art.psd": "x", "docs/a.md": "y", "lib/docs/b.md": "z"}
     built = site.finished(files, site.pack("ignoring", compile="cd $1; find . -type f | sort > /dev/stdout"))

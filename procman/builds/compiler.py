@@ -54,11 +54,11 @@ class Compiler:
         for each in chosen:
             built.append(self._compile(each))
         language, defaults = built[-1].language, self._defaults(built[-1])
-        types = self._discover(defaults, language)
+        types = self._discover(defaults, language, settings)
         done = self._timed("pack", lambda: self._pack(packed))
         return BuildResult(
             True,
-            {**defaults, **types},
+            types,
             defaults,
             language,
             tuple(each.pack.shown for each in built),
@@ -192,7 +192,10 @@ class Compiler:
             self.report.warn(str(error), "Default process types of this buildpack are ignored.")
             return {}
 
-    def _discover(self, defaults: Mapping[str, str], language: str) -> dict[str, str]:
+    def _discover(
+        self, defaults: Mapping[str, str], language: str, settings: app_json.AppJson
+    ) -> dict[str, str]:
+        """All of the app's types, and a word on what has none."""
         report = self.report
         report.step("Discovering process types")
         try:
@@ -205,8 +208,12 @@ class Compiler:
         report.warn(*found.warnings)
         for line in process_types.words(found.types, defaults, language):
             report.detail(line)
+        types = {**defaults, **(found.types or {})}
+        report.warn(*(str(finding) for finding in settings.unmet(types, self.request.env)))
+        if not types:
+            report.warn("There are no process types: nothing will run, and dynos that run now end.")
         report.line()
-        return dict(found.types or {})
+        return types
 
     def _pack(self, packed: IO[bytes]) -> slug.Packed:
         report, limits = self.report, self.request.limits

@@ -5,7 +5,7 @@ Heroku reads the file when an app is set up, not at every push; so what is wrong
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from procman.core.health import Checks, plain
@@ -83,6 +83,17 @@ class AppJson(NamedTuple):
             "cron": [job._asdict() for job in self.cron],
         }
         return {key: value for key, value in said.items() if value}
+
+    def unmet(self, types: Collection[str], config: Collection[str]) -> Iterator[Diagnostic]:
+        """What it says of process types that the app does not have, and what it requires and the config has not."""
+        for name in self.formation:
+            if name not in types:
+                words = f"formation.{name} is ignored: there is no process type '{name}'"
+                yield Diagnostic("app.json", None, "warning", "no-such-type", words)
+        for name, wish in self.env.items():
+            if wish.required and wish.value is None and wish.generator is None and name not in config:
+                words = f"env.{name} is required and has no value: heroku config:set {name}=…"
+                yield Diagnostic("app.json", None, "warning", "no-value", words)
 
 
 def parse(data: bytes, file: str = "app.json", environment: str | None = None) -> AppJson:
@@ -239,7 +250,18 @@ class _Reader:
             schedule = row.get("schedule") if isinstance(row, dict) else None
             if not isinstance(command, str) or not command.strip() or not isinstance(schedule, str):
                 self.wrong(place, "it has no 'command' and 'schedule'")
-            elif not re.fullmatch(r"@[a-z]+|\S+( +\S+){4}", schedule.strip()):
-                self.wrong(place, f"{schedule!r} is not a cron schedule of five fields")
+            elif why := unreadable(schedule):
+                self.wrong(place, why)
             else:
                 yield CronJob(command, schedule.strip())
+
+
+def unreadable(schedule: str) -> str:
+    """Why that is no cron schedule; "" for one."""
+    from procman.formats import cron  # rare
+
+    try:
+        cron.parse(schedule.strip())
+    except ValueError as error:
+        return str(error)
+    return ""

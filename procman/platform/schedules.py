@@ -40,6 +40,7 @@ class Schedules:
     def start(self) -> None:
         """Begin to look after the jobs."""
         self._host.on_change.append(lambda event, action, app: self._changed.set())
+        self._host.on_release_end.append(lambda app, release: self._changed.set())  # only now it is the current one
         self._task = asyncio.create_task(self._work())
 
     async def close(self) -> None:
@@ -62,6 +63,8 @@ class Schedules:
             wait = None if due is None else max(due - self._host.now(), 0.0)
             try:
                 await asyncio.wait_for(self._changed.wait(), wait)
+                if due is None or due > self._host.now():  # what comes now was not there for moments that are past
+                    since = max(since, self._host.now())
             except TimeoutError:
                 assert due is not None
                 await self.run_due(jobs, since, due)
