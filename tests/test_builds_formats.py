@@ -77,7 +77,8 @@ def test_what_is_wrong_in_app_json_is_told_with_its_place(text, said):
 
 
 def test_what_app_json_asks_for_and_the_app_has_not_is_told():
-    found = app_json.parse(json.dumps(ALL_KEYS | {"env": ALL_KEYS["env"] | {"KEY": {"description": "of mail"}}}).encode())
+    env = ALL_KEYS["env"] | {"KEY": {"description": "of mail"}}
+    found = app_json.parse(json.dumps(ALL_KEYS | {"env": env}).encode())
     assert [str(each) for each in found.unmet(("web",), ())] == [
         "app.json: warning: formation.worker is ignored: there is no process type 'worker' [no-such-type]",
         "app.json: warning: env.KEY is required and has no value: heroku config:set KEY=… [no-value]",

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from procman.platform.layout import Layout
-from procman.server.doctor import of_data, of_formations, of_git
+from procman.server.doctor import of_data, of_formations, of_git, of_room
 from procman.store.database import Database
 
 
@@ -38,6 +38,11 @@ def test_a_git_that_looks_names_up_again(tmp_path, monkeypatch, said, old):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     what = "git is 2.34: before 2.37 it looks up again where buildpacks and submodules are"
     assert [(finding.severity, finding.what) for finding in of_git()] == [("warning", what)] * old
+
+
+@pytest.mark.parametrize(("free", "severities"), [(1 << 40, []), (900 << 20, ["warning"]), (49 << 20, ["error"])])
+def test_a_disk_that_fills_is_a_warning_and_one_without_room_for_a_build_an_error(free, severities):
+    assert [finding.severity for finding in of_room(free, "/data")] == severities
 
 
 def test_a_secret_that_others_may_read(layout):

@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import ssl
 import stat
 import subprocess
@@ -48,6 +49,26 @@ def test_the_first_start_makes_an_owner_whose_key_opens_all_three_doors(server):
     assert len(emails) == 1
     assert server.stop() == 0
     assert server.start().text().count("Made the account") == 0
+    assert server.stop() == 0
+    server.flags += ("--owner", "me@example.com")
+    (email,) = emails
+    said = f"The owner is {email}, since the first start: --owner me@example.com changes nothing"
+    assert said in server.start().text()
+
+
+def test_what_the_start_prints_can_be_typed_wherever_the_data_lie(server):
+    server.data = server.shop.directory / "it's ü"
+    server.flags = ("--data", str(server.data), *server.flags[2:])
+    line = next(line for line in server.start().text().splitlines() if "eval " in line)
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    words = ["bash", "-c", f"{line}; echo $HEROKU_HOST"]
+    assert subprocess.check_output(words, env={"PATH": path}, text=True) == f"http://127.0.0.1:{server.port}\n"
+
+
+def test_a_data_directory_can_be_read_from_its_first_start_on(server):
+    server.start()  # what the addresses of logs are signed with is there before the disk is full
+    with sqlite3.connect(f"file:{server.data}/procman.db?mode=ro", uri=True) as database:
+        assert database.execute("SELECT count(*) FROM settings WHERE name = 'signing_secret'").fetchone() == (1,)
 
 
 def test_a_second_server_on_the_same_data_is_refused_and_told_who_is_there(server):
@@ -68,10 +89,12 @@ def test_ports_and_words_that_cannot_be_are_refused(server):
         )
     wrong = (
         "--port x", "--port 65534", "--port 5000 --router-port 5002", "--domain a_b/", "serve", "--first-port 59900",
+        "--owner bad", "--owner me@", "--router-host nonsense",
     )  # fmt: skip
     for words in map(str.split, wrong):
         done = server.shop.call("server", "--data", str(server.data), *words)
         assert done.returncode == 2, done.stderr
+        assert words[-1] in done.stderr
         assert "Traceback" not in done.stderr
 
 

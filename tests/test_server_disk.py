@@ -75,6 +75,7 @@ def test_what_cannot_be_kept_is_refused_whole_and_what_runs_goes_on(site, fault)
         assert (status, answer["id"]) == (503, "service_unavailable"), f"{write}: {answer}"
         assert answer["message"].startswith(f"Cannot do this now: {fault.words}"), answer
     assert facts(site) == before
+    assert ask(site, "POST", "/apps/demo/log-sessions", {"lines": 1})[0] == 201
     assert site.visit("demo").status_code == 204
     assert site.server.pids("demo") == {"web.1": pid}
     renew(site, pid)

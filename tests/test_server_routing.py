@@ -126,6 +126,11 @@ def test_a_port_of_the_router_that_is_taken_is_named_with_what_to_type(workshop)
     assert done.returncode == 1
     assert f"127.0.0.1:{port}" in done.stderr
     assert "hint: procman server --router-port" in done.stderr
+    server = PlatformServer(workshop, "--owner", "me@example.com")
+    try:  # what failed has made nobody's account
+        assert "Made the account me@example.com; " in server.start().text()
+    finally:
+        server.close()
 
 
 class FakeRouter:

@@ -66,8 +66,8 @@ def serve(told: Given) -> int:
         directory(told),
         (port, port + 1, port + 2),
         router,
-        text(told, "owner"),
-        text(told, "router_host") or "127.0.0.1",
+        owner(told),
+        router_host(told) or "127.0.0.1",
         domain(text(told, "domain") or "localhost"),
         bool(told.fields.get("push_creates")),
         whole(told, "build_timeout"),
@@ -98,6 +98,29 @@ def text(told: Given, field: str) -> str | None:
     """What was said, if anything was."""
     value = told.fields.get(field)
     return value if isinstance(value, str) else None
+
+
+def owner(told: Given) -> str | None:
+    """Whose account the first start makes. Raises UsageError for what is no address."""
+    from procman.core.records import is_email
+
+    email = text(told, "owner")
+    if email is not None and not is_email(email):
+        raise UsageError(f"cannot use --owner {email}: it is no e-mail address", "--owner me@example.com")
+    return email
+
+
+def router_host(told: Given) -> str | None:
+    """Where the router listens. Raises UsageError."""
+    from procman.router.settings import split_address
+
+    host = text(told, "router_host")
+    try:
+        split_address(f"{host or '*'}:{ROUTER_PORT}")
+    except ProcmanError:
+        why = "an address of this host is wanted, or * for all"
+        raise UsageError(f"cannot use --router-host {host}: {why}", "--router-host 127.0.0.1") from None
+    return host
 
 
 def domain(name: str) -> str:

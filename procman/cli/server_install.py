@@ -5,7 +5,7 @@ import os
 from procman.cli.install import SYSTEM_UNITS, next_steps, program, user_units, variables, write
 from procman.cli.listing import emit
 from procman.cli.options import Given
-from procman.cli.server import directory, first_port, number, timeouts
+from procman.cli.server import directory, first_port, number, owner, router_host, timeouts
 from procman.errors import ProcmanError
 from procman.formats.server_unit import MARKER, ServerUnit
 
@@ -49,7 +49,8 @@ def flags(told: Given) -> list[str]:
     for field, flag in (("build_timeout", "--build-timeout"), ("slug_limit", "--slug-limit")):
         if isinstance(told.fields.get(field), str):
             words.append(f"{flag}={told.fields[field]}")
-    timeouts(told)  # now, and not when systemd starts it
+    for check in (timeouts, router_host, owner):  # now, and not when systemd starts it
+        check(told)
     texts = ("router_timeouts", "--router-timeouts"), ("router_host", "--router-host"), ("domain", "--domain")
     for field, flag in (*texts, ("owner", "--owner")):
         if isinstance(told.fields.get(field), str):

@@ -16,6 +16,12 @@ class User(NamedTuple):
     updated_at: float
 
 
+def is_email(text: str) -> bool:
+    """Whether it may be somebody's address: a little is asked of it, as nothing is sent there."""
+    local, _, domain = text.partition("@")
+    return bool(local and domain) and not any(letter.isspace() or letter in "<>\"'\\" for letter in text)
+
+
 class Authorization(NamedTuple):
     """A key: its SHA-256 (keys are random, so no salt), what it is for and until when. ``session``: made by a login."""
 

@@ -258,7 +258,7 @@ class _Reader:
 
 def unreadable(schedule: str) -> str:
     """Why that is no cron schedule; "" for one."""
-    from procman.formats import cron  # rare
+    from procman.formats import cron  # noqa: PLC0415 - who starts with an app.json seldom has one
 
     try:
         cron.parse(schedule.strip())

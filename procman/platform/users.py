@@ -5,7 +5,7 @@ import hmac
 import secrets
 from typing import NamedTuple
 
-from procman.core.records import App, Authorization, User
+from procman.core.records import App, Authorization, User, is_email
 from procman.platform.host import Host
 from procman.platform.refusals import Refusal, invalid, missing
 from procman.store import tables
@@ -48,8 +48,7 @@ def check_password(password: str, stored: str | None) -> bool:
 
 def insert_user(host: Host, tx: Tx, email: str, password: str | None = None, admin: bool = False) -> User:
     """A new account. Raises Refusal."""
-    local, at, domain = email.partition("@")
-    if not (local and at and domain) or any(letter.isspace() or letter in "<>\"'\\" for letter in email):
+    if not is_email(email):
         raise invalid(f"'{email}' is not an e-mail address.")
     if tables.users.get(tx, email=email):
         raise invalid(f"E-mail {email} is already taken")

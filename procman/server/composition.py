@@ -6,8 +6,10 @@ requests is another process, and outlives this one.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import shlex
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from procman.api.webhooks import describe
 from procman.errors import ProcmanError
 from procman.files import read_secret, write_private
 from procman.gitpush.repository import sweep, write_hooks
+from procman.platform import signatures
 from procman.platform.deliveries import Deliverer
 from procman.platform.layout import Layout
 from procman.platform.schedules import Schedules
@@ -79,7 +82,6 @@ async def run(
     asyncio.get_running_loop().set_exception_handler(Shortage())
     parts = compose(options, layout, db, say)
     host, tls = parts.host, layout.path("tls")
-    owner, made = ensure_owner(host, options.owner)
     write_hooks(layout.path("repos", "hooks"))
     sweep(layout.path("repos"))
     notifier = Notifier(os.environ, os.getpid())
@@ -87,6 +89,9 @@ async def run(
         stack.callback(notifier.close)
         stack.callback(parts.logs.own.close)
         await go_on(stack, parts)
+        owner, made = ensure_owner(host, options.owner)  # not before all that is likely to fail
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk: who needs it first makes it
+            db.call(signatures.secret)
         background: tuple[Background, ...] = (
             Drains(host, parts.logs, layout.path("drains")),
             Deliverer(host, partial(describe, host)),
@@ -161,9 +166,12 @@ def greeting(options: Options, email: str, made: bool) -> str:
     lines = [f"Serving {options.data} at {plain}{routed}"]
     if made:
         lines.append(f"Made the account {email}; its key is in {options.data}/owner.key")
+    elif options.owner and options.owner != email:
+        lines.append(f"The owner is {email}, since the first start: --owner {options.owner} changes nothing")
+        lines.append(f"For another account: procman users:add {options.owner} --admin")
     lines += [
         "Point a shell at it:",
-        f'  eval "$(procman server env --data {options.data})"',
+        f'  eval "$(procman server env --data {shlex.quote(options.data)})"',
         "  heroku apps, or procman apps",
         "  heroku create demo && git push heroku main",
     ]

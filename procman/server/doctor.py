@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple
 
+from procman.builds.keeper import LEAST_FREE as FOR_A_BUILD
 from procman.errors import ProcmanError
 from procman.platform.layout import Layout
 from procman.router.binary import find_binary
 from procman.server.addresses import ADDRESSES
+from procman.server.place import PROGRAM, first_uid, surroundings
 from procman.store.database import MIGRATIONS
 from procman.supervisor import cgroups, ports
 from procman.supervisor.home import homes
@@ -41,7 +43,7 @@ class Finding(NamedTuple):
 def examine(data: str | None, apps: str) -> list[Finding]:
     """All of this host, of local formations in ``apps`` and, if there is one, of the server in ``data``."""
     found = [*of_host(), *of_formations(apps)]
-    return found + list(of_data(Layout(data))) if data else found
+    return [*found, *of_users(), *of_data(Layout(data))] if data else found
 
 
 def of_host() -> Iterator[Finding]:
@@ -102,8 +104,7 @@ def of_data(layout: Layout) -> Iterator[Finding]:
 def of_files(layout: Layout) -> Iterator[Finding]:
     """Room, who may look at secrets, and how long certificates last."""
     room = os.statvfs(layout.data)
-    if (free := room.f_bavail * room.f_frsize) < LEAST_FREE:
-        yield Finding("warning", f"only {free >> 20} MB are free at {layout.data}", f"du -xh -d 2 {layout.data}")
+    yield from of_room(room.f_bavail * room.f_frsize, layout.data)
     for path in map(layout.path, SECRETS):
         if os.path.exists(path) and (mode := stat.S_IMODE(os.stat(path).st_mode)) & 0o077:
             yield Finding("error", f"{path} is open to others (mode {mode:03o})", f"chmod 600 {path}")
@@ -113,6 +114,20 @@ def of_files(layout: Layout) -> Iterator[Finding]:
             done = subprocess.run(words, capture_output=True, check=False)
             if done.returncode:
                 yield Finding("warning", f"{path} ends within 30 days, or is none", f"openssl x509 -in {path} -text")
+
+
+def of_room(free: int, data: str) -> Iterator[Finding]:
+    """So many bytes are free; an error where no build would begin any more."""
+    if free < LEAST_FREE:
+        severity = "error" if free < FOR_A_BUILD else "warning"
+        yield Finding(severity, f"only {free >> 20} MB are free at {data}", f"du -xh -d 2 {data}")
+
+
+def of_users() -> Iterator[Finding]:
+    """Whether a server of root's can give each app a user of its own."""
+    words = first_uid(PROGRAM, surroundings())[1] if os.geteuid() == 0 else ""
+    if words:
+        yield Finding("warning", words.rstrip("."), "python3 -m venv /opt/procman")
 
 
 def certificates(layout: Layout) -> list[str]:

@@ -1,12 +1,9 @@
 """The parts of a server: made, and joined to each other."""
 
-import os
 import ssl
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-import procman
 from procman.api import pushes
 from procman.api.application import Api
 from procman.api.routes import ROUTES
@@ -31,7 +28,7 @@ from procman.server.listeners import Front
 from procman.server.logs import AppLogs
 from procman.server.numbers import Numbers
 from procman.server.options import Options, settings_of
-from procman.server.place import entry_of, first_uid, prepare_groups
+from procman.server.place import PROGRAM, entry_of, first_uid, prepare_groups, surroundings
 from procman.server.routing import RouterTraffic
 from procman.store.database import Database
 from procman.supervisor import cgroups
@@ -51,8 +48,8 @@ class Parts(NamedTuple):
 
 def compose(options: Options, layout: Layout, db: Database, say: Callable[[str], None]) -> Parts:
     """Make the rooms' parts and join them."""
-    program, env = (sys.executable, "-P", "-m", "procman"), surroundings()
-    uid, words = first_uid(program, env)
+    env = surroundings()
+    uid, words = first_uid(PROGRAM, env)
     if words:
         say(words)
     settings = settings_of(options, uid)
@@ -60,7 +57,7 @@ def compose(options: Options, layout: Layout, db: Database, say: Callable[[str],
     room = places()
     rendezvous = RendezvousServer(settings.rendezvous_address, context, most=room.attached)
     groups = Groups(prepare_groups, entry_of, cgroups.withdraw)
-    runtime = LocalRuntime(layout.path("apps"), Surroundings(program, env, groups), Owners(db).uid_of)
+    runtime = LocalRuntime(layout.path("apps"), Surroundings(PROGRAM, env, groups), Owners(db).uid_of)
     logs = AppLogs(layout, runtime.listen)
     runtime.on_log_news(logs.tell)
     host = Host(db, runtime, layout, logs, settings, rendezvous=rendezvous)
@@ -87,10 +84,3 @@ def router_of(options: Options, layout: Layout, logs: AppLogs, numbers: Numbers)
     https = f"{options.router_host}:{options.https_port}" if options.https_port else None
     settings = RouterSettings(address, timeouts=options.router_timeouts, user=default_user())
     return Router(layout.path("router"), address, https, None, write, settings)
-
-
-def surroundings() -> dict[str, str]:
-    """What supervisors get of our environment: nothing secret, and this very procman."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(procman.__file__)))
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": path}

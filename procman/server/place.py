@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 
+import procman
 from procman.errors import ProcmanError
 from procman.supervisor import cgroups
 from procman.supervisor.home import try_lock
@@ -11,6 +13,7 @@ from procman.supervisor.home import try_lock
 FIRST_UID = 40_000
 MOUNT = "/app"
 PROBE_S = 30
+PROGRAM = (sys.executable, "-P", "-m", "procman")
 
 
 class DataLock:
@@ -36,6 +39,13 @@ class DataLock:
         """Let go."""
         os.ftruncate(self._fd, 0)
         os.close(self._fd)
+
+
+def surroundings() -> dict[str, str]:
+    """What supervisors get of our environment: nothing secret, and this very procman."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(procman.__file__)))
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": path}
 
 
 def first_uid(program: Sequence[str], env: dict[str, str]) -> tuple[int | None, str]:
