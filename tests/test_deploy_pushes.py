@@ -9,6 +9,7 @@ import pytest
 from tests.deploy_site import SAMPLE, SERVE, DeploySite, Gate, page, write
 from tests.git_server import Clone
 from tests.harness import DEADLINE_S
+from tests.server_faults import Words
 
 BINDS = """
 import os, socket, time
@@ -224,11 +225,12 @@ def test_a_second_push_waits_for_the_first_and_says_so(site):
 def test_an_app_that_is_destroyed_while_it_is_pushed_ends_the_push(site):
     gate = Gate()
     clone = site.clone("doomed", page(procfile=f"web: {SERVE}\nrelease: {gate.command}\n"))
-    push = clone.popen("push", "heroku", "main")
+    said, push = Words(site.server), clone.popen("push", "heroku", "main")
     gate.wait()
     site.server.call("DELETE", "/apps/doomed")
     text, _ = push.communicate(timeout=60)
     assert push.returncode == 1
     assert " !     The app was destroyed." in text
+    assert "Traceback" not in said.read()
     site.server.call("GET", "/apps/doomed", status=404)
     gate.open()

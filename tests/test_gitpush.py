@@ -5,6 +5,8 @@ import contextlib
 import fcntl
 import gzip
 import os
+import re
+import shutil
 import signal
 import urllib.error
 import urllib.request
@@ -187,8 +189,36 @@ def test_a_second_push_waits_for_the_first_and_is_refused_when_it_is_stale(serve
     assert first.wait(60) == 0
     text, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "main was pushed to meanwhile" in text
+    assert re.search(r"main was pushed to meanwhile \(it is at [0-9a-f]{8}\): fetch first", text)
     first.stdout.close()
+
+
+def test_a_second_push_that_holds_what_the_first_brought_has_only_to_be_repeated(server, clone):
+    clone.commit(a="1")
+    server.gate.clear()
+    first = clone.popen("push", server.url(), "main")
+    assert server.begun.acquire(timeout=60)
+    clone.commit(a="2")
+    second = clone.popen("push", "--progress", server.url(), "main")
+    while "Another deploy of demo is running" not in (line := second.stdout.readline()):
+        assert line, "the second push ended"
+    server.gate.set()
+    assert first.wait(60) == 0
+    text, _ = second.communicate(timeout=60)
+    assert re.search(r"main was pushed to meanwhile \(it is at [0-9a-f]{8}\): push again", text)
+    clone.git("push", server.url(), "main")
+
+
+def test_a_repository_that_goes_in_the_middle_of_a_push_is_no_fault_of_the_servers(server, clone, caplog):
+    clone.commit(a="1")
+    server.gate.clear()
+    push = clone.popen("push", server.url(), "main")
+    assert server.begun.acquire(timeout=60)
+    shutil.rmtree(server.repository)
+    server.gate.set()
+    push.communicate(timeout=60)
+    assert push.returncode == 1
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_client_that_goes_away_does_not_stop_the_deploy(server, clone):

@@ -31,7 +31,8 @@ def main() -> int:
         return refuse(problem)
     wait_for_turn(int(os.environ["PROCMAN_LOCK_FD"]), os.environ["PROCMAN_APP"])
     if (found := now_at(update.ref)) != update.old:
-        return refuse(f"Push rejected, {update.branch} was pushed to meanwhile (it is at {found[:8]}): fetch first")
+        what = "push again" if is_ancestor(found, update.new) else "fetch first"
+        return refuse(f"Push rejected, {update.branch} was pushed to meanwhile (it is at {found[:8]}): {what}")
     unlock(os.environ.get("GIT_DIR", "."), update.ref)
     return deploy(update)
 
@@ -69,6 +70,12 @@ def kind_of(name: str) -> str:
 def now_at(ref: str) -> str:
     """What the ref names at present; zeros for a new one."""
     return git("rev-parse", "--verify", "--quiet", ref) or "0" * 40
+
+
+def is_ancestor(old: str, new: str) -> bool:
+    """Whether the new commit holds all that the old one has."""
+    words = ["git", "merge-base", "--is-ancestor", old, new]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def wait_for_turn(lock: int, app: str) -> None:

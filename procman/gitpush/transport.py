@@ -162,7 +162,8 @@ class Git:
             if moved:
                 await asyncio.to_thread(point_head, grant.repository, moved[0])
         except Exception:
-            log.exception("app=%s", grant.app_name)
+            if os.path.isdir(grant.repository):  # or else the app was destroyed meanwhile
+                log.exception("app=%s", grant.app_name)
         finally:
             self._access.forget(grant)
             self._at_work[grant.repository] -= 1
