@@ -15,6 +15,7 @@ import socket
 import ssl
 import time
 import unicodedata
+import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
@@ -217,6 +218,15 @@ def reason(error: BaseException) -> str | None:
     inner = getattr(error, "reason", None)
     found = inner if isinstance(inner, AddressRefused | Overdue) else error
     return str(found) if isinstance(found, AddressRefused | Overdue) else None
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, of any of FAILURES, in words; never the URL."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"status {error.code}"
+    inner = getattr(error, "reason", None)
+    found = inner if isinstance(inner, BaseException) else error
+    return reason(error) or getattr(found, "strerror", None) or type(found).__name__
 
 
 def proxy_of(url: str) -> str | None:

@@ -154,7 +154,7 @@ def test_a_tarball_at_an_address_is_built_as_a_push_is(site):
     assert site.visit("posted").text == "posted -\n"
     build = site.server.call("POST", "/apps/posted/builds", {"source_blob": {"url": "http://127.0.0.1:1/x"}})
     output = httpx.get(build["output_stream_url"], timeout=60, trust_env=False).text
-    assert " !     cannot fetch the source: " in output
+    assert " !     cannot fetch the source: 127.0.0.1:1: Connection refused\n" in output
     assert site.current("posted") == 3
 
 

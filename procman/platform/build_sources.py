@@ -3,7 +3,6 @@
 import hashlib
 import os
 import tempfile
-import urllib.error
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from procman.errors import ProcmanError
 from procman.platform import sources
 from procman.platform.host import Host
 from procman.platform.refusals import invalid
-from procman.reach import FAILURES, AddressRefused, Patience, Reach, reason
+from procman.reach import FAILURES, AddressRefused, Patience, Reach, cause, reason
 
 PATIENCE = Patience(60.0, 600.0)  # a source that trickles would hold a thread of the server's for ever
 CHUNK = 256 << 10
@@ -74,8 +73,8 @@ def fetch(url: str, folder: str, reach: Reach) -> str:
                     raise ProcmanError(f"cannot use the source: it is over {sources.MOST_BYTES >> 20} MB")
     except FAILURES as error:
         os.unlink(path)
-        why = error.code if isinstance(error, urllib.error.HTTPError) else reason(error) or type(error).__name__
-        raise ProcmanError(f"cannot fetch the source: {why}") from None
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        raise ProcmanError(f"cannot fetch the source: {reason(error) or f'{host}: {cause(error)}'}") from None
     except ProcmanError:
         os.unlink(path)
         raise

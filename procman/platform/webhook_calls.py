@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -57,6 +58,13 @@ def signature(secret: str, body: bytes) -> str:
     return base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
 
 
+def kind_of(error: Exception) -> str:
+    """What went wrong, as a class (Heroku: app-webhooks-schema)."""
+    if isinstance(error, TimeoutError):
+        return "TimeoutError"
+    return "NameResolutionError" if isinstance(error, socket.gaierror) else type(error).__name__
+
+
 def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any], patience: Patience = PATIENCE) -> Ended:
     """One try, on this thread. Redirects are not followed; what is answered is not kept."""
     body = json.dumps(payload, separators=(",", ":")).encode()
@@ -73,6 +81,6 @@ def post(reach: Reach, hook: Webhook, payload: Mapping[str, Any], patience: Pati
         connection.request("POST", f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", body, headers)
         return Ended(connection.getresponse().status, None)
     except FAILURES as error:
-        return Ended(None, "TimeoutError" if isinstance(error, TimeoutError) else type(error).__name__)
+        return Ended(None, kind_of(error))
     finally:
         connection.close()
