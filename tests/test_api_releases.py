@@ -122,8 +122,24 @@ def test_scaling_takes_signs_and_makes_no_release(play):
         await platform.host.rollouts.settled(app["id"])
         assert len((await client.get("/apps/demo/dynos")).json()) == 4
         assert len((await client.get("/apps/demo/releases")).json()) == 3
+        await make_app(platform, client, "phased", release="migrate")
+        phase = await client.patch("/apps/phased/formation", json={"updates": [{"type": "release", "quantity": "1"}]})
+        assert phase.json()["message"].startswith("Quantity of release cannot be 1: it runs by itself")
         unknown = await client.patch("/apps/demo/formation", json={"updates": [{"type": "foo", "quantity": "1"}]})
         assert (unknown.status_code, unknown.json()["id"]) == (404, "not_found")
+
+    play(scenario)
+
+
+def test_names_that_no_app_can_have_are_refused_with_what_is_wanted(play):
+    async def scenario(platform, client):
+        for name, words in (
+            ("ab", "Name is too short (minimum is 3 characters)"),
+            ("a" * 31, "Name is too long (maximum is 30 characters)"),
+            ("1abc", "Name must start with a letter"),
+        ):
+            refused = await client.post("/apps", json={"name": name})
+            assert (refused.status_code, refused.json()["message"].startswith(words)) == (422, True), name
 
     play(scenario)
 

@@ -42,6 +42,17 @@ def test_domains_that_cannot_be_are_refused(tmp_path):
         assert (own.status_code, "comes with the app" in own.json()["message"]) == (422, True)
         good = await client.post("/apps/demo/domains", json={"hostname": "*.bücher.example"})
         assert good.json()["hostname"] == "*.xn--bcher-kva.example"
+    play(tmp_path, scenario)
+
+
+def test_a_domain_is_found_by_the_name_that_it_was_given(tmp_path):
+    async def scenario(platform, client):
+        await make_app(platform, client)
+        for name in ("bücher.example", "straße.example", "WWW.Example.com."):
+            assert (await client.post("/apps/demo/domains", json={"hostname": name})).status_code == 201
+            assert (await client.delete(f"/apps/demo/domains/{name}")).status_code == 200, name
+        for name in ("a" * 80 + ".ü", ".ü."):  # not to be put into ASCII
+            assert (await client.delete(f"/apps/demo/domains/{name}")).status_code == 404
 
     play(tmp_path, scenario)
 
@@ -161,7 +172,8 @@ def test_buildpacks_keep_their_order_and_names_are_looked_up_here(tmp_path):
             {"ordinal": 1, "buildpack": {"url": "https://github.com/me/bp.git", "name": "https://github.com/me/bp.git"}},
         ]
         assert (await client.get("/apps/demo/buildpack-installations")).json() == answer.json()
-        for bad in ([{"buildpack": "-rf /"}], [{"buildpack": 1}], [{}], "x", [updates[0], updates[0]]):
+        for bad in ([{"buildpack": "-rf /"}], [{"buildpack": "heroku/nope"}], [{"buildpack": "me/mine"}],
+                    [{"buildpack": 1}], [{}], "x", [updates[0], updates[0]]):
             refused = await client.put("/apps/demo/buildpack-installations", json={"updates": bad})
             assert refused.status_code == 422, bad
         cleared = await client.put("/apps/demo/buildpack-installations", json={"updates": []})

@@ -121,6 +121,8 @@ def test_a_buildpack_that_is_none_is_refused_before_anything_runs(site):
     good = site.pack("unrun", compile="echo RAN")
     built = site.finished(APP, good, f"{site.base}/no-such-pack")
     assert built.result.reason == "detect" and "RAN" not in built.output
+    said = f" !     Cannot use the buildpack {site.base}/no-such-pack: No such file or directory.\n"
+    assert said in built.output
     built = site.finished(APP, "heroku/cobol")
     assert "procman comes with heroku/ruby, heroku/nodejs, heroku/python" in built.output
 

@@ -13,7 +13,7 @@ from procman.builds.git_remote import PROTOCOLS, SHORT, Remote, reach_repository
 from procman.builds.report import without_password
 from procman.builds.request import Limits
 from procman.errors import ProcmanError
-from procman.reach import FAILURES, Patience, Reach, reason
+from procman.reach import FAILURES, Patience, Reach, cause
 
 # Heroku's order begins so, as far as known; static and procfile are ours, and come last.
 BUILTIN = ("ruby", "nodejs", "python", "go", "static", "procfile")
@@ -97,7 +97,8 @@ def _unpack(path: str, target: str, shown: str) -> None:
     try:
         source_tarball(path, target, Limits(entries=50_000, tree=BIGGEST))
     except (ProcmanError, OSError) as error:
-        raise ProcmanError(f"cannot use the buildpack {shown}: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ProcmanError(f"cannot use the buildpack {shown}: {why}") from None
 
 
 def _download(url: str, path: str, shown: str, reach: Reach) -> None:
@@ -108,7 +109,7 @@ def _download(url: str, path: str, shown: str, reach: Reach) -> None:
                 if file.tell() > BIGGEST:
                     raise ProcmanError(f"cannot use the buildpack {shown}: it is larger than {BIGGEST >> 20} MB")
     except FAILURES as error:
-        raise ProcmanError(f"cannot fetch the buildpack {shown}: {reason(error) or error}") from None
+        raise ProcmanError(f"cannot fetch the buildpack {shown}: {cause(error)}") from None
 
 
 def _clone(url: str, ref: str, target: str, shown: str, reach: Reach) -> None:

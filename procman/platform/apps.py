@@ -15,7 +15,8 @@ from procman.platform.users import find_app
 from procman.store import tables
 from procman.store.database import Tx
 
-NAME = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")  # Heroku: platform-api, app name
+NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")  # Heroku: platform-api, app name
+SHORTEST, LONGEST = 3, 30  # characters
 RULE = (
     "Name must start with a letter, end with a letter or digit and can only contain lowercase letters, digits, and "
     "dashes."
@@ -165,7 +166,11 @@ def remove(folders: Iterable[str], files: Iterable[str]) -> None:
 
 
 def check_name(tx: Tx, name: str) -> None:
-    """Raises Refusal when no app can be called that."""
+    """Raises Refusal when no app can be called that, in Heroku's words."""
+    if len(name) < SHORTEST:
+        raise invalid(f"Name is too short (minimum is {SHORTEST} characters)")
+    if len(name) > LONGEST:
+        raise invalid(f"Name is too long (maximum is {LONGEST} characters)")
     if not NAME.fullmatch(name) or "--" in name:
         raise invalid(RULE)
     if tables.apps.get(tx, name=name):

@@ -3,6 +3,8 @@
 import re
 from urllib.parse import urlsplit
 
+from procman.builds.buildpack import BUILTIN
+from procman.builds.buildpack import name_of as builtin_name
 from procman.core.records import App, Buildpack, User
 from procman.platform import audit
 from procman.platform.host import Host
@@ -14,7 +16,6 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,60}/[A-Za-z0-9_.-]{1,60}")
 URN = "urn:buildpack:"
 SCHEMES = ("https", "http", "git", "ssh")
 MOST = 20
-OFFICIAL = ("clojure", "go", "gradle", "java", "jvm", "nodejs", "php", "procfile", "python", "ruby", "scala", "static")
 
 
 async def listed(host: Host, app: App) -> list[Buildpack]:
@@ -45,6 +46,9 @@ def canonical(word: str) -> str:
     """``urn:buildpack:heroku/python`` for a name; a URL, and a path on the server, as it is. Raises Refusal."""
     name = word.removeprefix(URN)
     if NAME.fullmatch(name):
+        if builtin_name(name) not in BUILTIN:
+            known = ", ".join(f"heroku/{each}" for each in BUILTIN)
+            raise invalid(f"There is no buildpack {name} here, but {known}. Give the git URL of another.")
         return f"{URN}{name}"
     try:
         parts = urlsplit(word)
@@ -70,7 +74,6 @@ def name_of(url: str) -> str:
 
 def registered(name: str) -> str:
     """The URL of a name that this server can build with. Raises Refusal."""
-    owner, _, short = name.partition("/")
-    if owner != "heroku" or short not in OFFICIAL:
+    if builtin_name(name) not in BUILTIN:
         raise missing("buildpack", name)
     return f"{URN}{name}"

@@ -1,5 +1,6 @@
 """Domains: the host names of an app, its own and custom ones (Heroku: custom-domains)."""
 
+import contextlib
 import re
 
 from procman.core.records import App, Domain, Endpoint, User
@@ -86,9 +87,9 @@ async def remove(host: Host, user: User, app: App, word: str) -> tuple[Domain, E
 
 def find(tx: Tx, app: App, word: str) -> Domain:
     """Raises Refusal."""
-    found = tables.domains.get(tx, app_id=app.id, id=word) or tables.domains.get(
-        tx, app_id=app.id, hostname=word.lower().rstrip(".")
-    )
+    found = tables.domains.get(tx, app_id=app.id, id=word)
+    with contextlib.suppress(UnicodeError):
+        found = found or tables.domains.get(tx, app_id=app.id, hostname=in_ascii(word))
     if found is None:
         raise missing("domain name", word[:200])
     return found
@@ -108,13 +109,11 @@ def with_endpoint(tx: Tx, row: Domain) -> tuple[Domain, Endpoint | None]:
 
 
 def canonical(settings: Settings, hostname: str) -> str:
-    """Lower case, without the root's dot, international names in their ASCII form. Raises Refusal."""
-    name = hostname.strip().rstrip(".").lower()
-    if not name.isascii():
-        try:
-            name = name.encode("idna").decode()
-        except UnicodeError:
-            raise invalid(f"{hostname[:200]} is not a domain name.") from None
+    """A custom domain as it is kept: see ``in_ascii``. Raises Refusal."""
+    try:
+        name = in_ascii(hostname)
+    except UnicodeError:
+        raise invalid(f"{hostname[:200]} is not a domain name.") from None
     labels = name.split(".")
     plain = labels[1:] if labels[0] == "*" and len(labels) > 2 else labels
     if len(name) > 253 or len(labels) < 2 or not all(LABEL.fullmatch(label) for label in plain):
@@ -122,6 +121,12 @@ def canonical(settings: Settings, hostname: str) -> str:
     if name == settings.domain or name.endswith(f".{settings.domain}"):
         raise invalid(f"{name} is one of this server's own names: apps get them by their name.")
     return name
+
+
+def in_ascii(hostname: str) -> str:
+    """Lower case, without the root's dot, international names in their ASCII form. Raises UnicodeError."""
+    name = hostname.strip().rstrip(".").lower()
+    return name if name.isascii() else name.encode("idna").decode()
 
 
 def target(settings: Settings, app: App) -> str:

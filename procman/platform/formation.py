@@ -86,8 +86,10 @@ def quantity(wish: object, row: FormationType) -> int:
     if isinstance(wish, bool) or not isinstance(wish, (int, str)) or not QUANTITY.fullmatch(text):
         raise invalid(f"Quantity of {row.type} must be a number of 6 digits at most, with + or - before it or none.")
     number = row.quantity + int(text) if text[0] in "+-" else int(text)
-    if number < 0 or (number and row.type == "release"):
+    if number < 0:
         raise invalid(f"Quantity of {row.type} cannot be {number}.")
+    if number and row.type == "release":
+        raise invalid(f"Quantity of release cannot be {number}: it runs by itself, once before each release.")
     return number
 
 
