@@ -201,8 +201,8 @@ def test_a_release_whose_command_runs_cannot_be_overtaken_and_one_whose_command_
         await platform.runtime.until_called("abandon", 2)
         platform.runtime.gate.set()
         await platform.host.rollouts.settled(app["id"])
-        statuses = [r["status"] for r in (await client.get("/apps/demo/releases")).json()]
-        assert statuses[-2:] == ["expired", "succeeded"]
+        statuses = [(r["status"], r["reason"]) for r in (await client.get("/apps/demo/releases")).json()]
+        assert statuses[-2:] == [("expired", "overtaken by v5"), ("succeeded", None)]
 
     play(scenario)
 
@@ -213,7 +213,7 @@ def test_a_failing_release_command_uses_the_number_up(play):
         platform.runtime.release_status, platform.runtime.release_output = 3, b"migrating\nno way"
         release = await release_slug(platform, client, app, web="serve", release="migrate")
         shown = (await client.get(f"/apps/demo/releases/{release['id']}")).json()
-        assert shown["status"] == "failed"
+        assert (shown["status"], shown["reason"]) == ("failed", "its release command exited with status 3")
         output = await client.get(shown["output_stream_url"], headers={"Authorization": ""})
         assert output.text == "migrating\nno way"
         lines = platform.log.lines[app["id"]]

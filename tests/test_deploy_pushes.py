@@ -148,6 +148,7 @@ def test_a_release_command_that_fails_lets_the_push_succeed_and_the_old_release_
     commit = write(clone, page("two", procfile=(clone.directory / "Procfile").read_text()))
     text = site.push(clone)
     assert "Running release command...\n\nmigrating\nWaiting for release.... failed.\n" in text
+    assert " !     Release v6 failed: its release command exited with status 1\n" in text
     assert f"{commit}\trefs/heads/main" in clone.git("ls-remote", "heroku")
     assert [row[:2] for row in site.releases("phases")[-2:]] == [(5, "failed"), (6, "failed")]
     assert site.current("phases") == 4

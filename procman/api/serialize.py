@@ -131,6 +131,7 @@ def release(host: Host, row: Release, owner: App, current: bool, eligible: bool)
         "version": row.version,
         "description": row.description,
         "status": row.status,
+        "reason": row.reason or None,  # ours: why it failed or expired
         "current": current,
         "eligible_for_rollback": eligible,
         "slug": {"id": row.slug_id} if row.slug_id else None,

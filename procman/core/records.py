@@ -80,7 +80,7 @@ class Slug(NamedTuple):
 class Release(NamedTuple):
     """Slug and config vars under a version number. ``status``: pending, succeeded, failed or expired.
 
-    ``output``: name of the release phase's output file, if it had one.
+    ``output``: name of the release phase's output file, if it had one. ``reason``: why it failed or expired.
     """
 
     id: str
@@ -95,6 +95,7 @@ class Release(NamedTuple):
     output: str | None
     created_at: float
     updated_at: float
+    reason: str = ""
 
 
 class FormationType(NamedTuple):

@@ -206,9 +206,8 @@ class Worker:
         return found is None or not found.pending or found.pending[-1].id != release.id
 
     async def _end(self, app: App, release: Release, outcome: Outcome) -> None:
-        await self._host.db.run(
-            lambda tx: tables.releases.update(tx, release.id, status=outcome.status, updated_at=self._host.now())
-        )
+        changes = {"status": outcome.status, "reason": outcome.why, "updated_at": self._host.now()}
+        await self._host.db.run(lambda tx: tables.releases.update(tx, release.id, **changes))
         self._rollouts.end(app, release, outcome)
 
     async def _next_generation(self) -> int:

@@ -135,7 +135,7 @@ def verdict(app: App, release: Release, outcome: Outcome) -> list[str]:
     if outcome.status == "expired":
         return [f" !     Release v{release.version} was {outcome.why}.", "", "Verifying deploy... done."]
     if outcome.phase:
-        return ["Waiting for release.... failed."]
+        return ["Waiting for release.... failed.", f" !     Release v{release.version} failed: {outcome.why}"]
     lines = [f" !     Release v{release.version} failed: {outcome.why}"]
     if outcome.lines:
         lines += [f" !     The last lines of {outcome.dyno}:", *(f"       {line}" for line in outcome.lines)]

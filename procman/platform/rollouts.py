@@ -12,6 +12,7 @@ from procman.store import tables
 from procman.store.database import Tx
 
 MOST_OUTCOMES = 1000
+CUT_OFF = "its release command was cut off by a restart of the server"
 
 
 class Rollouts:
@@ -44,12 +45,12 @@ class Rollouts:
         def look(tx: Tx) -> tuple[list[App], list[Release]]:
             cut = [release for release in tables.releases.find(tx, status="pending") if release.output]
             for release in cut:
-                tables.releases.update(tx, release.id, status="failed", updated_at=host.now())
+                tables.releases.update(tx, release.id, status="failed", reason=CUT_OFF, updated_at=host.now())
             return tables.apps.find(tx), cut
 
         apps, cut = await host.db.run(look)
         for release in cut:
-            host.say(release.app_id, f"Release v{release.version} command was cut off by a restart of the server")
+            host.say(release.app_id, f"Release v{release.version} failed: {CUT_OFF}")
         for app in apps:
             self.poke(app.id)
 
@@ -86,7 +87,7 @@ class Rollouts:
 
     def end(self, app: App, release: Release, outcome: Outcome) -> None:
         """What became of it, to be told to whoever waits and to whoever wants to hear of it."""
-        self.host.tell_end(app, release._replace(status=outcome.status))
+        self.host.tell_end(app, release._replace(status=outcome.status, reason=outcome.why))
         self._note(release, outcome)
 
     def _note(self, release: Release, outcome: Outcome) -> None:
