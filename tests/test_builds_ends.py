@@ -127,6 +127,12 @@ def test_a_buildpack_that_is_none_is_refused_before_anything_runs(site):
     assert "procman comes with heroku/ruby, heroku/nodejs, heroku/python" in built.output
 
 
+def test_a_buildpack_of_a_config_var_is_named_in_what_is_said_of_it(site):
+    built = site.finished(APP, env={"BUILDPACK_URL": "file:///etc"})
+    assert "-----> Using buildpack: file:///etc\n" in built.output
+    assert " !     Cannot use the buildpack file:///etc: it is no address of a buildpack.\n" in built.output
+
+
 @pytest.mark.parametrize("word", ["ext::sh -c id", "file:///etc", "--upload-pack=id", "-x", "/etc/passwd", "nonsense"])
 def test_an_address_that_is_none_of_a_buildpack_is_refused(site, word):
     built = site.finished(APP, word)

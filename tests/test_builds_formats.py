@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from procman.builds import process_types, release_text
 from procman.builds.buildpack import name_of
 from procman.builds.explain import Circumstances, reasons
-from procman.builds.masker import MASK, mask
+from procman.builds.masker import MASK, hidden, mask
 from procman.builds.report import size, without_password
 from procman.formats import app_json, slugignore
 
@@ -223,6 +223,14 @@ def test_values_are_masked_across_chunks_and_in_addresses():
         masker.feed(b"a hunter2hun") + masker.feed(b"ter2 b pa$sword line two! true production hunter2") + masker.end()
     )
     assert out == b"a [MASKED] b [MASKED] [MASKED] true production hunter2"
+
+
+def test_where_a_buildpack_comes_from_is_shown_and_who_fetches_it_is_not():
+    address = "https://token-1:pass%24word@git.example/pack.git"
+    config = {"BUILDPACK_URL": address, "GREETING": "python", "KEY": "abcdef"}
+    masker = mask(hidden(config))
+    said = masker.whole(b"heroku/python, https://git.example/pack.git, token-1, pass%24word, pass$word, abcdef")
+    assert said == b"heroku/python, https://git.example/pack.git, [MASKED], [MASKED], [MASKED], [MASKED]"
 
 
 @pytest.mark.parametrize(

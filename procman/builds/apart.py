@@ -13,7 +13,7 @@ import traceback
 from procman.builds import descendants, isolation
 from procman.builds.compiler import Compiler, ended, listen
 from procman.builds.failure import Ended
-from procman.builds.masker import Masker
+from procman.builds.masker import Masker, hidden
 from procman.builds.report import Report
 from procman.builds.request import BuildRequest, BuildResult, encode_result
 from procman.formats import advice, line_diagnosis  # noqa: F401
@@ -24,7 +24,7 @@ AGAIN = b"again"  # instead of a result: it cannot be done in processes of our o
 
 def compile_apart(request: BuildRequest, packed: int, writer: int, alone: bool) -> int:
     """Build, and say the result into ``writer``; the exit status. ``alone``: we are the first of our processes."""
-    report = Report(1, Masker(request.env.values()))
+    report = Report(1, Masker(hidden(request.env)))
     try:
         listen()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

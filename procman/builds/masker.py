@@ -1,13 +1,14 @@
 """Values of config vars, taken out of a stream of bytes before anybody stores it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
 MASK = b"[MASKED]"
 SHORTEST = 6  # shorter ones are words such as "true", and would blot out half the output
 HARMLESS = frozenset(
     {"production", "development", "staging", "enabled", "disabled", "warning", "verbose", "default"}
+    | {"heroku", "procman", "python", "Python", "nodejs", "Node.js", "static", "Static", "procfile", "Procfile"}  # ours
     | {"UTF-8", "C.UTF-8", "en_US.UTF-8", "Europe/London", "Etc/UTC", "public", "localhost", "127.0.0.1", "0.0.0.0"}  # noqa: S104
 )
 
@@ -53,9 +54,29 @@ class Masker:
         return longest
 
 
+def hidden(config: Mapping[str, str]) -> Iterator[str]:
+    """Values of config vars that no build may show. Where a buildpack comes from is no secret, but who fetches it."""
+    for name, value in config.items():
+        if name == "BUILDPACK_URL":
+            yield from userinfo(value)
+        else:
+            yield value
+
+
 def mask(values: Iterable[str]) -> Masker:
     """A masker for these values."""
     return Masker(values)
+
+
+def userinfo(address: str) -> list[str]:
+    """The user of a URL and the password, both as written and as meant; nothing where there are none."""
+    try:
+        parts = urlsplit(address) if "://" in address else None
+    except ValueError:
+        return []
+    if parts is None or parts.username is None:
+        return []
+    return [parts.username, *({parts.password, unquote(parts.password)} if parts.password else ())]
 
 
 def secrets_of(values: Iterable[str]) -> list[bytes]:
@@ -63,11 +84,6 @@ def secrets_of(values: Iterable[str]) -> list[bytes]:
     found: set[str] = set()
     for value in values:
         found |= {value, value.strip(), *value.strip().split("\n")}
-        try:
-            password = urlsplit(value).password if "://" in value else None
-        except ValueError:
-            password = None
-        if password:
-            found |= {password, unquote(password)}
+        found.update(userinfo(value)[1:])
     worthy = {text for text in found if len(text) >= SHORTEST and text not in HARMLESS and not text.startswith("-----")}
     return sorted((text.encode("utf-8", "surrogateescape") for text in worthy), key=lambda text: (-len(text), text))

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from procman.builds import BuildRequest, BuildResult, read_result, write_request
-from procman.builds.masker import Masker
+from procman.builds.masker import Masker, hidden
 from procman.core.records import App, Build, User
 from procman.errors import ProcmanError
 from procman.platform import deploys, slug_collection, trouble
@@ -139,7 +139,7 @@ class BuildRun:
         )
         if self._cancelled.is_set():
             self._process.send_signal(signal.SIGTERM)
-        await self._copy(self._process, Masker(env.values()))
+        await self._copy(self._process, Masker(hidden(env)))
         return read_result(request.work)
 
     async def _unless_cancelled(self, work: Awaitable[Sequence[str]]) -> Sequence[str]:
