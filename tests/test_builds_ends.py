@@ -227,7 +227,8 @@ def test_a_killed_keeper_takes_the_build_with_it_and_leaves_no_result(site, puls
     built.finish()
     assert pulse.has_stopped()
     assert not os.path.exists(result_path(built.request.work)) and not os.path.exists(built.request.packed)
-    assert (built.result.ok, built.result.reason) == (False, "internal")
+    assert (built.result.failure, built.result.reason) == ("the build's process was killed", "internal")
+    assert "Build cancelled" not in built.output
 
 
 def test_a_build_that_stops_its_compiler_is_ended_all_the_same(site, pulse):

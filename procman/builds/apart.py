@@ -18,7 +18,7 @@ from procman.builds.report import Report
 from procman.builds.request import BuildRequest, BuildResult, encode_result
 from procman.formats import advice, line_diagnosis  # noqa: F401
 
-STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP)
 AGAIN = b"again"  # instead of a result: it cannot be done in processes of our own
 
 
@@ -34,7 +34,7 @@ def compile_apart(request: BuildRequest, packed: int, writer: int, alone: bool) 
             return say(writer, AGAIN)
         build_dir = appear(request, moved, report)
         isolation.become(request.uid, request.gid)
-        isolation.end_with_parent()
+        isolation.end_with_parent(signal.SIGHUP)
         if request.uid is not None:
             os.environ["HOME"] = f"{request.work}/tmp"  # noqa: S108
         os.chdir(build_dir)

@@ -11,7 +11,7 @@ from procman.builds.detection import Chosen
 from procman.builds.failure import BuildFailed, Ended
 from procman.builds.reading import Unreadable, read_capped
 from procman.builds.report import Report, size
-from procman.builds.request import MB, BuildRequest, BuildResult
+from procman.builds.request import KILLED, MB, BuildRequest, BuildResult
 from procman.formats import app_json, slugignore
 
 T = TypeVar("T")
@@ -245,6 +245,8 @@ class Compiler:
 def ended(request: BuildRequest, report: Report, reason: str) -> BuildResult:
     """The words for a build that was stopped."""
     report.finish()
+    if reason == "killed":  # the server says so
+        return BuildResult(False, failure=KILLED, reason="internal", lines=report.last())
     if reason == "timeout":
         seconds = request.limits.seconds
         limit = f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} seconds"
@@ -259,12 +261,12 @@ def ended(request: BuildRequest, report: Report, reason: str) -> BuildResult:
 
 
 def listen() -> None:
-    """From here on SIGALRM means that time is up, and SIGTERM that nobody wants the build any more."""
+    """From here on SIGALRM means: time is up; SIGTERM: nobody wants the build any more; SIGHUP: its keeper is gone."""
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
-        raise Ended("timeout" if number == signal.SIGALRM else "cancelled")
+        for each in (signal.SIGTERM, signal.SIGALRM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise Ended({signal.SIGALRM: "timeout", signal.SIGHUP: "killed"}.get(signal.Signals(number), "cancelled"))
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP):
         signal.signal(number, stop)

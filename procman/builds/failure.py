@@ -14,7 +14,7 @@ class BuildFailed(Exception):
 
 
 class Ended(BaseException):
-    """The build is to end at once: ``timeout`` or ``cancelled``. No handler of errors shall catch it."""
+    """The build is to end at once: ``timeout``, ``cancelled``, ``killed`` as its keeper. No handler shall catch it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import signal
 import sys
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
@@ -30,10 +29,10 @@ def adopt_orphans() -> None:
         libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_with_parent() -> None:
-    """Get SIGTERM when the parent ends. To be called again after a change of user, which forgets it."""
+def end_with_parent(number: int) -> None:
+    """Get this signal when the parent ends. To be called again after a change of user, which forgets it."""
     if LINUX:
-        libc().prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        libc().prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
 def begin_processes() -> int:

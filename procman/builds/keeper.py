@@ -15,7 +15,7 @@ from procman.builds.apart import AGAIN, STOPS, compile_apart
 from procman.builds.compiler import ended
 from procman.builds.masker import Masker
 from procman.builds.report import Report, size
-from procman.builds.request import BuildRequest, BuildResult, decode_result, encode_result, result_path
+from procman.builds.request import KILLED, BuildRequest, BuildResult, decode_result, encode_result, result_path
 from procman.files import write_private
 
 GRACE_S = 20.0  # for a compiler that was told to stop
@@ -40,7 +40,7 @@ class Keeper:
         os.umask(0o022)
         for number in STOPS:
             signal.signal(number, self._stop)
-        isolation.end_with_parent()
+        isolation.end_with_parent(signal.SIGTERM)
         taken = [path for path in (self.request.slug, self.request.packed) if os.path.lexists(path)]
         if taken:  # and it is not ours to remove
             return self._leave(BuildResult(False, failure=f"cannot build: {taken[0]} is there", reason="internal"))
@@ -177,7 +177,7 @@ class Keeper:
         except ValueError:
             if self._why:
                 return ended(self.request, Report(1, Masker(())), self._why)
-            why = "the build's process was killed: for want of memory, or by the build itself"
+            why = f"{KILLED}: for want of memory, or by the build itself"
             return BuildResult(False, failure=why, reason="internal")
         if result.ok:
             os.fsync(packed)

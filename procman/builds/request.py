@@ -8,6 +8,7 @@ from procman.files import write_private
 from procman.reach import Reach
 
 MB = 1 << 20
+KILLED = "the build's process was killed"
 
 
 class Limits(NamedTuple):
@@ -129,4 +130,4 @@ def read_result(work: str) -> BuildResult:
         with open(result_path(work), "rb") as file:
             return decode_result(file.read())
     except (OSError, ValueError):
-        return BuildResult(False, failure="the build was ended from outside", reason="internal")
+        return BuildResult(False, failure=KILLED, reason="internal")
