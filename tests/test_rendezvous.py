@@ -141,6 +141,19 @@ def test_the_dyno_hears_that_the_client_has_gone(play):
     play(scenario)
 
 
+def test_what_a_dyno_says_after_its_client_has_gone_is_no_news(play, caplog):
+    async def scenario(ground):
+        ground.dyno.prints(b"ready")
+        reader, writer = await ground.join()
+        assert await reader.readexactly(5) == b"ready"
+        writer.transport.abort()
+        ground.dyno.prints(*[b"x" * 1000] * 100)
+        await ground.dyno.closed.wait()
+
+    play(scenario)
+    assert caplog.records == []
+
+
 def test_a_secret_is_good_once(play):
     async def scenario(ground):
         secret = ground.expect()

@@ -215,6 +215,7 @@ class Joint:
         while data := await self._stream.read():
             self._note()
             self._writer.write(data)
+            await asyncio.sleep(0)  # that the client has gone is heard between two writes, however much there is to say
             await self._writer.drain()
 
     async def _type(self) -> None:
