@@ -18,6 +18,7 @@ import pytest
 from tests.git_server import Clone
 from tests.harness import DEADLINE_S, free_port, poll
 from tests.platform_server import WAIT, WEB, PlatformServer
+from tests.server_faults import Words
 
 
 @pytest.fixture
@@ -63,6 +64,21 @@ def test_what_the_start_prints_can_be_typed_wherever_the_data_lie(server):
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     words = ["bash", "-c", f"{line}; echo $HEROKU_HOST"]
     assert subprocess.check_output(words, env={"PATH": path}, text=True) == f"http://127.0.0.1:{server.port}\n"
+
+
+def test_a_log_that_is_followed_when_the_server_stops_is_no_error_of_it(server):
+    server.start()
+    server.create("demo")
+    said = Words(server)
+    url = server.call("POST", "/apps/demo/log-sessions", {"tail": True})["logplex_url"]
+    with server.client() as client, client.stream("GET", url) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        server.running.process.terminate()
+        with pytest.raises(httpx.RemoteProtocolError):  # and no whole answer
+            list(lines)
+    assert server.running.process.wait(DEADLINE_S) == 0
+    assert said.read() == ""
 
 
 def test_a_data_directory_can_be_read_from_its_first_start_on(server):

@@ -64,6 +64,11 @@ class Protocol(H11Protocol):
         self._calm()
         self.transport.abort()
 
+    def cut_short(self) -> None:
+        """Go, if an answer is on its way."""
+        if self.cycle and self.cycle.response_started and not self.cycle.response_complete:
+            self.give_way()
+
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP, or too much of it."""
         body = b'{"id":"bad_request","message":"Invalid HTTP request, or headers over %d bytes."}' % HEADER_BYTES

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from procman.api.serving import config, uncounted
+from procman.api.serving import Protocol, config, uncounted
 from procman.control.sockets import listen
 from procman.errors import ProcmanError
 from procman.server.descriptors import places
@@ -22,6 +22,7 @@ from procman.server.door import Door
 
 S = TypeVar("S", bound=socket.socket)
 FINISH_S = 3  # for requests on their way, when the server ends
+HANG_UP_S = 2.5  # for those whose answer has begun: a log that is followed has no end
 BACKLOG = 512
 PATH_BYTES = 107  # of a Unix socket, for those who connect: sun_path of unix(7) without its NUL
 AT_ONCE = 16  # connections taken in a turn of the loop; and tries, a second, while there are no descriptors for them
@@ -115,9 +116,17 @@ class Listener:
     async def stop(self) -> None:
         """Accept nothing more, and let what is on its way finish, for a while."""
         if self._server.started:
+            enough = asyncio.get_running_loop().call_later(HANG_UP_S, self._hang_up)
             await self._server.shutdown(sockets=[self._socket])
+            enough.cancel()
             if self._server.server_state.tasks:
                 await asyncio.wait(self._server.server_state.tasks, timeout=1.0)
+
+
+    def _hang_up(self) -> None:
+        for connection in list(self._server.server_state.connections):
+            if isinstance(connection, Protocol):
+                connection.cut_short()
 
 
 @asynccontextmanager
