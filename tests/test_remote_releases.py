@@ -28,8 +28,10 @@ def test_a_wait_ends_when_what_it_waits_for_cannot_come_true(cli, demo, shared):
     shared.db.call(lambda tx: tables.releases.insert(tx, newer))
     text = cli("ps:wait", "-a", demo, "--wait-timeout", "1ms", status=1)
     assert "cannot wait longer than 1ms for v4: web.1 did not come up by then" in text
-    shared.db.call(lambda tx: tables.releases.update(tx, newer.id, status="failed"))
-    assert "cannot wait for v4: it failed\n  hint: procman logs -a demo" in cli("ps:wait", "-a", demo, status=1)
+    shared.db.call(lambda tx: tables.releases.update(tx, newer.id, status="failed", reason="nobody came"))
+    text = cli("ps:wait", "-a", demo, status=1)
+    assert "cannot wait for v4: it failed: nobody came\n  hint: procman logs -a demo" in text
+    assert "Status:  failed: nobody came\n" in cli("releases:info", "-a", demo, "v4")
     assert cli("releases:retry", "-a", demo).startswith("Retrying v4 on demo... done, v5\n")
     assert "Retry of v4: Deploy 2b" in cli("releases", "-a", demo, "-n", "1")
     cli("ps:wait", "-a", demo)

@@ -10,7 +10,7 @@ from procman.cli.listing import columns, emit, emit_json
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own, each, said
 from procman.cli.remote.connection import path
-from procman.cli.remote.releases import last
+from procman.cli.remote.releases import last, outcome
 from procman.cli.remote.target import Target, target
 from procman.errors import ProcmanError, UsageError
 
@@ -138,7 +138,7 @@ def wait(told: Given, own: Own) -> int:
         late = [dyno["name"] for dyno in dynos if dyno["state"] != "up" or dyno["release"]["version"] < version]
         if release["status"] in ("failed", "expired"):
             hint = f"procman {'releases:output' if release['output_stream_url'] else 'logs'} -a {meant.app}"
-            raise ProcmanError(f"cannot wait for v{version}: it {release['status']}", hint)
+            raise ProcmanError(f"cannot wait for v{version}: it {outcome(release)}", hint)
         if not pending and (crashed := [dyno for dyno in dynos if dyno["state"] == "crashed"]):
             why = f" ({crashed[0]['last_exit']})" if crashed[0]["last_exit"] else ""
             name = crashed[0]["name"]

@@ -61,6 +61,12 @@ def last(meant: Target) -> dict[str, Any]:
     return next(meant.server.newest(path("apps", meant.app, "releases"), "version", 1))
 
 
+def outcome(release: Mapping[str, Any]) -> str:
+    """``failed: worker.1 did not come up``; of a server of before, or of one that is well, without a reason."""
+    reason = release.get("reason")
+    return f"{release['status']}: {reason}" if reason else str(release["status"])
+
+
 def gone(release: Mapping[str, Any]) -> bool:
     """Whether it ran once, and cannot be gone back to."""
     return bool(release["slug"]) and release["status"] == "succeeded" and not release["eligible_for_rollback"]
@@ -75,7 +81,7 @@ def show(told: Given, own: Own) -> int:
         emit_json({**release, "config_vars": config})
         return 0
     rows = [("Change:", release["description"]), ("By:", release["user"]["email"]), ("When:", release["created_at"])]
-    rows += [("Status:", release["status"])]
+    rows += [("Status:", outcome(release))]
     lines = columns([(f"{key}:", value) for key, value in config.items()], "") if config else []
     emit("\n".join([f"=== Release v{release['version']}", *columns(rows, ""), "", "=== Config Vars", *lines]))
     return 0
