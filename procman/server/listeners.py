@@ -122,7 +122,6 @@ class Listener:
             if self._server.server_state.tasks:
                 await asyncio.wait(self._server.server_state.tasks, timeout=1.0)
 
-
     def _hang_up(self) -> None:
         for connection in list(self._server.server_state.connections):
             if isinstance(connection, Protocol):
