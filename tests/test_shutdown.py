@@ -37,7 +37,8 @@ def test_a_second_shutdown_waits_for_the_same_end(workshop):
         assert list(rows(workshop)) == ["a.1"]  # both have been heard
         for verb in ("restart", "start"):
             late = workshop.call(verb, "a")
-            assert (late.returncode, late.stderr) == (1, "procman: the formation was shut down meanwhile\n")
+            words = "procman: the formation was shut down meanwhile: shutdown was asked for\n"
+            assert (late.returncode, late.stderr) == (1, words)
         waiting = workshop.procman("shutdown", stdout=subprocess.PIPE)
         (workshop.directory / "gate").write_text("\n")
         assert running.finish() == 0

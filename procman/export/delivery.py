@@ -4,10 +4,11 @@ A record beside them, ``.APP.FORMAT.procman-export``, says what was written. By 
 files, and takes away those that the formation no longer has. What was changed since, or was there before, stays.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -91,19 +92,20 @@ def place(folder: str, files: Sequence[Rendered]) -> None:
         for file in files:
             path = os.path.join(folder, file.path)
             make_folders(os.path.dirname(path), made)
-            fd, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".procman-")
-            aside.append((temporary, path))
-            with open(fd, "wb") as new:
-                os.fchmod(fd, 0o700 if file.executable else 0o600)
+            temporary = os.path.join(os.path.dirname(path), f".procman-{secrets.token_hex(4)}")
+            aside.append((temporary, path))  # before it is there: we may be interrupted at any moment
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as new:
+                os.fchmod(new.fileno(), 0o700 if file.executable else 0o600)
                 new.write(file.content.encode())
                 new.flush()
-                os.fsync(fd)
+                os.fsync(new.fileno())
         while aside:
             os.replace(*aside[0])
             del aside[0]
     except BaseException:
         for temporary, _ in aside:
-            os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
         for path in reversed(made):
             if not os.listdir(path):
                 os.rmdir(path)
