@@ -226,11 +226,12 @@ def test_values_are_masked_across_chunks_and_in_addresses():
 
 
 def test_where_a_buildpack_comes_from_is_shown_and_who_fetches_it_is_not():
-    address = "https://token-1:pass%24word@git.example/pack.git"
+    address = "https://token-1:pass%24word@git.example/pack.tgz?private_token=glpat%2Dsecret&x=1#main"
     config = {"BUILDPACK_URL": address, "GREETING": "python", "KEY": "abcdef"}
     masker = mask(hidden(config))
-    said = masker.whole(b"heroku/python, https://git.example/pack.git, token-1, pass%24word, pass$word, abcdef")
-    assert said == b"heroku/python, https://git.example/pack.git, [MASKED], [MASKED], [MASKED], [MASKED]"
+    said = masker.whole(b"heroku/python, https://git.example/pack.tgz, token-1, pass%24word, pass$word, abcdef")
+    assert said == b"heroku/python, https://git.example/pack.tgz, [MASKED], [MASKED], [MASKED], [MASKED]"
+    assert masker.whole(b"?private_token=glpat%2Dsecret, glpat-secret") == b"?private_token=[MASKED], [MASKED]"
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ class EngineMachine(World):
     def change_formation(self, wish, generation, succeeds=False):
         if not (self.engine.closing or self.engine.quit):
             had = {kind for kind, quantity in self.wishes.get(generation, {}).items() if quantity}
-            self.cleared = {kind for kind in self.cleared | had if not wish.get(kind)}
+            self.cleared = {kind for kind in self.cleared | had if wish.get(kind) == 0}
             kept = {other: wish for other, wish in self.wishes.items() if not succeeds or other >= generation}
             self.wishes = {**kept, generation: wish}
             self.held &= self.wanted()

@@ -48,6 +48,8 @@ def test_a_procfile_is_the_same_however_its_path_is_written(tmp_path):
         assert default_name(str(root), path) == default_name(str(link), path) == plain
     assert default_name(str(root), f"{link}/Procfile.dev") == other
     assert default_name(str(root), f"{tmp_path}/Procfile") == default_name(str(root), "../Procfile") != plain
+    (root / "there").symlink_to(tmp_path)
+    assert default_name(str(root), "there/Procfile") == default_name(str(root), f"{root}/there/Procfile")
 
 
 def test_a_start_without_a_home_works(workshop):

@@ -84,6 +84,18 @@ def test_reload_keeps_what_was_scaled_and_stopped_by_hand(workshop):
     running.finish(signal.SIGTERM)
 
 
+def test_a_type_that_is_reloaded_away_keeps_nothing_going(workshop):
+    (workshop.directory / "gate").touch()
+    workshop.procfile("web: echo ready; exec sleep 1000\njob: while test -e gate; do sleep 0.02; done\n")
+    running = workshop.start("--restart", "never")
+    running.wait_for("ready")
+    workshop.procfile("job: while test -e gate; do sleep 0.02; done\n")
+    assert workshop.call("reload").returncode == 0
+    (workshop.directory / "gate").unlink()
+    assert running.finish(None) == 0
+    assert "every dyno has completed" in running.text()
+
+
 def test_reload_takes_new_settings_and_works_from_anywhere(workshop, tmp_path_factory):
     running = begin(workshop, TWO, "-t", "77")
     assert states(workshop)["worker.1"] == "up"

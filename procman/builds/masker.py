@@ -58,7 +58,7 @@ def hidden(config: Mapping[str, str]) -> Iterator[str]:
     """Values of config vars that no build may show. Where a buildpack comes from is no secret, but who fetches it."""
     for name, value in config.items():
         if name == "BUILDPACK_URL":
-            yield from userinfo(value)
+            yield from (*userinfo(value), *queried(value))
         else:
             yield value
 
@@ -77,6 +77,12 @@ def userinfo(address: str) -> list[str]:
     if parts is None or parts.username is None:
         return []
     return [parts.username, *({parts.password, unquote(parts.password)} if parts.password else ())]
+
+
+def queried(address: str) -> list[str]:
+    """The values in a URL's query, as written and as meant: a token is often told so."""
+    values = [part.partition("=")[2] for part in address.partition("?")[2].partition("#")[0].split("&")]
+    return [text for value in values for text in (value, unquote(value))]
 
 
 def secrets_of(values: Iterable[str]) -> list[bytes]:

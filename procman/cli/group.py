@@ -35,7 +35,8 @@ def run(words: Sequence[str]) -> int:
     except click.Abort:
         return 130
     except SystemExit as left:
-        if left.code == 1:  # click ends so by itself only where its reader has gone, which is no failure
+        # Click ends so by itself only where its reader has gone, which is no failure; and in completions.
+        if left.code == 1 and "_PROCMAN_COMPLETE" not in os.environ:
             raise BrokenPipeError from None
         raise
     return status if isinstance(status, int) else 0

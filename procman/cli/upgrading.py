@@ -40,11 +40,21 @@ def resume(word: str, app: LocalApp, home: Home) -> int:
         print(CAN)
         return 0
     found = Resumption(read(int(word)))
+    home = home_of(found.baggage["lock"]) or home
     home.resume(found.baggage["lock"])
     app.unpack(found.baggage["app"])
     os.chdir(app.app.root)
     heirs = Outliving(app, home, Ledger(), pipes_in(found.baggage)) if app.settings.detach else None
     return supervise(app, home, "", heirs=heirs, resumed=found)
+
+
+def home_of(lock: int) -> Home | None:
+    """Where the lock lies that we were handed: the program of before may have called the app otherwise."""
+    try:
+        apps, name = os.path.split(os.path.dirname(os.readlink(f"/proc/self/fd/{lock}")))
+    except OSError:
+        return None  # not on Linux
+    return Home(apps, name)
 
 
 def serve(running: "Running", listener: int) -> None:

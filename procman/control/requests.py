@@ -63,7 +63,7 @@ def quantity(text: str, present: int, process_type: str) -> int:
     digits = text.lstrip("+-")
     if not digits.isascii() or not digits.isdigit() or len(text) - len(digits) > 1:
         raise ProcmanError(f"cannot scale {process_type} to {text!r}: not a number", f"procman scale {process_type}=2")
-    if len(digits) > 9:
+    if len(digits) > 9 and text[0] != "-":
         raise ProcmanError(f"cannot scale {process_type} to {text}: over {MOST} dynos")
     number = int(digits)
     if text[0] in "+-":

@@ -176,7 +176,8 @@ class Engine:
         if self.closing:
             return []
         had = {kind for kind, quantity in self.formations.get(event.generation, {}).items() if quantity}
-        self.cleared = {kind for kind in self.cleared | had if not event.formation.get(kind)}
+        # A type that the formation does not know any more can never be wanted again.
+        self.cleared = {kind for kind in self.cleared | had if event.formation.get(kind) == 0}
         effects: list[Effect] = []
         older = sorted(each for each in self.formations if each < event.generation)
         for generation in older if event.succeeds else ():

@@ -125,8 +125,14 @@ class LogFiles:
                 file.lose(size, why)
 
 
-def hindrance(path: str) -> str:
-    """Why no file can be written there, or nothing; no file is left of the try. What may pass is none."""
+def hindrance(path: str, append: bool = True) -> str:
+    """Why no file can be written there, or nothing; no file is left of the try. What may pass is none.
+
+    Unless ``append``, what is there is renamed first, for which it need not be ours.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not append and os.path.isfile(path) and os.access(folder, os.W_OK | os.X_OK):
+        return ""
     new = not os.path.lexists(path)
     if not (new or os.path.isfile(path) or os.path.isdir(path)):
         return ""  # a pipe's reader would take the end of a try for the end of all

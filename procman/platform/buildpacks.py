@@ -25,7 +25,8 @@ async def listed(host: Host, app: App) -> list[Buildpack]:
 
 async def replace(host: Host, user: User, app: App, words: list[str]) -> list[Buildpack]:
     """Other ones from the next build on. ``words``: URLs or names. Raises Refusal."""
-    urls = [canonical(word) for word in words]
+    had = {row.url for row in await listed(host, app)}  # a name of before, which was taken then, may stay
+    urls = [word if word in had else canonical(word) for word in words]
     if len(urls) > MOST:
         raise invalid(f"An app may have {MOST} buildpacks at most.")
     if len(set(urls)) != len(urls):

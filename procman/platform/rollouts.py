@@ -57,7 +57,7 @@ class Rollouts:
     async def wait(self, release: Release) -> Outcome:
         """Until the release is rolled out, or is not going to be."""
         if release.status != "pending":
-            return Outcome(release.status)
+            return Outcome(release.status, release.reason)
         if release.id not in self.outcomes:
             self._awaited[release.id] = release
             await self._ended.setdefault(release.id, asyncio.Event()).wait()

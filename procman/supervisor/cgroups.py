@@ -41,6 +41,10 @@ class Group:
                 return read(path)
         return None
 
+    def counts_kills(self) -> bool:
+        """Whether it counts memory, and those whom want of that has killed."""
+        return bool({"memory", "unified"} & self.paths.keys())
+
     def kills(self) -> int:
         """How often the kernel has killed for want of memory in it."""
         files = (("memory", "memory.oom_control"), ("unified", "memory.events"))

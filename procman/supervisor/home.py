@@ -42,9 +42,8 @@ def default_name(root: str, procfile: str = "Procfile") -> str:
     """What an app is called unless it is given a name: its directory's name, and what tells it from its namesakes."""
     root = os.path.realpath(root)
     folder, file = os.path.split(procfile)
-    if os.path.isabs(folder) and os.path.isdir(folder):
-        folder = os.path.realpath(folder)  # as the root, or it would seem to lie elsewhere
-    procfile = os.path.relpath(os.path.join(root, folder, file), root)
+    folder = os.path.realpath(os.path.join(root, folder))  # as the root, or it would seem to lie elsewhere
+    procfile = os.path.relpath(os.path.join(folder, file), root)
     place = os.path.join(root, "" if procfile == "Procfile" else procfile)
     base = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in os.path.basename(root) or "app")
     return f"{base}-{crc32(place.encode('utf-8', 'surrogateescape')):08x}"

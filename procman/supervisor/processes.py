@@ -307,7 +307,7 @@ class LocalProcesses:
         """By its own group's count, where it has one; else by that of the host, where it may have been another."""
         somewhere = self._oom is not None and self._oom.has_killed()
         group = self.group_of(child)
-        return group.kills() > 0 if group else somewhere
+        return group.kills() > 0 if group and group.counts_kills() else somewhere
 
 
 def make_process(command: Command, mark: str, actions: Sequence[Action]) -> int:

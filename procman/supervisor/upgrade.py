@@ -98,12 +98,19 @@ class Upgrade:
                 self._supervisor.output.say(None, f"Cannot upgrade: {why}")
 
     def _why_not(self) -> str:
-        closing = self._supervisor.engine.closing
-        return f"it is ending: {closing.why}" if closing else self.hindrance()
+        return self._end() or self.hindrance()
+
+    def _end(self) -> str:
+        """What the supervisor is ending of, if it is."""
+        end = self._supervisor.engine.closing or self._supervisor.engine.quit
+        return f"it is ending: {end.why}" if end else ""
 
     def _begin_check(self) -> None:
         """Let the new program say whether it could go on, while everything else does."""
         if self._check:
+            return
+        if end := self._end():
+            self._answer = end
             return
         try:
             reader, writer = os.pipe()

@@ -74,7 +74,7 @@ class Watch:
         try:
             self.pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-P", "-m", MODULE, self._root, *written(self._rules)],
+                [sys.executable, "-P", "-X", "utf8", "-m", MODULE, self._root, *written(self._rules)],
                 env,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, stdin, 0),

@@ -145,7 +145,7 @@ def check_files(wanted: Program) -> None:
     files = {"-l": wanted.log_file, "-o": wanted.out_file, "-e": wanted.err_file, "--pidFile": wanted.pid_file}
     for flag, path in files.items():
         tried = f"{path}.new" if flag == "--pidFile" and not os.path.isdir(path) else path  # it is renamed to its place
-        if path and (why := hindrance(tried)):
+        if path and (why := hindrance(tried, wanted.append)):
             raise ProcmanError(f"cannot write {path}: {why}", f"{flag} FILE")
 
 
@@ -179,6 +179,8 @@ def start(asked: Asked) -> int:
 
 def launch_one(wanted: Program) -> int:
     """Start one and say how that went."""
+    from shlex import quote
+
     from procman.cli.detach import launch
     from procman.cli.forever.keep import UP, keep
     from procman.supervisor.sweep import sweep
@@ -194,13 +196,14 @@ def launch_one(wanted: Program) -> int:
             f"forever pid {pid}, pid {child}, log {entry.facts['logfile']}"
         )
         return 0
-    lives, look = wanted.profile.policy.lives, f"procman forever logs {entry.uid}"
+    where_said = f" -p {quote(wanted.path)}" if wanted.path else ""
+    lives, look = wanted.profile.policy.lives, f"procman forever logs{where_said} {entry.uid}"
     if lives == 1:  # whether its supervisor has gone yet is chance
         raise ProcmanError(f"{entry.label()} does not stay up: {words}; it is not tried again (-m 1)", look)
     if entry.home.is_running():
         until = f", up to {lives} runs in all (-m {lives})" if lives else " until it does"
         raise ProcmanError(
             f"{entry.label()} does not stay up: {words}; it is tried again{until}",
-            f"{look}; procman forever stop {entry.uid}",
+            f"{look}; procman forever stop{where_said} {entry.uid}",
         )
     raise ProcmanError(f"cannot start {entry.label()}: {words}", look)

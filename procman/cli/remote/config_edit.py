@@ -22,9 +22,11 @@ def edit(told: Given, own: Own) -> int:
     """Change them in an editor. What was typed is kept when it cannot be used, and gone with everything else."""
     meant = target(told)
     before = meant.server.get(path("apps", meant.app, "config-vars"))
-    name, kept = written(before), False
-    try:
-        with handling((signal.SIGTERM, signal.SIGHUP, signal.SIGINT), leave):
+    kept = False
+    with handling((signal.SIGTERM, signal.SIGHUP, signal.SIGINT), leave):
+        fd, name = tempfile.mkstemp(suffix=".env")  # its owner alone may read it
+        try:
+            write(fd, name, before)
             call_editor(name)
             try:
                 return apply(meant, own, before, read(name))
@@ -32,9 +34,9 @@ def edit(told: Given, own: Own) -> int:
                 kept = os.path.exists(name) and os.path.getsize(name) > 0
                 hint = f"what was typed is in {name}; rm it when it is used" if kept else error.hint
                 raise ProcmanError(error.what, hint, error.exit_code) from None
-    finally:
-        if not kept and os.path.exists(name):
-            os.unlink(name)
+        finally:
+            if not kept and os.path.exists(name):
+                os.unlink(name)
 
 
 def apply(meant: Target, own: Own, before: Mapping[str, str], after: Mapping[str, str]) -> int:
@@ -51,12 +53,14 @@ def apply(meant: Target, own: Own, before: Mapping[str, str], after: Mapping[str
     return change(meant, own, changes)
 
 
-def written(before: Mapping[str, str]) -> str:
-    """The name of a file with these, which its owner alone may read."""
-    fd, name = tempfile.mkstemp(suffix=".env")
-    with open(fd, "w", encoding="utf-8") as file:
-        file.writelines(f"{key}={shlex.quote(value)}\n" for key, value in sorted(before.items()))
-    return name
+def write(fd: int, name: str, before: Mapping[str, str]) -> None:
+    """Put these into the file. Raises ProcmanError, also for what no env file can hold."""
+    try:
+        with open(fd, "w", encoding="utf-8") as file:
+            file.writelines(f"{key}={shlex.quote(value)}\n" for key, value in sorted(before.items()))
+    except (OSError, UnicodeEncodeError) as error:
+        why = getattr(error, "strerror", None) or "a value is no UTF-8: procman config:unset"
+        raise ProcmanError(f"cannot write {name}: {why}") from None
 
 
 def call_editor(name: str) -> None:

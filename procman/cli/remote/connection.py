@@ -143,7 +143,10 @@ class Server:
 
 def refused(response: HTTPResponse) -> ProcmanError:
     """The server's refusal in its own words."""
-    data = response.read()
+    try:
+        data = response.read()
+    except (OSError, HTTPException):
+        data = b""  # cut off: its status is left
     response.close()
     try:
         message = in_our_verbs(str(json.loads(data)["message"]))

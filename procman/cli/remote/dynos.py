@@ -129,11 +129,11 @@ def wait(told: Given, own: Own) -> int:
     meant, kind = target(told), told.fields.get("process_type")
     patience = waiting(told).get("patience", inf)
     until = time.monotonic() + patience
-    if kind and kind not in types(meant):
-        raise no_such(meant, "wait for", str(kind))
     while True:
         release = last(meant)
         version, pending = release["version"], release["status"] == "pending"
+        if kind and not pending and kind not in types(meant):  # before, it may be one that is coming
+            raise no_such(meant, "wait for", str(kind))
         dynos = [dyno for dyno in meant.server.get(path("apps", meant.app, "dynos")) if counts(dyno, told)]
         late = [dyno["name"] for dyno in dynos if dyno["state"] != "up" or dyno["release"]["version"] < version]
         if release["status"] in ("failed", "expired"):

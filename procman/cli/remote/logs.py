@@ -54,11 +54,12 @@ def wanted(told: Given) -> dict[str, object]:
 
 def lines(meant: Target, wish: dict[str, object]) -> Iterator[bytes]:
     """Lines as they come; a tail that is cut off goes on where it was, once the server is there again."""
-    session = meant.server.call("POST", path("apps", meant.app, "log-sessions"), wish)
-    last, tries = b"", 0
+    last, tries, joined = b"", 0, False
     while True:
         headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last.decode("ascii")} if last else {})}
         try:
+            session = meant.server.call("POST", path("apps", meant.app, "log-sessions"), wish)  # each lasts for a day
+            joined = True
             for identity, texts in events(meant.server.stream(session["logplex_url"], headers)):
                 yield from texts
                 last, tries = identity, 0
@@ -66,7 +67,7 @@ def lines(meant: Target, wish: dict[str, object]) -> Iterator[bytes]:
                 return
             raise meant.server.cut_off()
         except ProcmanError as error:
-            if not wish["tail"] or error.exit_code != NO_SERVER or tries == TRIES:
+            if not wish["tail"] or error.exit_code != NO_SERVER or not joined or tries == TRIES:
                 raise
             if not tries:
                 print(f"procman: {error.what}; waiting for it", file=sys.stderr)
