@@ -90,6 +90,9 @@ def test_a_process_type_that_is_called_all_is_no_other(workshop):
 
 def test_start_of_a_type_that_has_no_dynos_makes_one(workshop):
     running = begin(workshop, f"{TWO}clock: {SLEEP}\n", "-x", "clock")
+    refused = workshop.call("start", "clock", "web.7")
+    assert (refused.returncode, "cannot find web.7: no such dyno" in refused.stderr) == (1, True)
+    assert "clock.1" not in states(workshop), "half of it is done"
     assert "Started clock.1 in " in workshop.call("start", "clock").stdout
     assert states(workshop)["clock.1"] == "up"
     refused = workshop.call("start", "clock=2")

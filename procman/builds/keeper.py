@@ -69,7 +69,7 @@ class Keeper:
     def _stop(self, number: int, frame: object) -> None:
         """Tell the compiler that time is up, or that nobody wants the build; a second alarm ends one that is stuck."""
         if not self._why:
-            self._why = "timeout" if number == signal.SIGALRM else "cancelled"
+            self._why = {signal.SIGALRM: "timeout", signal.SIGHUP: "killed"}.get(signal.Signals(number), "cancelled")
             signal.setitimer(signal.ITIMER_REAL, GRACE_S)
             self._tell(number)
         elif number == signal.SIGALRM:

@@ -41,7 +41,7 @@ def absence(home: Home, socket: str | None = None, errno: int | None = None) -> 
     if errno in (EACCES, EPERM):
         what = f"cannot reach {socket or home.name}: permission denied: it is another user's"
         return ProcmanError(what, "procman list, for what is yours")
-    if not socket and home.is_running():  # the lock says so
+    if not socket and home.is_running():
         pid = home.facts().get("pid", "unknown")
         what = f"cannot reach {home.name}: it runs (pid {pid}), but its socket is gone, or not there yet"
         return ProcmanError(what, f"kill {pid}, if it stays so: that ends it gracefully", NO_SUPERVISOR)

@@ -128,9 +128,10 @@ class Commands:
         """Start dynos that were stopped or have ended; a type with none is scaled to one."""
         wish, formation = wish_of(request), dict(self.supervisor.formation)
         ran = {name for name, dyno in self.supervisor.engine.dynos.items() if dyno.state in RUNNING}
-        for word in words(request):
-            if word in self.app.types() and not formation.get(word):
-                formation[word] = 1
+        fresh = [word for word in words(request) if word in self.app.types() and not formation.get(word)]
+        formation.update(dict.fromkeys(fresh, 1))
+        coming = [DynoName(word, 1, self.supervisor.engine.generation) for word in fresh]
+        self._roster.named(request, [*self._roster.kept(), *coming])  # who is nobody is refused before all else
         if formation != self.supervisor.formation:
             self._post_formation(formation)
         targets = {name: next_run(self._dyno(name)) for name in self._roster.named(request, self._roster.kept())}
