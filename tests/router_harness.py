@@ -168,14 +168,17 @@ class Town:
 
     async def line(self, pattern: str) -> str:
         """The first router line that matches, waiting for it; it is taken away."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for at, (_, line) in enumerate(self.lines):
-                    if re.search(pattern, line):
-                        del self.lines[: at + 1]
-                        return line
-                self.came.clear()
-                await self.came.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    for at, (_, line) in enumerate(self.lines):
+                        if re.search(pattern, line):
+                            del self.lines[: at + 1]
+                            return line
+                    self.came.clear()
+                    await self.came.wait()
+        except TimeoutError:
+            raise AssertionError(f"no line like {pattern!r} in {self.lines}") from None
 
 
 @contextlib.asynccontextmanager
