@@ -104,8 +104,7 @@ def roll_back(told: Given, own: Own) -> int:
         version = str(before_current(meant)["version"])
     release = meant.server.call("POST", path("apps", meant.app, "releases"), {"release": version.removeprefix("v")})
     text = f"Rolling back {meant.app} to v{version.removeprefix('v')}... done, v{release['version']}"
-    said(own, release, "\n".join([text, *coming_up(meant, release)]))
-    return copy(meant, release["output_stream_url"]) if release["output_stream_url"] else 0
+    return released(meant, own, release, text)
 
 
 def retry(told: Given, own: Own) -> int:
@@ -122,6 +121,11 @@ def retry(told: Given, own: Own) -> int:
     body = {"slug": old["slug"]["id"], "description": f"Retry of {name}: {old['description']}"}
     release = meant.server.call("POST", path("apps", meant.app, "releases"), body)
     text = f"Retrying {name} on {meant.app}... done, v{release['version']}"
+    return released(meant, own, release, text)
+
+
+def released(meant: Target, own: Own, release: dict[str, Any], text: str) -> int:
+    """Say that a release was made, and what its release command prints, to its end."""
     said(own, release, "\n".join([text, *coming_up(meant, release)]))
     return copy(meant, release["output_stream_url"]) if release["output_stream_url"] else 0
 
