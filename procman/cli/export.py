@@ -3,11 +3,11 @@
 import math
 import os
 import re
-import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from procman.cli.environment import callers, dyno_env, shell
+from procman.cli.interruption import ENDINGS, handling, leave
 from procman.cli.listing import emit
 from procman.cli.local_app import LAST_PORT, LocalApp
 from procman.cli.options import Given
@@ -23,11 +23,6 @@ from procman.formats import app_json
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?"
-
-
-def give_up(signum: int, _frame: object) -> NoReturn:
-    """Leave in order: what was written beside its place, and may hold secrets, is taken away on the way out."""
-    raise SystemExit(128 + signum)
 
 
 def export(told: Given, _own: Mapping[str, bool]) -> int:
@@ -47,10 +42,8 @@ def export(told: Given, _own: Mapping[str, bool]) -> int:
     processes = processes_of(local, settings, in_image)
     context = context_of(told, local.app.root, in_image)
     folder = os.path.abspath(os.path.expanduser(location))
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signum) is not signal.SIG_IGN:
-            signal.signal(signum, give_up)
-    done = deliver(folder, f"{context['app']}.{name}", render(name, template_dir(told), processes, context))
+    with handling(ENDINGS, leave):
+        done = deliver(folder, f"{context['app']}.{name}", render(name, template_dir(told), processes, context))
     lines = [f"Wrote {os.path.join(location, path)}" for path in done.written]
     lines += [f"Removed {os.path.join(location, path)}: no longer in the formation" for path in done.removed]
     lines += [f"Kept {os.path.join(location, path)}: changed since procman wrote it" for path in done.kept]

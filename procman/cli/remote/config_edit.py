@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
+from procman.cli.interruption import ENDINGS, handling, leave
 from procman.cli.listing import emit
 from procman.cli.options import Given
 from procman.cli.remote.apps import Own
@@ -23,7 +23,7 @@ def edit(told: Given, own: Own) -> int:
     meant = target(told)
     before = meant.server.get(path("apps", meant.app, "config-vars"))
     kept = False
-    with handling((signal.SIGTERM, signal.SIGHUP, signal.SIGINT), leave):
+    with handling(ENDINGS, leave):
         fd, name = tempfile.mkstemp(suffix=".env")  # its owner alone may read it
         try:
             write(fd, name, before)
@@ -103,22 +103,3 @@ def parsed(name: str) -> dict[str, str]:
     if errors := [str(finding) for finding in found.diagnostics if finding.severity == "error"]:
         raise ProcmanError(f"cannot read what was typed: {errors[0]}")
     return dict(found.values)
-
-
-@contextmanager
-def handling(numbers: tuple[signal.Signals, ...], call: Callable[[int, object], None]) -> Iterator[None]:
-    """These signals call that meanwhile; what is ignored stays so."""
-    before = {number: signal.getsignal(number) for number in numbers}
-    changed = [number for number in numbers if before[number] is not signal.SIG_IGN]
-    try:
-        for number in changed:
-            signal.signal(number, call)
-        yield
-    finally:
-        for number in changed:
-            signal.signal(number, before[number])
-
-
-def leave(number: int, frame: object) -> None:
-    """End as by this signal, but tidily."""
-    raise SystemExit(128 + number)
